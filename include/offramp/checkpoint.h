@@ -1,0 +1,86 @@
+/* checkpoint.h - a model on disk: its hyperparameters and named tensors, whatever the file format.
+ *
+ * A checkpoint is opened by reading headers only. Tensor data is mapped, not read: a page comes from disk
+ * when it is first touched, so a rank that touches only its own layers reads only those. Local: every rank
+ * opens the checkpoint by itself.
+ *
+ * Everything in a file is distrusted: header sizes, offsets, shapes, overlaps and duplicate names are checked
+ * before a pointer is made of them; a bad one is refused with OR_ERR_INPUT naming file, tensor, what was found
+ * and what was expected.
+ */
+#ifndef OFFRAMP_CHECKPOINT_H
+#define OFFRAMP_CHECKPOINT_H
+
+#include <offramp/dtype.h>
+#include <offramp/status.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How rotary frequencies are stretched for longer contexts. */
+typedef enum or_rope_kind {
+    OR_ROPE_PLAIN,
+    OR_ROPE_LINEAR, /* positions divided by factor (position interpolation, arXiv 2306.15595) */
+    OR_ROPE_LLAMA3  /* Llama 3.1's rule: low frequencies divided by factor, smooth in between */
+} or_rope_kind;
+
+/* The shape of a model. All counts are > 0 and consistent with each other (checked when read). */
+typedef struct or_hparams {
+    char family[32];  /* model_type: "llama" */
+    int n_layers;     /* L */
+    int d_model;      /* width of the hidden state */
+    int n_heads;      /* query heads */
+    int n_kv_heads;   /* key/value heads; divides n_heads (grouped-query attention) */
+    int head_dim;     /* even; n_heads * head_dim need not equal d_model */
+    int d_ff;         /* width of the feed-forward block */
+    int n_vocab;      /* rows of embedding and output projection */
+    int n_context;    /* longest prompt, tokens (max_position_embeddings) */
+    float norm_eps;
+    float rope_theta;
+    or_rope_kind rope;
+    float rope_factor;                                  /* LINEAR, LLAMA3 */
+    float rope_low_freq_factor, rope_high_freq_factor;  /* LLAMA3 */
+    int rope_original_context;                          /* LLAMA3 */
+    bool tied_head;   /* config says the output projection is the embedding */
+    int bos, eos;     /* token ids, -1 where the config has none */
+} or_hparams;
+
+/* One tensor: a view into the mapped file, row-major, dims[0] slowest. `data` may be unaligned. Owned by the
+ * checkpoint and valid until it is closed. */
+typedef struct or_tensor {
+    const char *name;
+    or_dtype dtype;
+    const char *stored;  /* the type as the file names it: "BF16", "I64" */
+    int n_dims;          /* 0..8 */
+    int64_t dims[8];
+    const void *data;
+    size_t bytes;
+} or_tensor;
+
+typedef struct or_checkpoint or_checkpoint;
+
+/* Opens a Hugging Face folder (config.json with model.safetensors, or shards with
+ * model.safetensors.index.json). Other formats are one file and one line in src/formats/checkpoint.c. */
+or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint);
+void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
+
+const char *or_checkpoint_path(const or_checkpoint *checkpoint);
+const char *or_checkpoint_format(const or_checkpoint *checkpoint); /* "safetensors" */
+const or_hparams *or_checkpoint_hparams(const or_checkpoint *checkpoint);
+
+/* Tensors in the order of their names; NULL when there is none of that name. */
+size_t or_checkpoint_count(const or_checkpoint *checkpoint);
+const or_tensor *or_checkpoint_at(const or_checkpoint *checkpoint, size_t i);
+const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char *name);
+
+/* The tensor `name`, which must be there, of a weight type, and of shape [rows, columns] (columns 0: a vector
+ * [rows]); otherwise OR_ERR_INPUT naming all of that. */
+or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *name, int64_t rows,
+                                int64_t columns, const or_tensor **tensor);
+
+/* A hash of the hyperparameters and of every tensor's name, type, shape and place: cheap, reads headers only,
+ * equal on every rank. (or_model adds the bytes of the final norm, so that retrained weights differ.) */
+uint64_t or_checkpoint_fingerprint(const or_checkpoint *checkpoint);
+
+#endif

@@ -1,0 +1,18 @@
+/* offramp.h - everything of the library. Each header is the manual of its part. */
+#ifndef OFFRAMP_OFFRAMP_H
+#define OFFRAMP_OFFRAMP_H
+
+#include <offramp/checkpoint.h>
+#include <offramp/dtype.h>
+#include <offramp/eval.h>
+#include <offramp/model.h>
+#include <offramp/pipeline.h>
+#include <offramp/plan.h>
+#include <offramp/policy.h>
+#include <offramp/status.h>
+#include <offramp/task.h>
+#include <offramp/tokenizer.h>
+#include <offramp/trace.h>
+#include <offramp/train.h>
+
+#endif

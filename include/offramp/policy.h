@@ -1,0 +1,80 @@
+/* policy.h - when a request may leave: what a ramp sees, and the classifier that decides.
+ *
+ * After a layer l with a ramp, the next-token distribution p that this layer would give (final norm, output
+ * projection, softmax; the "logit lens") yields an observation. A policy turns the observation into a feature
+ * vector and its classifier into a score; the request exits when the score reaches the policy's threshold
+ * (AdaInfer, arXiv 2403.02181, section 4: features gap and top prob, classifiers SVM and CRF).
+ *
+ * A decision is a pure function of the request's own observations: it does not depend on other requests,
+ * ranks or threads. Local; a policy is read-only once loaded, but one thread at a time may ask it.
+ */
+#ifndef OFFRAMP_POLICY_H
+#define OFFRAMP_POLICY_H
+
+#include <offramp/status.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a ramp sees of one request after `layer` layers (1..L). Cosines compare this layer's last-position
+ * vector with the previous layer's; 0 where there is no previous one. */
+typedef struct or_observation {
+    int32_t layer;
+    int32_t token;     /* argmax of p, the lowest id among equals */
+    float top_prob;    /* P(top) */
+    float gap;         /* P(top) - P(second) */
+    float cos_attn;    /* attention output, after its projection, before the residual */
+    float cos_mlp;     /* feed-forward output, before the residual */
+    float cos_hidden;  /* hidden state after the residual; the previous of layer 1 is the embedding */
+    int32_t stable;    /* ramps in a row, this one included, with this same token; 1 = it just changed */
+} or_observation;
+
+/* What a request carries from ramp to ramp for `stable`; begins as {-1, 0}. */
+typedef struct or_ramp_state {
+    int32_t token;
+    int32_t stable;
+} or_ramp_state;
+
+/* Updates the state by a ramp that saw `token`, and returns the new `stable`. */
+int32_t or_ramp_state_update(or_ramp_state *state, int32_t token);
+
+/* The features a policy may name, in this order. */
+typedef enum or_feature {
+    OR_FEATURE_GAP,
+    OR_FEATURE_TOP_PROB,
+    OR_FEATURE_COS_ATTN,
+    OR_FEATURE_COS_MLP,
+    OR_FEATURE_COS_HIDDEN,
+    OR_FEATURE_LAYER,  /* l / L */
+    OR_FEATURE_STABLE, /* min(stable, L) / L, counted over the policy's own ramps */
+    OR_FEATURE_COUNT
+} or_feature;
+
+/* "gap", "top_prob", "cos_attn", "cos_mlp", "cos_hidden", "layer", "stable"; -1 for another name. */
+const char *or_feature_name(or_feature feature);
+int or_feature_find(const char *name);
+
+/* The value of one feature for a model of `n_layers`. */
+double or_feature_value(or_feature feature, const or_observation *seen, int n_layers);
+
+typedef struct or_policy or_policy;
+
+/* Reads policy.json (and what lies beside it: an SVM's model file). OR_ERR_INPUT names what is wrong. */
+or_status or_policy_load(const char *path, or_policy **policy);
+void or_policy_free(or_policy *policy); /* NULL is fine */
+
+/* Refuses (OR_ERR_INPUT) a policy of another depth; or of another model's fingerprint unless allow_other. */
+or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t fingerprint, bool allow_other);
+
+const char *or_policy_name(const or_policy *policy);       /* file name without folder and .json */
+const char *or_policy_classifier(const or_policy *policy); /* "svm", "gap" */
+bool or_policy_has_ramp(const or_policy *policy, int layer); /* layer 1..L; L itself never has one */
+int or_policy_last_ramp(const or_policy *policy);
+bool or_policy_wants_cosines(const or_policy *policy);
+uint64_t or_policy_cost(const or_policy *policy); /* multiply-adds of one decision, for flops_ratio */
+
+/* True when a request that showed `seen` at a ramp layer leaves there. */
+bool or_policy_fires(const or_policy *policy, const or_observation *seen);
+
+#endif

@@ -1,0 +1,67 @@
+/* task.h - evaluation tasks: data sets, prompts with demonstrations, and what counts as a right answer.
+ *
+ * A task file (JSON) names a data set and says how a row becomes a prompt:
+ *   {"name": "sst2", "format": "jsonl", "train": "train.jsonl", "test": "dev.jsonl", "input": "text",
+ *    "output": "label", "prompt": "Q: {input}\nA:", "answer": " {output}", "separator": "\n\n",
+ *    "metric": "first_token"}
+ * A row is a set of named texts; {name} in a template is replaced by the row's text of that name, {{ and }}
+ * stand for braces. {input} and {output} are the fields that "input" and "output" name.
+ *
+ * Local and deterministic: every rank that builds the same instance gets the same tokens.
+ */
+#ifndef OFFRAMP_TASK_H
+#define OFFRAMP_TASK_H
+
+#include <offramp/tokenizer.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum or_metric {
+    OR_METRIC_FIRST_TOKEN, /* the next token's argmax equals the answer's first token (AdaInfer) */
+    OR_METRIC_CHOICE       /* the argmax over the choices' first tokens is the answer's (lm-eval's MMLU) */
+} or_metric;
+
+typedef struct or_task or_task;
+
+/* Reads a task file and its data. Paths in it are relative to `data_folder`, or, when that is NULL, to the
+ * task file. OR_ERR_INPUT names file and line: no UTF-8, no JSON, a field missing, no rows, an unknown
+ * format, metric or placeholder. `train` may be absent; then shots > 0 is refused by or_task_instance(). */
+or_status or_task_load(const char *path, const char *data_folder, or_task **task);
+void or_task_free(or_task *task); /* NULL is fine */
+
+const char *or_task_name(const or_task *task);
+or_metric or_task_metric(const or_task *task);
+size_t or_task_test_count(const or_task *task);
+size_t or_task_train_count(const or_task *task);
+uint64_t or_task_fingerprint(const or_task *task); /* hash of the task file's meaning and of all rows */
+
+/* Which rows an evaluation runs over. */
+typedef enum or_split { OR_SPLIT_TEST, OR_SPLIT_TRAIN } or_split;
+
+typedef struct or_prompt_options {
+    int shots;             /* demonstrations before the question */
+    uint64_t seed;         /* which ones: drawn from the train rows without replacement */
+    bool demos_per_instance; /* false: the same demonstrations for every instance of the run */
+    or_split split;        /* rows asked about; with OR_SPLIT_TRAIN a row is never its own demonstration */
+} or_prompt_options;
+
+/* One question, ready to run. */
+typedef struct or_instance {
+    or_tokens prompt;      /* BOS as the tokenizer says */
+    int32_t answer_token;  /* the token after `prompt` that begins the answer */
+    or_tokens choices;     /* OR_METRIC_CHOICE: the first tokens of the choices, in order; else empty */
+} or_instance;
+
+/* Builds instance `index` of the split. answer_token is the first token of encode(prompt + answer) that is not
+ * in encode(prompt); where the two part before the prompt's end, `prompt` is cut to their common part, so that
+ * the answer token is what follows it. OR_ERR_INPUT names task and row when the answer adds no token, or when
+ * there are fewer train rows than shots, or when two choices begin with the same token. */
+or_status or_task_instance(const or_task *task, const or_tokenizer *tokenizer, const or_prompt_options *options,
+                           size_t index, or_instance *instance);
+void or_instance_free(or_instance *instance);
+
+/* The prompt's text as or_task_instance() encodes it, for people (malloc'ed). */
+or_status or_task_prompt_text(const or_task *task, const or_prompt_options *options, size_t index, char **text);
+
+#endif

@@ -1,0 +1,53 @@
+/* trace.h - what every layer saw of full-depth runs: the data from which policies are trained and replayed.
+ *
+ * trace.csv holds a row per request and layer, layers 1..L in order, one request after the other:
+ *   task,shots,index,layer,gap,top_prob,cos_attn,cos_mlp,cos_hidden,token,final_token,answer_token
+ * Beside it, trace.csv.json says which model it is of and what its layers and ramps cost. Local.
+ */
+#ifndef OFFRAMP_TRACE_H
+#define OFFRAMP_TRACE_H
+
+#include <offramp/policy.h>
+#include <offramp/status.h>
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* What trace.csv.json says. */
+typedef struct or_trace_meta {
+    uint64_t fingerprint; /* of the model, written as 16 hexadecimal digits */
+    int n_layers;
+    double layer_macs;    /* mean multiply-adds of one layer for one request of the trace */
+    double ramp_macs;     /* multiply-adds of one ramp (the output projection of one row) */
+} or_trace_meta;
+
+/* One request's full-depth run. */
+typedef struct or_trace_item {
+    char *task;
+    int shots;
+    int64_t index;
+    int32_t final_token;  /* the full model's argmax */
+    int32_t answer_token; /* the data set's answer, -1 when it has none */
+    or_observation *seen; /* [n_layers]; `stable` counted as if every layer had a ramp */
+} or_trace_item;
+
+typedef struct or_trace {
+    or_trace_meta meta;
+    or_trace_item *items;
+    size_t count, capacity;
+} or_trace;
+
+/* Writing, as requests finish: begin, then each item in order, then end (which checks the stream, syncs and
+ * renames the file into place; abandon instead removes it). OR_ERR_INPUT when the file cannot be made. */
+typedef struct or_trace_writer or_trace_writer;
+or_status or_trace_begin(const char *path, int n_layers, or_trace_writer **writer);
+or_status or_trace_put(or_trace_writer *writer, const or_trace_item *item);
+or_status or_trace_end(or_trace_writer *writer, const or_trace_meta *meta);
+void or_trace_abandon(or_trace_writer *writer); /* NULL is fine */
+
+/* Appends the items of a file to *trace ({0} at first). Files of several models do not mix: refused. */
+or_status or_trace_read(const char *path, or_trace *trace);
+void or_trace_free(or_trace *trace);
+
+#endif

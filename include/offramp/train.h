@@ -1,0 +1,56 @@
+/* train.h - fitting and calibrating an exit policy from traces. Local, deterministic for a given seed.
+ *
+ * Instances (not rows) are split into fit, calibration and test parts. Labels: 1 where this layer's argmax is
+ * the full model's (AdaInfer, section 4.2). The classifier is fitted on the rows of the fit part (a large
+ * trace is sub-sampled), stored and read back, so that what is calibrated is what will run. Its threshold is
+ * the one that saves most compute while the calibration part's agreement with full depth, counted with one
+ * extra error (the conformal risk bound (errors + 1) / (n + 1) <= 1 - target, arXiv 2208.02814), reaches
+ * the target. Ramps that cost more than they save are dropped, and threshold and classifier made anew.
+ * The test part is looked at once, for the report.
+ */
+#ifndef OFFRAMP_TRAIN_H
+#define OFFRAMP_TRAIN_H
+
+#include <offramp/trace.h>
+
+typedef struct or_train_options {
+    const char *classifier;   /* "svm", "gap" */
+    unsigned features;        /* bit 1u << or_feature; 0: the classifier's default */
+    const char *kernel;       /* svm: "rbf" or "linear" */
+    double c, gamma;          /* svm: cost; RBF width, 0 = 1 / number of features */
+    double target_agreement;  /* with full depth, 0..1; 0: keep the classifier's own threshold (gap: 0.8) */
+    double threshold;         /* used when target_agreement is 0 and this is > 0 */
+    double test_share;        /* of the instances, 0..0.5 */
+    uint64_t seed;
+    size_t max_rows;          /* rows fitted at most; more are sub-sampled by the seed */
+} or_train_options;
+
+void or_train_defaults(or_train_options *options); /* svm, rbf, 0.99, 0.2, seed 1, 4000 rows */
+
+/* How a policy does on some instances, replayed from their trace. */
+typedef struct or_train_result {
+    size_t instances;
+    double agreement;       /* share whose token at the exit is the full model's */
+    double exit_layer_mean; /* layers executed */
+    double layers_saved;    /* 1 - exit_layer_mean / L */
+    double work_saved;      /* 1 - multiply-adds with ramps and classifier / full depth with its one head */
+    double oracle_saved;    /* layers saved by leaving at the first layer from which the token stays right */
+} or_train_result;
+
+typedef struct or_train_report {
+    size_t fit_instances, fit_rows, fit_rows_all; /* rows used, rows there were */
+    or_train_result calibration, test;
+    double threshold;
+    int n_ramps;
+    double seconds;
+} or_train_report;
+
+/* Trains on `trace` and writes `path` (policy.json) and what belongs beside it. OR_ERR_INPUT when the trace is
+ * too small (the message says how many instances are needed) or has one label only. */
+or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
+                   or_train_report *report);
+
+/* Replays a policy over a trace item; returns its exit layer 1..L and the token there. Pure. */
+int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token);
+
+#endif

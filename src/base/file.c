@@ -1,0 +1,147 @@
+/* file.c - whole files and paths, over POSIX. */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static or_status fail_errno(const char *what, const char *path)
+{
+    return or_fail(OR_ERR_INPUT, what, path, "%s", strerror(errno));
+}
+
+or_status or_map_open(const char *path, or_map *map)
+{
+    *map = (or_map){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno("file cannot be opened", path);
+
+    or_status status = OR_OK;
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        status = fail_errno("file cannot be read", path);
+    } else if (!S_ISREG(info.st_mode)) {
+        status = or_fail(OR_ERR_INPUT, "file cannot be read", path, "not a regular file");
+    } else if (info.st_size == 0) {
+        status = or_fail(OR_ERR_INPUT, "file is empty", path, "found 0 bytes, expected data");
+    } else {
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (data == MAP_FAILED)
+            status = fail_errno("file cannot be mapped", path);
+        else
+            *map = (or_map){data, (size_t)info.st_size};
+    }
+    close(fd);
+    return status;
+}
+
+void or_map_close(or_map *map)
+{
+    if (map->data) munmap((void *)map->data, map->size);
+    *map = (or_map){0};
+}
+
+or_status or_file_read(const char *path, or_buffer *buffer)
+{
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno("file cannot be opened", path);
+
+    or_status status = or_buffer_append(buffer, "", 0); /* data is valid for an empty file too */
+    char *chunk = NULL;
+    enum { CHUNK = 1 << 18 };
+    if (status == OR_OK) status = OR_NEW(chunk, CHUNK);
+    while (status == OR_OK) {
+        ssize_t got = read(fd, chunk, CHUNK);
+        if (got == 0) break;
+        if (got > 0)
+            status = or_buffer_append(buffer, chunk, (size_t)got);
+        else if (errno != EINTR)
+            status = fail_errno("file cannot be read", path);
+    }
+    free(chunk);
+    if (!standard) close(fd);
+    return status;
+}
+
+static or_status write_all(int fd, const char *path, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t put = write(fd, data, size);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return or_fail(OR_ERR_FAILED, "file cannot be written", path, "%s", strerror(errno));
+        data += put;
+        size -= (size_t)put;
+    }
+    return OR_OK;
+}
+
+or_status or_file_write(const char *path, const void *data, size_t size)
+{
+    char *temporary = NULL;
+    OR_TRY(or_format(&temporary, "%s.tmp.%ld", path, (long)getpid()));
+    or_status status = OR_OK;
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        status = fail_errno("file cannot be written", path);
+        goto free_name;
+    }
+    status = write_all(fd, path, data, size);
+    if (status == OR_OK && fsync(fd) != 0)
+        status = or_fail(OR_ERR_FAILED, "file cannot be written", path, "%s", strerror(errno));
+    close(fd);
+    if (status == OR_OK && rename(temporary, path) != 0) status = fail_errno("file cannot be replaced", path);
+    if (status != OR_OK) unlink(temporary);
+free_name:
+    free(temporary);
+    return status;
+}
+
+or_status or_folder_make(const char *path)
+{
+    char *partial = NULL;
+    OR_TRY(or_strdup(path, &partial));
+    or_status status = OR_OK;
+    for (char *at = partial + 1; status == OR_OK; at++) {
+        if (*at != '/' && *at != '\0') continue;
+        char end = *at;
+        *at = '\0';
+        if (mkdir(partial, 0777) != 0 && !(errno == EEXIST && or_path_is_folder(partial)))
+            status = fail_errno("folder cannot be made", partial);
+        *at = end;
+        if (end == '\0') break;
+    }
+    free(partial);
+    return status;
+}
+
+bool or_path_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+bool or_path_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+or_status or_path_join(const char *folder, const char *name, char **path)
+{
+    if (name[0] == '/' || !folder || folder[0] == '\0') return or_strdup(name, path);
+    bool slash = folder[strlen(folder) - 1] == '/';
+    return or_format(path, "%s%s%s", folder, slash ? "" : "/", name);
+}
+
+or_status or_path_folder(const char *path, char **folder)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return or_strdup(".", folder);
+    size_t length = slash == path ? 1 : (size_t)(slash - path);
+    return or_format(folder, "%.*s", (int)length, path);
+}

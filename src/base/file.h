@@ -1,0 +1,38 @@
+/* file.h - whole files: mapped, read, written so that they appear at once; and paths. */
+#ifndef OFFRAMP_BASE_FILE_H
+#define OFFRAMP_BASE_FILE_H
+
+#include "memory.h"
+
+#include <stdbool.h>
+
+/* A file mapped read-only. Pages are read when touched, so mapping a large file costs nothing. */
+typedef struct or_map {
+    const unsigned char *data;
+    size_t size;
+} or_map;
+
+/* OR_ERR_INPUT when the file cannot be opened, is no regular file or is empty. */
+or_status or_map_open(const char *path, or_map *map);
+void or_map_close(or_map *map);
+
+/* The whole file, with a NUL behind it. `path` "-" is standard input. The caller frees buffer. */
+or_status or_file_read(const char *path, or_buffer *buffer);
+
+/* Writes the whole file under a temporary name in the same folder, syncs it and renames it, so that a reader
+ * sees the old file or the new one and nothing in between. OR_ERR_INPUT when the folder cannot be written. */
+or_status or_file_write(const char *path, const void *data, size_t size);
+
+/* Makes the folder and its parents; fine when it is there already. */
+or_status or_folder_make(const char *path);
+
+bool or_path_exists(const char *path);
+bool or_path_is_folder(const char *path);
+
+/* "folder/name", or `name` itself when it is absolute or `folder` is empty. malloc'ed. */
+or_status or_path_join(const char *folder, const char *name, char **path);
+
+/* The folder part of `path`, "." when it has none. malloc'ed. */
+or_status or_path_folder(const char *path, char **folder);
+
+#endif

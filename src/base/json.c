@@ -1,0 +1,199 @@
+/* json.c - strict JSON over cJSON. */
+#include "json.h"
+
+#include "file.h"
+#include "utf8.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* cJSON turns \u0000 into the end of a C string, which would cut text silently: look for it beforehand. */
+static bool has_nul_escape(const char *text, size_t size)
+{
+    for (size_t i = 0; i + 1 < size; i++) {
+        if (text[i] != '\\') continue;
+        if (text[i + 1] == 'u' && size - i >= 6 && memcmp(text + i + 2, "0000", 4) == 0) return true;
+        i++; /* skip the escaped character, so that "\\u0000" (an escaped backslash) is not taken for one */
+    }
+    return false;
+}
+
+static bool only_space(const char *text, const char *end)
+{
+    while (text < end && (*text == ' ' || *text == '\t' || *text == '\n' || *text == '\r')) text++;
+    return text == end;
+}
+
+or_status or_json_parse(const char *text, size_t size, const char *where, cJSON **json)
+{
+    *json = NULL;
+    size_t bad;
+    if (!or_utf8_valid(text, size, &bad))
+        return or_fail(OR_ERR_INPUT, "not JSON", where, "byte %zu is not UTF-8, expected UTF-8 text",
+                       bad + 1);
+    if (memchr(text, '\0', size) || has_nul_escape(text, size))
+        return or_fail(OR_ERR_INPUT, "not JSON we can read", where, "found a NUL character, expected text");
+    const char *end = NULL;
+    cJSON *made = cJSON_ParseWithLengthOpts(text, size, &end, false);
+    if (!made) {
+        size_t at = end ? (size_t)(end - text) : 0;
+        return or_fail(OR_ERR_INPUT, "not JSON", where, "the text breaks at byte %zu of %zu, expected JSON",
+                       at + 1, size);
+    }
+    if (!only_space(end, text + size)) {
+        cJSON_Delete(made);
+        return or_fail(OR_ERR_INPUT, "not JSON", where, "found more text after byte %zu, expected one value",
+                       (size_t)(end - text));
+    }
+    *json = made;
+    return OR_OK;
+}
+
+or_status or_json_load(const char *path, cJSON **json)
+{
+    or_buffer text = {0};
+    *json = NULL;
+    or_status status = or_file_read(path, &text);
+    if (status == OR_OK) status = or_json_parse(text.data, text.size, path, json);
+    if (status == OR_OK && !cJSON_IsObject(*json)) {
+        status = or_fail(OR_ERR_INPUT, "wrong JSON", path, "found no object, expected {...}");
+        cJSON_Delete(*json);
+        *json = NULL;
+    }
+    or_buffer_free(&text);
+    return status;
+}
+
+const cJSON *or_json_find(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNull(item) ? NULL : item;
+}
+
+static const char *kind_of(const cJSON *item)
+{
+    if (!item || cJSON_IsNull(item)) return "nothing";
+    if (cJSON_IsString(item)) return "a string";
+    if (cJSON_IsNumber(item)) return "a number";
+    if (cJSON_IsBool(item)) return "true or false";
+    if (cJSON_IsArray(item)) return "an array";
+    return "an object";
+}
+
+static or_status wrong_kind(const cJSON *item, const char *key, const char *where, const char *expected)
+{
+    return or_fail(OR_ERR_INPUT, "wrong field", where, "\"%s\" is %s, expected %s", key, kind_of(item),
+                   expected);
+}
+
+or_status or_json_string(const cJSON *object, const char *key, const char *where, const char **value)
+{
+    const cJSON *item = or_json_find(object, key);
+    if (!cJSON_IsString(item)) return wrong_kind(item, key, where, "a string");
+    *value = item->valuestring;
+    return OR_OK;
+}
+
+or_status or_json_int(const cJSON *object, const char *key, const char *where, int64_t low, int64_t high,
+                      int64_t *value)
+{
+    const cJSON *item = or_json_find(object, key);
+    if (!cJSON_IsNumber(item)) return wrong_kind(item, key, where, "a whole number");
+    double number = item->valuedouble;
+    if (!(number >= (double)low && number <= (double)high) || number != floor(number))
+        return or_fail(OR_ERR_INPUT, "wrong field", where, "\"%s\" is %g, expected a whole number %lld..%lld",
+                       key, number, (long long)low, (long long)high);
+    *value = (int64_t)number;
+    return OR_OK;
+}
+
+or_status or_json_number(const cJSON *object, const char *key, const char *where, double *value)
+{
+    const cJSON *item = or_json_find(object, key);
+    if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble))
+        return wrong_kind(item, key, where, "a finite number");
+    *value = item->valuedouble;
+    return OR_OK;
+}
+
+or_status or_json_bool(const cJSON *object, const char *key, const char *where, bool *value)
+{
+    const cJSON *item = or_json_find(object, key);
+    if (!cJSON_IsBool(item)) return wrong_kind(item, key, where, "true or false");
+    *value = cJSON_IsTrue(item);
+    return OR_OK;
+}
+
+or_status or_json_array(const cJSON *object, const char *key, const char *where, const cJSON **value)
+{
+    *value = or_json_find(object, key);
+    return cJSON_IsArray(*value) ? OR_OK : wrong_kind(*value, key, where, "an array");
+}
+
+or_status or_json_object(const cJSON *object, const char *key, const char *where, const cJSON **value)
+{
+    *value = or_json_find(object, key);
+    return cJSON_IsObject(*value) ? OR_OK : wrong_kind(*value, key, where, "an object");
+}
+
+or_status or_json_opt_string(const cJSON *object, const char *key, const char *where, const char **value)
+{
+    return or_json_find(object, key) ? or_json_string(object, key, where, value) : OR_OK;
+}
+
+or_status or_json_opt_int(const cJSON *object, const char *key, const char *where, int64_t low, int64_t high,
+                          int64_t *value)
+{
+    return or_json_find(object, key) ? or_json_int(object, key, where, low, high, value) : OR_OK;
+}
+
+or_status or_json_opt_number(const cJSON *object, const char *key, const char *where, double *value)
+{
+    return or_json_find(object, key) ? or_json_number(object, key, where, value) : OR_OK;
+}
+
+or_status or_json_opt_bool(const cJSON *object, const char *key, const char *where, bool *value)
+{
+    return or_json_find(object, key) ? or_json_bool(object, key, where, value) : OR_OK;
+}
+
+or_status or_json_put_string(or_buffer *out, const char *text)
+{
+    OR_TRY(or_buffer_puts(out, "\""));
+    const char *from = text; /* runs of plain bytes are copied in one go */
+    for (const char *at = text;; at++) {
+        unsigned char c = (unsigned char)*at;
+        if (c >= 0x20 && c != '"' && c != '\\') continue;
+        OR_TRY(or_buffer_append(out, from, (size_t)(at - from)));
+        from = at + 1;
+        if (c == '\0') break;
+        if (c == '"' || c == '\\')
+            OR_TRY(or_buffer_printf(out, "\\%c", c));
+        else if (c == '\n')
+            OR_TRY(or_buffer_puts(out, "\\n"));
+        else
+            OR_TRY(or_buffer_printf(out, "\\u%04x", c));
+    }
+    return or_buffer_puts(out, "\"");
+}
+
+or_status or_json_put_float(or_buffer *out, float value)
+{
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) { /* 9 digits always read back (C11 FLT_DECIMAL_DIG) */
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) break;
+    }
+    return or_buffer_puts(out, text);
+}
+
+or_status or_json_put_double(or_buffer *out, double value)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    return or_buffer_puts(out, text);
+}

@@ -1,0 +1,101 @@
+/* memory.c - checked allocation and the growable byte buffer. */
+#include "memory.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CACHE_LINE = 64 };
+
+void *or_alloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - CACHE_LINE) return NULL;
+    bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    if (bytes == 0) bytes = CACHE_LINE;
+    void *memory = aligned_alloc(CACHE_LINE, bytes);
+    if (memory) memset(memory, 0, bytes);
+    return memory;
+}
+
+void *or_grow(void *old, size_t *capacity, size_t need, size_t size)
+{
+    size_t wanted = *capacity + *capacity / 2, bytes;
+    if (wanted < need) wanted = need;
+    if (wanted < 8) wanted = 8;
+    if (__builtin_mul_overflow(wanted, size, &bytes)) return NULL;
+    void *memory = realloc(old, bytes);
+    if (memory) *capacity = wanted;
+    return memory;
+}
+
+or_status or_buffer_append(or_buffer *buffer, const void *data, size_t size)
+{
+    if (size > SIZE_MAX - buffer->size - 1) return or_fail_memory(size);
+    OR_RESERVE(buffer->data, buffer->capacity, buffer->size + size + 1);
+    if (size) memcpy(buffer->data + buffer->size, data, size);
+    buffer->size += size;
+    buffer->data[buffer->size] = '\0';
+    return OR_OK;
+}
+
+or_status or_buffer_puts(or_buffer *buffer, const char *text)
+{
+    return or_buffer_append(buffer, text, strlen(text));
+}
+
+/* Appends a printf; shared by the two variadic calls below. */
+static or_status append_vprintf(or_buffer *buffer, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    or_status status = OR_OK;
+    if (length < 0) {
+        status = or_fail(OR_ERR_FAILED, "text not made", NULL, "format \"%s\" cannot be printed", format);
+    } else {
+        char *line = malloc((size_t)length + 1);
+        if (line) {
+            vsnprintf(line, (size_t)length + 1, format, again);
+            status = or_buffer_append(buffer, line, (size_t)length);
+            free(line);
+        } else {
+            status = or_fail_memory((size_t)length + 1);
+        }
+    }
+    va_end(again);
+    return status;
+}
+
+or_status or_buffer_printf(or_buffer *buffer, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    or_status status = append_vprintf(buffer, format, args);
+    va_end(args);
+    return status;
+}
+
+void or_buffer_free(or_buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (or_buffer){0};
+}
+
+or_status or_strdup(const char *text, char **copy)
+{
+    *copy = strdup(text);
+    return *copy ? OR_OK : or_fail_memory(strlen(text) + 1);
+}
+
+or_status or_format(char **text, const char *format, ...)
+{
+    or_buffer buffer = {0};
+    va_list args;
+    va_start(args, format);
+    or_status status = append_vprintf(&buffer, format, args);
+    va_end(args);
+    *text = buffer.data;
+    return status;
+}

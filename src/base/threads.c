@@ -1,0 +1,25 @@
+/* threads.c */
+#include "threads.h"
+
+#include <sched.h>
+
+static int threads = 0;
+
+int or_threads_available(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int count = CPU_COUNT(&set);
+    return count > 0 ? count : 1;
+}
+
+void or_threads_set(int count)
+{
+    threads = count > 0 ? count : or_threads_available();
+}
+
+int or_threads(void)
+{
+    if (threads == 0) or_threads_set(0);
+    return threads;
+}
