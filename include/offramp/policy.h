@@ -72,6 +72,7 @@ const char *or_policy_classifier(const or_policy *policy); /* "svm", "gap" */
 bool or_policy_has_ramp(const or_policy *policy, int layer); /* layer 1..L; L itself never has one */
 int or_policy_last_ramp(const or_policy *policy);
 bool or_policy_wants_cosines(const or_policy *policy);
+uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of all that decides: policy.json, SVM file */
 uint64_t or_policy_cost(const or_policy *policy); /* multiply-adds of one decision, for flops_ratio */
 
 /* True when a request that showed `seen` at a ramp layer leaves there. */

@@ -1,0 +1,81 @@
+/* eval.h - running evaluations and traces over the pipeline, and writing their results.
+ *
+ * A run is a list of groups: task x shots x policy. A group's instances go through the pipeline together; each
+ * finished one is in the journal before it counts. From the journal come
+ *   results.jsonl  a line per instance, sorted by group and index: no times, so that runs compare by cmp
+ *   summary.json   a line of figures per group
+ *   run.json       command line, versions, hosts, plan, model fingerprint
+ */
+#ifndef OFFRAMP_EVAL_H
+#define OFFRAMP_EVAL_H
+
+#include <offramp/pipeline.h>
+#include <offramp/task.h>
+#include <offramp/trace.h>
+
+/* What is run: the same for eval and trace. Not owned. */
+typedef struct or_eval_plan {
+    or_task *const *tasks;
+    size_t n_tasks;
+    const int *shots; /* each >= 0 */
+    size_t n_shots;
+    or_policy *const *policies; /* those of the pipeline, in its order */
+    size_t n_policies;
+    bool dense;               /* run full depth too; implied without policies */
+    size_t limit;             /* instances per task at most, 0: all */
+    or_prompt_options prompt; /* its shots are ignored */
+} or_eval_plan;
+
+/* One group's figures. NAN (null in JSON) where there is nothing to count. */
+typedef struct or_group_summary {
+    const char *task, *policy; /* "full" for full depth */
+    int shots;
+    size_t n;
+    double accuracy, standard_error;        /* sqrt(a (1 - a) / (n - 1)), as lm-eval's */
+    double agreement;                       /* with full depth; NAN unless dense */
+    double exit_layer_mean, exit_layer_var; /* layers executed; sample variance */
+    double layers_saved;                    /* 1 - mean / L: the paper's layer ratio */
+    double flops_ratio; /* multiply-adds executed, ramps and classifier included, over full depth's */
+    double requests_per_second, tokens_per_second; /* of what this process ran; NAN if it ran nothing */
+    or_run_stats stats;                            /* n_stages 0 if it ran nothing */
+} or_group_summary;
+
+typedef struct or_eval or_eval;
+
+/* Builds every instance once, so that a bad one is refused before anything runs: OR_ERR_INPUT names task and
+ * row when a prompt is longer than the model's context or an answer is outside its vocabulary. Rank 0; local.
+ * `tokenizer` and what `plan` points to must stay valid. */
+or_status or_eval_open(const or_eval_plan *plan, const or_tokenizer *tokenizer, const or_hparams *hparams,
+                       or_eval **eval);
+void or_eval_close(or_eval *eval); /* NULL is fine */
+
+size_t or_eval_count(const or_eval *eval); /* instances of all groups */
+size_t or_eval_group_count(const or_eval *eval);
+
+/* Opens the output folder: makes it, begins or resumes the journal (or_journal_open()). `fingerprint` is the
+ * model's. OR_ERR_INPUT when it cannot be written, is in use or holds another run. Rank 0; local. */
+or_status or_eval_output(or_eval *eval, const char *folder, uint64_t fingerprint, bool resume);
+
+/* Called between layers with what is done; may print. done counts what is on disk. */
+typedef struct or_eval_progress {
+    size_t done, total;
+    double exit_layer_mean;                        /* of what is done */
+    double requests_per_second, tokens_per_second; /* since this process began */
+    double seconds_left;                           /* NAN while unknown */
+} or_eval_progress;
+typedef void or_eval_show(void *context, const or_eval_progress *progress);
+
+/* Runs what is not in the journal yet; then writes results.jsonl and summary.json. Returns OR_STOPPED when
+ * stop() asked (may be NULL): what was admitted is in the journal. Rank 0; the others serve. */
+or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, bool (*stop)(void *),
+                      void *context);
+
+/* Group g's figures, after the run; the stats stay owned by the eval. */
+or_status or_eval_summary(const or_eval *eval, size_t group, or_group_summary *summary);
+
+/* Runs all instances at full depth and writes trace.csv (see trace.h); policies and dense of the plan are
+ * ignored. The pipeline must have taps. Rank 0; the others serve. */
+or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
+                        bool (*stop)(void *), void *context);
+
+#endif

@@ -1,0 +1,59 @@
+/* model.h - a stage's part of a model: the layers [first, last), the final norm and output projection that its
+ * ramps need, and, where first is 0, the embedding.
+ *
+ * Hidden states are float32 [rows, d_model], one row per token; a request's tokens are consecutive rows (a
+ * span), first token first. Layers are counted from 0 here; "exit layer" elsewhere counts layers executed.
+ *
+ * Local: each rank opens its own part; the file is mapped and only tensors of that part are touched. A model
+ * works on one wave at a time (its workspace is reused), on or_threads() threads; all calls block.
+ * The numbers of a request do not depend on the other requests of the wave (see src/compute/compute.h).
+ */
+#ifndef OFFRAMP_MODEL_H
+#define OFFRAMP_MODEL_H
+
+#include <offramp/checkpoint.h>
+#include <offramp/status.h>
+
+typedef struct or_model or_model;
+struct or_span; /* compute.h: rows [first, first + count) */
+
+/* Opens layers [first, last) of the checkpoint at `path`; 0 <= first < last <= L. OR_ERR_INPUT when a tensor is
+ * missing or of another shape than the config says, naming it. */
+or_status or_model_open(const char *path, int first, int last, or_model **model);
+void or_model_close(or_model *model); /* NULL is fine */
+
+const or_hparams *or_model_hparams(const or_model *model);
+int or_model_first(const or_model *model);
+int or_model_last(const or_model *model);
+
+/* Identifies the weights: the checkpoint's fingerprint and the bytes of the final norm and of a part of the
+ * output projection, which every rank has. Equal on all ranks. */
+uint64_t or_model_fingerprint(const or_model *model);
+
+/* Bytes of weights that this part computes with: its layers, final norm, head, and embedding if it has it. */
+size_t or_model_bytes(const or_model *model);
+
+/* hidden[rows, d_model] = the embeddings of `rows` tokens, each 0 <= token < n_vocab. Only where first is 0. */
+void or_model_embed(const or_model *model, const int32_t *tokens, size_t rows, float *hidden);
+
+/* What a layer added at the last row of each span, for the cosine features: [n_spans, d_model] each. */
+typedef struct or_model_taps {
+    float *attn; /* attention output after its projection, before the residual */
+    float *mlp;  /* feed-forward output, before the residual */
+} or_model_taps;
+
+/* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows.
+ * taps may be NULL. OR_ERR_FAILED when the workspace cannot be allocated. */
+or_status or_model_layer(or_model *model, int layer, const struct or_span *spans, size_t n_spans,
+                         float *hidden, const or_model_taps *taps);
+
+/* The next-token logits that the hidden states `rows` [n, d_model] give: logits[n, n_vocab] = output projection
+ * of the final norm (logit lens). Any layer's hidden states may be asked. */
+or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits);
+
+/* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention), and of one row's
+ * logits. Pure functions of the shape, from which all figures on saved work are made. */
+double or_hparams_layer_macs(const or_hparams *hparams, int64_t tokens);
+double or_hparams_head_macs(const or_hparams *hparams);
+
+#endif

@@ -1,0 +1,108 @@
+/* cli.h - what the commands share: the session with its ranks, the options of everything that runs a pipeline,
+ * progress, and the stop signal.
+ *
+ * A command is a const or_command in a file cmd_<verb>.c and a line in main.c.
+ */
+#ifndef OFFRAMP_CLI_CLI_H
+#define OFFRAMP_CLI_CLI_H
+
+#include "options.h"
+
+#include <offramp/eval.h>
+
+/* One process of the job. */
+typedef struct or_session {
+    or_transport *transport; /* NULL for commands of one rank */
+    int rank;                /* 0 for those */
+    bool alone;              /* an error of this rank is not known to the others: the job must be aborted */
+    int argc;
+    char **argv; /* the whole command line, for run.json */
+} or_session;
+
+typedef struct or_command {
+    const char *name, *summary;
+    bool collective; /* runs on all ranks over MPI; otherwise rank 0 works and the others end at once */
+    /* Parses its options from argv[1..]. Called before MPI starts; *helped: there is nothing more to do. */
+    or_status (*parse)(int argc, char **argv, bool *helped);
+    or_status (*run)(or_session *session);
+    void (*release)(void);
+} or_command;
+
+/* ---- common options ------------------------------------------------------------------------------------- */
+
+typedef struct or_common {
+    char *model, *plan, *kernels, *progress;
+    int64_t wave_tokens, threads;
+    bool quiet, verbose, allow_other_model;
+} or_common;
+
+/* Rows of an option table for the fields of an or_common `c`. */
+#define OR_OPTION_MODEL(c)                                                                                   \
+    {                                                                                                        \
+        "model", OR_OPTION_PATH, &(c).model, "DIR", "model: a Hugging Face folder", 0, 0, false              \
+    }
+#define OR_OPTIONS_COMPUTE(c)                                                                                \
+    {"threads", OR_OPTION_INT, &(c).threads, "N", "threads per rank; 0: the cores it may run on (0)",        \
+     0,         4096,          false},                                                                       \
+    {                                                                                                        \
+        "kernels", OR_OPTION_TEXT, &(c).kernels, "NAME", "openblas or reference (the first that is usable)", \
+            0, 0, false                                                                                      \
+    }
+#define OR_OPTIONS_PIPELINE(c)                                                                               \
+    {"plan", OR_OPTION_TEXT, &(c).plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,    \
+     0,      false},                                                                                         \
+        {"wave-tokens", OR_OPTION_INT, &(c).wave_tokens, "N", "rows of a wave at most (4096)", 1,            \
+         1 << 24,       false},                                                                              \
+        OR_OPTIONS_COMPUTE(c)
+#define OR_OPTIONS_TALK(c)                                                                                   \
+    {"progress", OR_OPTION_TEXT, &(c).progress, "WHEN", "bar: auto, always or never (auto)", 0, 0, false},   \
+        {"quiet", OR_OPTION_FLAG, &(c).quiet, "", "errors only", 0, 0, false},                               \
+    {                                                                                                        \
+        "verbose", OR_OPTION_FLAG, &(c).verbose, "", "say what each rank does", 0, 0, false                  \
+    }
+#define OR_OPTIONS_END                                                                                       \
+    {                                                                                                        \
+        NULL, OR_OPTION_FLAG, NULL, NULL, NULL, 0, 0, false                                                  \
+    }
+
+/* Sets log, threads and kernels by the options. Local. */
+or_status or_common_apply(const or_common *common, const or_session *session);
+
+/* Opens the pipeline by the options (collective). */
+or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
+                         size_t n_policies, or_pipeline **pipeline);
+
+/* Rank 0 drives, the others serve; an error of one rank in here is not known to the others. Collective. */
+or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status (*drive)(void *),
+                           void *context);
+
+/* ---- progress and stopping -------------------------------------------------------------------------------- */
+
+typedef struct or_progress {
+    bool bar, lines;  /* a bar, or a line every 10 s */
+    const char *what; /* "eval" */
+    double last;
+    bool open; /* a bar is on the screen, without a line break */
+} or_progress;
+
+/* By --progress and --quiet; auto: a bar when stderr is a terminal. */
+or_status or_progress_open(const or_common *common, const char *what, or_progress *progress);
+void or_progress_show(void *progress, const or_eval_progress *now); /* an or_eval_show */
+void or_progress_close(or_progress *progress);
+
+/* True after SIGUSR1. */
+bool or_stop_asked(void *unused);
+void or_stop_install(void);
+
+/* ---- tables ----------------------------------------------------------------------------------------------- */
+
+/* Prints what eval measured, a line per group and totals, to stdout. */
+or_status or_print_summary(const or_eval *eval);
+
+/* Prints the stages of a run: layers, requests in and out, busy, idle, wait. */
+void or_print_stages(const or_run_stats *stats);
+
+extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
+    or_command_train, or_command_eval;
+
+#endif

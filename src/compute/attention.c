@@ -1,0 +1,113 @@
+/* attention.c - causal attention over whole prompts, and rotary positions.
+ *
+ * A (request, head) pair is one piece of work, done by one thread: for each of its positions i
+ *   s_j = q_i . k_j / sqrt(head_dim), j = 0..i      p = softmax(s)      out_i = sum_j p_j v_j
+ * with the sum over j in order. Nothing depends on which other requests are in the wave.
+ */
+#include "kernels_portable.h"
+#include "threads.h"
+#include "vector.h"
+
+#include <math.h>
+#include <omp.h>
+
+static int longest_span(const or_span *spans, size_t n_spans)
+{
+    int longest = 0;
+    for (size_t s = 0; s < n_spans; s++)
+        if (spans[s].count > longest) longest = spans[s].count;
+    return longest;
+}
+
+size_t or_attention_scratch(const or_attention_shape *shape, const or_span *spans, size_t n_spans)
+{
+    (void)shape;
+    return (size_t)longest_span(spans, n_spans) * (size_t)or_threads(); /* a row of scores per thread */
+}
+
+/* scores[j] = q . k_j * scale for j < n; k rows are `stride` floats apart. */
+OR_CLONES static void score_row(const float *q, const float *k, size_t stride, size_t head_dim, size_t n,
+                                float scale, float *scores)
+{
+    for (size_t j = 0; j < n; j++) {
+        const float *key = k + j * stride;
+        float lanes[OR_LANES] = {0};
+        size_t i = 0;
+        for (; i + OR_LANES <= head_dim; i += OR_LANES)
+            for (size_t l = 0; l < OR_LANES; l++) lanes[l] += q[i + l] * key[i + l];
+        for (size_t l = 0; i + l < head_dim; l++) lanes[l] += q[i + l] * key[i + l];
+        scores[j] = or_lanes_sum(lanes) * scale;
+    }
+}
+
+/* scores = e^(scores - max); returns their sum. */
+OR_CLONES static float exponentiate(float *scores, size_t n)
+{
+    float max = scores[0];
+    for (size_t j = 1; j < n; j++) max = scores[j] > max ? scores[j] : max;
+    for (size_t j = 0; j < n; j++) scores[j] = or_exp(scores[j] - max);
+    float lanes[OR_LANES] = {0};
+    for (size_t j = 0; j < n; j++) lanes[j % OR_LANES] += scores[j];
+    return or_lanes_sum(lanes);
+}
+
+/* out = sum_j scores[j] / sum * v_j */
+OR_CLONES static void mix_values(const float *scores, float sum, const float *v, size_t stride,
+                                 size_t head_dim, size_t n, float *out)
+{
+    for (size_t i = 0; i < head_dim; i++) out[i] = 0.0f;
+    for (size_t j = 0; j < n; j++) {
+        const float *value = v + j * stride;
+        float share = scores[j] / sum;
+        for (size_t i = 0; i < head_dim; i++) out[i] += share * value[i];
+    }
+}
+
+void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
+                           const float *q, const float *k, const float *v, float *out, float *scores)
+{
+    const size_t head_dim = (size_t)shape->head_dim;
+    const size_t q_stride = (size_t)shape->n_heads * head_dim,
+                 kv_stride = (size_t)shape->n_kv_heads * head_dim;
+    const size_t group = (size_t)(shape->n_heads / shape->n_kv_heads);
+    const size_t longest = (size_t)longest_span(spans, n_spans);
+    const float scale = 1.0f / sqrtf((float)head_dim);
+
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(or_threads())
+    for (size_t s = 0; s < n_spans; s++) {
+        for (size_t head = 0; head < (size_t)shape->n_heads; head++) {
+            float *row = scores + longest * (size_t)omp_get_thread_num();
+            const size_t first = (size_t)spans[s].first;
+            const float *keys = k + first * kv_stride + head / group * head_dim;
+            const float *values = v + first * kv_stride + head / group * head_dim;
+            for (size_t i = 0; i < (size_t)spans[s].count; i++) {
+                const size_t at = (first + i) * q_stride + head * head_dim;
+                score_row(q + at, keys, kv_stride, head_dim, i + 1, scale, row);
+                float sum = exponentiate(row, i + 1);
+                mix_values(row, sum, values, kv_stride, head_dim, i + 1, out + at);
+            }
+        }
+    }
+}
+
+/* (a, b) -> (a cos - b sin, b cos + a sin) for the pairs of one head. */
+OR_CLONES static void rotate(float *x, size_t half, const float *cos, const float *sin)
+{
+    for (size_t i = 0; i < half; i++) {
+        float a = x[i], b = x[i + half];
+        x[i] = a * cos[i] - b * sin[i];
+        x[i + half] = b * cos[i] + a * sin[i];
+    }
+}
+
+void or_portable_rope(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
+                      const float *sin, float *x)
+{
+    const size_t half = (size_t)head_dim / 2, stride = (size_t)n_heads * (size_t)head_dim;
+#pragma omp parallel for schedule(dynamic) num_threads(or_threads())
+    for (size_t s = 0; s < n_spans; s++)
+        for (size_t i = 0; i < (size_t)spans[s].count; i++)
+            for (size_t head = 0; head < (size_t)n_heads; head++)
+                rotate(x + ((size_t)spans[s].first + i) * stride + head * (size_t)head_dim, half,
+                       cos + i * half, sin + i * half);
+}

@@ -1,0 +1,109 @@
+/* compute.h - the arithmetic of a layer: matrix products, attention, norms, rotary positions, softmax.
+ *
+ * All activations are float32, row-major, one row per token. Weights stay as stored (or_matrix) and are
+ * widened to float32 tile by tile.
+ *
+ * Order of summation. Every output element is summed in an order that depends on the shape of the layer only:
+ * not on how many rows there are, which row it is, what the other rows hold, or how many threads share the
+ * work. So a request's numbers are the same bits in any company. What each kernel does for that is said in
+ * its file; tests/unit/test_kernels.c checks it.
+ *
+ * A kernel set (or_kernels) is a table of functions. `reference` is plain C, always built, and the oracle of
+ * the others. A new set is a file that fills a table and one line in kernels.c.
+ *
+ * Local; the functions run on or_threads() threads and return when all is done.
+ */
+#ifndef OFFRAMP_COMPUTE_COMPUTE_H
+#define OFFRAMP_COMPUTE_COMPUTE_H
+
+#include <offramp/dtype.h>
+#include <offramp/status.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Weights of y = W x, as stored: [rows, columns] row-major, rows = outputs, columns = inputs. `data` may be
+ * unaligned; not owned. */
+typedef struct or_matrix {
+    const void *data;
+    or_dtype dtype;
+    int rows, columns;
+} or_matrix;
+
+/* One request's tokens within a wave: rows [first, first + count), at positions 0 .. count-1. */
+typedef struct or_span {
+    int32_t first, count;
+} or_span;
+
+/* Shape of an attention layer; n_heads is a multiple of n_kv_heads (grouped queries). */
+typedef struct or_attention_shape {
+    int n_heads, n_kv_heads, head_dim;
+} or_attention_shape;
+
+/* The head of a next-token distribution. */
+typedef struct or_top {
+    int32_t token;   /* argmax, the lowest id among equals */
+    float prob;      /* P(top) */
+    float gap;       /* P(top) - P(second); prob when there is one token only */
+    float logit;     /* of `token` */
+    float logsumexp; /* not finite when a logit is not */
+} or_top;
+
+typedef struct or_kernels {
+    const char *name;
+
+    /* False when this machine or library cannot run the set correctly. */
+    bool (*usable)(void);
+
+    /* y[n, w.rows] = x[n, w.columns] w^T. y must not overlap x. */
+    void (*matmul)(const or_matrix *w, const float *x, size_t n, float *y);
+
+    /* Causal attention within each span. q, out: [rows, n_heads * head_dim]; k, v: [rows, n_kv_heads *
+     * head_dim]; `scores` is scratch of or_attention_scratch() floats. out must not overlap the others. */
+    void (*attention)(const or_attention_shape *shape, const or_span *spans, size_t n_spans, const float *q,
+                      const float *k, const float *v, float *out, float *scores);
+
+    /* out[n, d] = x / sqrt(mean(x^2) + eps) * weight (RMSNorm, arXiv 1910.07467). out may be x. */
+    void (*rms_norm)(const float *x, size_t n, size_t d, const float *weight, float eps, float *out);
+
+    /* Rotates heads in place: x [rows, n_heads * head_dim]; pairs are (i, i + head_dim/2), the layout of
+     * Hugging Face checkpoints. cos, sin: [positions, head_dim/2] (RoFormer, arXiv 2104.09864). */
+    void (*rope)(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
+                 const float *sin, float *x);
+
+    /* gate[i] = silu(gate[i]) * up[i] (SwiGLU, arXiv 2002.05202). */
+    void (*silu_mul)(float *gate, const float *up, size_t n);
+
+    /* Softmax of one row of logits, of which only the top is kept. */
+    void (*top)(const float *logits, size_t n, or_top *top);
+} or_kernels;
+
+/* The set of that name, NULL if there is none. Name NULL: the first usable one of the table (the fastest). */
+const or_kernels *or_kernels_find(const char *name);
+
+/* The set in use by this process; chosen at the first call unless or_kernels_use() did so before. */
+const or_kernels *or_kernels_get(void);
+
+/* Takes a set by name (NULL: automatic). OR_ERR_USAGE for an unknown name, OR_ERR_FAILED if not usable. */
+or_status or_kernels_use(const char *name);
+
+/* "openblas, reference" for help texts. */
+const char *or_kernels_names(void);
+
+/* Floats of scratch for attention over these spans. */
+size_t or_attention_scratch(const or_attention_shape *shape, const or_span *spans, size_t n_spans);
+
+/* Widens `count` stored elements, beginning at element `from`, to float32. */
+void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, float *out);
+
+/* out[n_spans, width] = the last row of each span of rows[.., width]. */
+void or_gather_last(const or_span *spans, size_t n_spans, const float *rows, size_t width, float *out);
+
+/* Sum of a[i] * b[i] in 16 interleaved partial sums, which are then added pairwise. */
+float or_dot(const float *a, const float *b, size_t n);
+
+/* a . b / (|a| |b|), 0 when one of them is all zeros. */
+float or_cosine(const float *a, const float *b, size_t n);
+
+#endif

@@ -1,0 +1,50 @@
+/* kernels.c - the table of kernel sets, fastest first, and the one in use. */
+#include "kernels_portable.h"
+#include "log.h"
+
+#include <string.h>
+
+static const or_kernels *const table[] = {
+    &or_kernels_openblas,
+    &or_kernels_reference,
+};
+enum { TABLE = sizeof table / sizeof *table };
+
+static const or_kernels *in_use;
+
+const or_kernels *or_kernels_find(const char *name)
+{
+    for (size_t i = 0; i < TABLE; i++) {
+        if (name && strcmp(table[i]->name, name) == 0) return table[i];
+        if (!name && table[i]->usable()) return table[i];
+    }
+    return NULL;
+}
+
+const or_kernels *or_kernels_get(void)
+{
+    if (!in_use) in_use = or_kernels_find(NULL); /* the reference set is always usable */
+    return in_use;
+}
+
+or_status or_kernels_use(const char *name)
+{
+    const or_kernels *found = or_kernels_find(name);
+    if (!found)
+        return or_fail(OR_ERR_USAGE, "unknown kernel set", NULL, "found \"%s\", expected one of %s", name,
+                       or_kernels_names());
+    if (!found->usable())
+        return or_fail(OR_ERR_FAILED, "kernel set not usable", NULL,
+                       "the answers of %s would depend on the other rows on this machine, use --kernels %s",
+                       name, or_kernels_reference.name);
+    if (!name && found != table[0])
+        or_log_warn("kernel set %s is not usable on this machine, using %s, which is slower", table[0]->name,
+                    found->name);
+    in_use = found;
+    return OR_OK;
+}
+
+const char *or_kernels_names(void)
+{
+    return "openblas, reference";
+}

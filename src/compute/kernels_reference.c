@@ -1,0 +1,47 @@
+/* kernels_reference.c - the kernel set that every other one is checked against: plain C, no library.
+ *
+ * How to write the next set: copy this file's table, replace the entries that you make faster, keep the rule
+ * of compute.h (an element's order of summation depends on the layer's shape only), add the table to
+ * kernels_portable.h and kernels.c; test_kernels.c then checks it against this one and for the rule.
+ *
+ * Matrix product: one row of W is widened at a time, and met by every row of x (or_dot).
+ */
+#include "kernels_portable.h"
+#include "memory.h"
+#include "threads.h"
+
+enum { SLICE = 2048 }; /* columns widened at a time, so that the scratch is on the stack */
+
+static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
+{
+    const size_t columns = (size_t)w->columns, rows = (size_t)w->rows;
+#pragma omp parallel for schedule(static) num_threads(or_threads())
+    for (size_t out = 0; out < rows; out++) {
+        float weights[SLICE];
+        for (size_t from = 0; from < columns; from += SLICE) {
+            const size_t width = columns - from < SLICE ? columns - from : SLICE;
+            or_expand(w->data, w->dtype, out * columns + from, width, weights);
+            for (size_t row = 0; row < n; row++) {
+                float part = or_dot(x + row * columns + from, weights, width);
+                float *sum = y + row * rows + out;
+                *sum = from == 0 ? part : *sum + part;
+            }
+        }
+    }
+}
+
+static bool usable(void)
+{
+    return true;
+}
+
+const or_kernels or_kernels_reference = {
+    .name = "reference",
+    .usable = usable,
+    .matmul = matmul,
+    .attention = or_portable_attention,
+    .rms_norm = or_portable_rms_norm,
+    .rope = or_portable_rope,
+    .silu_mul = or_portable_silu_mul,
+    .top = or_portable_top,
+};

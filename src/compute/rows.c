@@ -1,0 +1,106 @@
+/* rows.c - kernels that work on one row by itself: dot products, norms, activations, softmax. Shared by all
+ * kernel sets so far (see kernels_portable.h). */
+#include "kernels_portable.h"
+#include "threads.h"
+#include "vector.h"
+
+#include <float.h>
+#include <math.h>
+
+OR_CLONES float or_dot(const float *a, const float *b, size_t n)
+{
+    float lanes[OR_LANES] = {0};
+    size_t i = 0;
+    for (; i + OR_LANES <= n; i += OR_LANES)
+        for (size_t j = 0; j < OR_LANES; j++) lanes[j] += a[i + j] * b[i + j];
+    for (size_t j = 0; i + j < n; j++) lanes[j] += a[i + j] * b[i + j];
+    return or_lanes_sum(lanes);
+}
+
+float or_cosine(const float *a, const float *b, size_t n)
+{
+    double aa = or_dot(a, a, n), bb = or_dot(b, b, n), ab = or_dot(a, b, n);
+    return aa > 0 && bb > 0 ? (float)(ab / sqrt(aa * bb)) : 0.0f;
+}
+
+void or_gather_last(const or_span *spans, size_t n_spans, const float *rows, size_t width, float *out)
+{
+    for (size_t s = 0; s < n_spans; s++) {
+        size_t last = (size_t)(spans[s].first + spans[s].count - 1);
+        memcpy(out + s * width, rows + last * width, width * sizeof *out);
+    }
+}
+
+OR_CLONES static void scale_row(const float *x, size_t d, float scale, const float *weight, float *out)
+{
+    for (size_t i = 0; i < d; i++) out[i] = x[i] * scale * weight[i];
+}
+
+void or_portable_rms_norm(const float *x, size_t n, size_t d, const float *weight, float eps, float *out)
+{
+#pragma omp parallel for num_threads(or_threads()) if (n > 16)
+    for (size_t row = 0; row < n; row++) {
+        const float *from = x + row * d;
+        float mean = or_dot(from, from, d) / (float)d;
+        scale_row(from, d, 1.0f / sqrtf(mean + eps), weight, out + row * d);
+    }
+}
+
+/* silu(g) = g / (1 + e^-g) */
+OR_CLONES static void silu_mul_block(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++) gate[i] = gate[i] / (1.0f + or_exp(-gate[i])) * up[i];
+}
+
+void or_portable_silu_mul(float *gate, const float *up, size_t n)
+{
+    enum { BLOCK = 8192 };
+#pragma omp parallel for num_threads(or_threads()) if (n > BLOCK)
+    for (size_t from = 0; from < n; from += BLOCK)
+        silu_mul_block(gate + from, up + from, n - from < BLOCK ? n - from : BLOCK);
+}
+
+/* Sum of e^(logit - shift) over the row, in lanes. */
+OR_CLONES static float exp_sum(const float *logits, size_t n, float shift)
+{
+    float lanes[OR_LANES] = {0};
+    size_t i = 0;
+    for (; i + OR_LANES <= n; i += OR_LANES)
+        for (size_t j = 0; j < OR_LANES; j++) lanes[j] += or_exp(logits[i + j] - shift);
+    for (size_t j = 0; i + j < n; j++) lanes[j] += or_exp(logits[i + j] - shift);
+    return or_lanes_sum(lanes);
+}
+
+/* or_exp() clamps, so Inf and NaN must be found in the logits themselves: x - x is 0 for finite x only. */
+OR_CLONES static bool all_finite(const float *logits, size_t n)
+{
+    float lanes[OR_LANES] = {0};
+    size_t i = 0;
+    for (; i + OR_LANES <= n; i += OR_LANES)
+        for (size_t j = 0; j < OR_LANES; j++) lanes[j] += logits[i + j] - logits[i + j];
+    for (size_t j = 0; i + j < n; j++) lanes[j] += logits[i + j] - logits[i + j];
+    return or_lanes_sum(lanes) == 0.0f;
+}
+
+void or_portable_top(const float *logits, size_t n, or_top *top)
+{
+    size_t best = 0;
+    float second = -FLT_MAX;
+    for (size_t i = 1; i < n; i++) {
+        if (logits[i] > logits[best]) {
+            second = logits[best];
+            best = i;
+        } else if (logits[i] > second) {
+            second = logits[i];
+        }
+    }
+    float sum = exp_sum(logits, n, logits[best]);
+    float second_share = n > 1 ? or_exp(second - logits[best]) : 0.0f;
+    *top = (or_top){
+        .token = (int32_t)best,
+        .prob = 1.0f / sum,
+        .gap = (1.0f - second_share) / sum,
+        .logit = logits[best],
+        .logsumexp = all_finite(logits, n) ? logits[best] + logf(sum) : NAN,
+    };
+}

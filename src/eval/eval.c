@@ -1,0 +1,187 @@
+/* eval.c - what is to be run: instance sets and groups, and the output folder with its journal. */
+#include "eval_internal.h"
+
+#include "file.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+const char *or_group_policy_name(const or_eval *eval, const or_group *group)
+{
+    return group->policy < 0 ? "full" : or_policy_name(eval->plan.policies[group->policy]);
+}
+
+/* ---- instances and groups ------------------------------------------------------------------------------- */
+
+/* Refuses what the model cannot run. */
+static or_status check_instance(const or_hparams *h, const or_task *task, size_t index,
+                                const or_instance *instance)
+{
+    const char *name = or_task_name(task);
+    if (instance->prompt.count > (size_t)h->n_context)
+        return or_fail(OR_ERR_INPUT, "prompt too long", name,
+                       "row %zu has %zu tokens, the model's context is %d; use fewer --shots", index + 1,
+                       instance->prompt.count, h->n_context);
+    int32_t most = instance->answer_token;
+    for (size_t i = 0; i < instance->prompt.count; i++)
+        if (instance->prompt.ids[i] > most) most = instance->prompt.ids[i];
+    for (size_t i = 0; i < instance->choices.count; i++)
+        if (instance->choices.ids[i] > most) most = instance->choices.ids[i];
+    if (most < h->n_vocab) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "token outside the vocabulary", name,
+                   "row %zu has token %d, the model knows %d; do model and tokenizer belong together?",
+                   index + 1, most, h->n_vocab);
+}
+
+static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const or_task *task, int shots,
+                           or_instance_set *set)
+{
+    or_prompt_options options = eval->plan.prompt;
+    options.shots = shots;
+    const size_t rows = options.split == OR_SPLIT_TEST ? or_task_test_count(task) : or_task_train_count(task);
+    const size_t limit = eval->plan.limit;
+    const size_t n = limit > 0 && limit < rows ? limit : rows;
+    *set = (or_instance_set){.task = task, .shots = shots};
+    OR_TRY(OR_NEW(set->instances, n));
+    for (; set->n < n; set->n++) {
+        or_instance *instance = &set->instances[set->n];
+        OR_TRY(or_task_instance(task, tokenizer, &options, set->n, instance));
+        or_status status = check_instance(&eval->hparams, task, set->n, instance);
+        if (status == OR_OK) continue;
+        or_instance_free(instance);
+        return status;
+    }
+    return OR_OK;
+}
+
+static or_status add_group(or_eval *eval, const or_instance_set *set, int policy, const or_group *dense)
+{
+    or_group *group = &eval->groups[eval->n_groups++];
+    *group = (or_group){.set = set, .policy = policy, .dense = dense};
+    return OR_NEW(group->outcomes, set->n);
+}
+
+/* Groups of a set: full depth first, where it is asked for, then the policies. */
+static or_status add_groups(or_eval *eval, const or_instance_set *set)
+{
+    const or_eval_plan *plan = &eval->plan;
+    const or_group *dense = NULL;
+    if (plan->dense || plan->n_policies == 0) {
+        OR_TRY(add_group(eval, set, -1, NULL));
+        if (plan->n_policies > 0) dense = &eval->groups[eval->n_groups - 1];
+    }
+    for (size_t p = 0; p < plan->n_policies; p++) OR_TRY(add_group(eval, set, (int)p, dense));
+    return OR_OK;
+}
+
+or_status or_eval_open(const or_eval_plan *plan, const or_tokenizer *tokenizer, const or_hparams *hparams,
+                       or_eval **out)
+{
+    or_eval *eval = NULL;
+    or_status status = OR_NEW(eval, 1);
+    if (status != OR_OK) return status;
+    eval->plan = *plan;
+    eval->hparams = *hparams;
+    OR_TRY_GOTO(close, OR_NEW(eval->sets, plan->n_tasks * plan->n_shots));
+    OR_TRY_GOTO(close, OR_NEW(eval->groups, plan->n_tasks * plan->n_shots * (plan->n_policies + 1)));
+    for (size_t t = 0; t < plan->n_tasks; t++) {
+        for (size_t s = 0; s < plan->n_shots; s++) {
+            or_instance_set *set = &eval->sets[eval->n_sets++];
+            OR_TRY_GOTO(close, build_set(eval, tokenizer, plan->tasks[t], plan->shots[s], set));
+            OR_TRY_GOTO(close, add_groups(eval, set));
+        }
+    }
+    *out = eval;
+    return OR_OK;
+
+close:
+    or_eval_close(eval);
+    return status;
+}
+
+void or_eval_close(or_eval *eval)
+{
+    if (!eval) return;
+    for (size_t g = 0; g < eval->n_groups; g++) {
+        free(eval->groups[g].outcomes);
+        or_run_stats_free(&eval->groups[g].stats);
+    }
+    for (size_t s = 0; s < eval->n_sets; s++) {
+        for (size_t i = 0; i < eval->sets[s].n; i++) or_instance_free(&eval->sets[s].instances[i]);
+        free(eval->sets[s].instances);
+    }
+    or_journal_close(eval->journal);
+    free(eval->folder);
+    free(eval->groups);
+    free(eval->sets);
+    free(eval);
+}
+
+size_t or_eval_group_count(const or_eval *eval)
+{
+    return eval->n_groups;
+}
+
+size_t or_eval_count(const or_eval *eval)
+{
+    size_t count = 0;
+    for (size_t g = 0; g < eval->n_groups; g++) count += eval->groups[g].set->n;
+    return count;
+}
+
+/* ---- the output folder ---------------------------------------------------------------------------------- */
+
+/* Takes a result from the journal of an interrupted run. */
+static or_status take_line(void *context, const cJSON *line, const char *where)
+{
+    or_eval *eval = context;
+    int64_t group, index, token, exit_layer;
+    double gap, top_prob;
+    OR_TRY(or_json_int(line, "group", where, 0, (int64_t)eval->n_groups - 1, &group));
+    const size_t n = eval->groups[group].set->n;
+    OR_TRY(or_json_int(line, "index", where, 0, (int64_t)n - 1, &index));
+    OR_TRY(or_json_int(line, "token", where, 0, eval->hparams.n_vocab - 1, &token));
+    OR_TRY(or_json_int(line, "exit_layer", where, 1, eval->hparams.n_layers, &exit_layer));
+    OR_TRY(or_json_number(line, "gap", where, &gap));
+    OR_TRY(or_json_number(line, "top_prob", where, &top_prob));
+    or_outcome *outcome = &eval->groups[group].outcomes[index];
+    if (outcome->done)
+        return or_fail(OR_ERR_INPUT, "journal refused", where, "it holds this result a second time");
+    *outcome = (or_outcome){true, (int32_t)token, (int32_t)exit_layer, (float)gap, (float)top_prob};
+    eval->n_done++;
+    return OR_OK;
+}
+
+/* All that decides the results, as 16 hexadecimal digits: a resumed run must have the same. */
+static void describe(const or_eval *eval, uint64_t fingerprint, char text[32])
+{
+    const or_eval_plan *plan = &eval->plan;
+    uint64_t hash = fingerprint;
+    const uint64_t numbers[] = {
+        plan->n_tasks, plan->n_shots,     plan->n_policies,   plan->dense,
+        plan->limit,   plan->prompt.seed, plan->prompt.split, plan->prompt.demos_per_instance};
+    hash = XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
+    hash = XXH3_64bits_withSeed(plan->shots, plan->n_shots * sizeof *plan->shots, hash);
+    for (size_t t = 0; t < plan->n_tasks; t++) {
+        const uint64_t task = or_task_fingerprint(plan->tasks[t]);
+        hash = XXH3_64bits_withSeed(&task, sizeof task, hash);
+    }
+    for (size_t p = 0; p < plan->n_policies; p++) {
+        const uint64_t policy = or_policy_fingerprint(plan->policies[p]);
+        hash = XXH3_64bits_withSeed(&policy, sizeof policy, hash);
+    }
+    snprintf(text, 32, "%016llx", (unsigned long long)hash);
+}
+
+or_status or_eval_output(or_eval *eval, const char *folder, uint64_t fingerprint, bool resume)
+{
+    char run[32];
+    char *path = NULL;
+    describe(eval, fingerprint, run);
+    OR_TRY(or_folder_make(folder));
+    OR_TRY(or_strdup(folder, &eval->folder));
+    OR_TRY(or_path_join(folder, "journal.jsonl", &path));
+    or_status status = or_journal_open(path, run, resume, take_line, eval, &eval->journal);
+    free(path);
+    return status;
+}

@@ -1,0 +1,243 @@
+/* eval_run.c - the groups of an evaluation through the pipeline, one after the other, and traces of them. */
+#include "eval_internal.h"
+
+#include "clock.h"
+
+#include <math.h>
+
+/* What the callbacks of a run share. */
+typedef struct session {
+    or_eval *eval;
+    or_group *group;
+    size_t *pending; /* instances of the group that are not done, [n_pending] */
+    size_t n_pending;
+    size_t unsynced; /* answers in the journal that are not known to be on disk */
+    double last_sync, last_show, begin;
+    size_t began_done;                /* eval->n_done when this process began */
+    size_t answered, answered_tokens; /* by this process */
+    double layers;                    /* sum of exit layers of what is done */
+    or_eval_show *show;
+    bool (*stop)(void *);
+    void *context;
+
+    or_trace_writer *trace; /* traces: where items go, */
+    or_trace_item *items;   /* those that wait for an earlier one, [n_pending], seen NULL if not there */
+    size_t next_item;       /* and the next to be written */
+    double macs;            /* of one layer, summed over the items */
+} session;
+
+static or_status give_request(void *context, size_t index, or_request *request)
+{
+    const session *s = context;
+    const or_instance *instance = &s->group->set->instances[s->pending[index]];
+    *request = (or_request){
+        .tokens = instance->prompt.ids,
+        .n_tokens = instance->prompt.count,
+        .policy = s->group->policy,
+        .observe = s->trace != NULL,
+        .choices = instance->choices.ids,
+        .n_choices = instance->choices.count,
+    };
+    return OR_OK;
+}
+
+static or_status append_line(session *s, size_t index, const or_outcome *outcome)
+{
+    or_buffer line = {0};
+    const size_t group = (size_t)(s->group - s->eval->groups);
+    or_status status =
+        or_buffer_printf(&line, "{\"group\":%zu,\"index\":%zu,\"token\":%d,\"exit_layer\":%d,\"gap\":", group,
+                         index, outcome->token, outcome->exit_layer);
+    OR_TRY_GOTO(done, status);
+    OR_TRY_GOTO(done, or_json_put_float(&line, outcome->gap));
+    OR_TRY_GOTO(done, or_buffer_puts(&line, ",\"top_prob\":"));
+    OR_TRY_GOTO(done, or_json_put_float(&line, outcome->top_prob));
+    OR_TRY_GOTO(done, or_buffer_puts(&line, "}"));
+    OR_TRY_GOTO(done, or_journal_append(s->eval->journal, line.data, line.size));
+done:
+    or_buffer_free(&line);
+    return status;
+}
+
+static or_status take_answer(void *context, size_t index, const or_answer *answer)
+{
+    session *s = context;
+    const size_t at = s->pending[index];
+    const or_instance *instance = &s->group->set->instances[at];
+    or_outcome *outcome = &s->group->outcomes[at];
+    *outcome = (or_outcome){
+        .done = true,
+        .token = answer->choice >= 0 ? instance->choices.ids[answer->choice] : answer->exit.token,
+        .exit_layer = answer->exit.layer,
+        .gap = answer->exit.gap,
+        .top_prob = answer->exit.top_prob,
+    };
+    s->answered++;
+    s->answered_tokens += instance->prompt.count;
+    s->layers += outcome->exit_layer;
+    s->group->ran++;
+    s->group->ran_tokens += instance->prompt.count;
+    s->unsynced++;
+    return append_line(s, at, outcome);
+}
+
+static void report(session *s, double now)
+{
+    if (!s->show) return;
+    const double seconds = now - s->begin;
+    const size_t done = s->eval->n_done, ran = done - s->began_done;
+    or_eval_progress progress = {
+        .done = done,
+        .total = or_eval_count(s->eval),
+        .exit_layer_mean = s->answered ? s->layers / (double)s->answered : NAN,
+        .requests_per_second = seconds > 0 ? (double)s->answered / seconds : NAN,
+        .tokens_per_second = seconds > 0 ? (double)s->answered_tokens / seconds : NAN,
+    };
+    progress.seconds_left = ran ? seconds / (double)ran * (double)(progress.total - done) : NAN;
+    s->show(s->context, &progress);
+    s->last_show = now;
+}
+
+/* Results count once they are on disk; syncing for every one of them would make the disk the bottleneck. */
+static or_status sync_results(session *s, double now)
+{
+    size_t lines;
+    OR_TRY(or_journal_sync(s->eval->journal, &lines));
+    s->eval->n_done = lines;
+    s->unsynced = 0;
+    s->last_sync = now;
+    return OR_OK;
+}
+
+static or_status tick(void *context)
+{
+    session *s = context;
+    const double now = or_clock_now();
+    if (s->unsynced > 0 && (now - s->last_sync > 0.1 || s->unsynced >= 1024)) OR_TRY(sync_results(s, now));
+    if (now - s->last_show > 0.1) report(s, now);
+    return OR_OK;
+}
+
+static bool asked_to_stop(void *context)
+{
+    const session *s = context;
+    return s->stop && s->stop(s->context);
+}
+
+static or_status begin_session(session *s, or_eval *eval, or_eval_show *show, bool (*stop)(void *),
+                               void *context)
+{
+    size_t most = 0;
+    for (size_t g = 0; g < eval->n_groups; g++)
+        if (eval->groups[g].set->n > most) most = eval->groups[g].set->n;
+    *s = (session){.eval = eval, .show = show, .stop = stop, .context = context, .began_done = eval->n_done};
+    s->begin = s->last_sync = or_clock_now();
+    return OR_NEW(s->pending, most);
+}
+
+static void find_pending(session *s, or_group *group)
+{
+    s->group = group;
+    s->n_pending = 0;
+    for (size_t i = 0; i < group->set->n; i++)
+        if (!group->outcomes[i].done) s->pending[s->n_pending++] = i;
+}
+
+or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, bool (*stop)(void *),
+                      void *context)
+{
+    session s;
+    OR_TRY(begin_session(&s, eval, show, stop, context));
+    or_status status = OR_OK;
+    for (size_t g = 0; g < eval->n_groups && status == OR_OK; g++) {
+        or_group *group = &eval->groups[g];
+        find_pending(&s, group);
+        if (s.n_pending == 0) continue;
+        const or_job job = {s.n_pending, &s, give_request, take_answer, tick, asked_to_stop};
+        status = or_pipeline_run(pipeline, &job, &group->stats);
+        if (status == OR_OK || status == OR_STOPPED) {
+            or_status synced = sync_results(&s, or_clock_now());
+            if (synced != OR_OK) status = synced;
+        }
+    }
+    report(&s, or_clock_now());
+    if (status == OR_OK) status = or_eval_write_results(eval);
+    if (status == OR_OK) status = or_eval_write_summary(eval);
+    free(s.pending);
+    return status;
+}
+
+/* ---- traces --------------------------------------------------------------------------------------------- */
+
+/* Writes the items that are next in order. */
+static or_status write_items(session *s)
+{
+    for (; s->next_item < s->n_pending && s->items[s->next_item].seen; s->next_item++) {
+        or_trace_item *item = &s->items[s->next_item];
+        OR_TRY(or_trace_put(s->trace, item));
+        free(item->seen);
+        item->seen = NULL;
+    }
+    return OR_OK;
+}
+
+static or_status take_traced(void *context, size_t index, const or_answer *answer)
+{
+    session *s = context;
+    const size_t n_layers = (size_t)s->eval->hparams.n_layers;
+    const or_instance *instance = &s->group->set->instances[s->pending[index]];
+    or_trace_item *item = &s->items[index];
+    *item = (or_trace_item){
+        .task = (char *)or_task_name(s->group->set->task),
+        .shots = s->group->set->shots,
+        .index = (int64_t)s->pending[index],
+        .final_token = answer->exit.token,
+        .answer_token = instance->answer_token,
+    };
+    OR_TRY(OR_NEW(item->seen, n_layers));
+    for (size_t layer = 0; layer < n_layers; layer++) item->seen[layer] = answer->seen[layer];
+    s->macs += or_hparams_layer_macs(&s->eval->hparams, (int64_t)instance->prompt.count);
+    s->answered++;
+    s->answered_tokens += instance->prompt.count;
+    s->layers += answer->exit.layer;
+    s->eval->n_done++;
+    return write_items(s);
+}
+
+/* Traces one set. */
+static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
+{
+    find_pending(s, group);
+    s->next_item = 0;
+    OR_TRY(OR_NEW(s->items, s->n_pending));
+    const or_job job = {s->n_pending, s, give_request, take_traced, tick, asked_to_stop};
+    or_status status = or_pipeline_run(pipeline, &job, &group->stats);
+    for (size_t i = s->next_item; i < s->n_pending; i++) free(s->items[i].seen);
+    free(s->items);
+    return status;
+}
+
+or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
+                        bool (*stop)(void *), void *context)
+{
+    const or_hparams *h = &eval->hparams;
+    session s;
+    OR_TRY(begin_session(&s, eval, show, stop, context));
+    or_status status = or_trace_begin(path, h->n_layers, &s.trace);
+    for (size_t g = 0; g < eval->n_groups && status == OR_OK; g++)
+        status = trace_group(&s, &eval->groups[g], pipeline);
+    report(&s, or_clock_now());
+    if (status == OR_OK) {
+        const or_trace_meta meta = {
+            .fingerprint = or_pipeline_fingerprint(pipeline),
+            .n_layers = h->n_layers,
+            .layer_macs = s.macs / (double)s.answered,
+            .ramp_macs = or_hparams_head_macs(h),
+        };
+        status = or_trace_end(s.trace, &meta);
+    } else {
+        or_trace_abandon(s.trace);
+    }
+    free(s.pending);
+    return status;
+}

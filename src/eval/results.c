@@ -1,0 +1,185 @@
+/* results.c - figures of a group, and the files results.jsonl and summary.json. */
+#include "eval_internal.h"
+
+#include "file.h"
+
+#include <math.h>
+
+/* ---- figures -------------------------------------------------------------------------------------------- */
+
+/* Multiply-adds of full depth, and of what was executed: layers up to the exit, a head and a decision at every
+ * ramp passed, and the final head where the request went to the end. */
+static void count_macs(const or_eval *eval, const or_group *group, size_t i, double *full, double *executed)
+{
+    const or_hparams *h = &eval->hparams;
+    const int64_t tokens = (int64_t)group->set->instances[i].prompt.count;
+    const double layer = or_hparams_layer_macs(h, tokens), head = or_hparams_head_macs(h);
+    const int exit_layer = group->outcomes[i].exit_layer;
+    const or_policy *policy = group->policy < 0 ? NULL : eval->plan.policies[group->policy];
+    *full += layer * h->n_layers + head;
+    *executed += layer * exit_layer;
+    if (exit_layer == h->n_layers) *executed += head;
+    for (int l = 1; policy && l <= exit_layer && l < h->n_layers; l++)
+        if (or_policy_has_ramp(policy, l)) *executed += head + (double)or_policy_cost(policy);
+}
+
+static bool is_correct(const or_group *group, size_t i)
+{
+    return group->outcomes[i].token == group->set->instances[i].answer_token;
+}
+
+or_status or_eval_summary(const or_eval *eval, size_t g, or_group_summary *summary)
+{
+    const or_group *group = &eval->groups[g];
+    const double n = (double)group->set->n, n_layers = eval->hparams.n_layers;
+    double correct = 0, agree = 0, sum = 0, squares = 0, full = 0, executed = 0;
+    for (size_t i = 0; i < group->set->n; i++) {
+        const or_outcome *outcome = &group->outcomes[i];
+        if (!outcome->done)
+            return or_fail(OR_ERR_FAILED, "evaluation not complete", or_task_name(group->set->task),
+                           "row %zu has no result, go on with --resume", i + 1);
+        correct += is_correct(group, i);
+        agree += group->dense && outcome->token == group->dense->outcomes[i].token;
+        sum += outcome->exit_layer;
+        squares += (double)outcome->exit_layer * outcome->exit_layer;
+        count_macs(eval, group, i, &full, &executed);
+    }
+    const double accuracy = correct / n, mean = sum / n;
+    const double seconds = group->stats.n_stages > 0 ? group->stats.seconds : NAN;
+    *summary = (or_group_summary){
+        .task = or_task_name(group->set->task),
+        .policy = or_group_policy_name(eval, group),
+        .shots = group->set->shots,
+        .n = group->set->n,
+        .accuracy = accuracy,
+        .standard_error = n > 1 ? sqrt(accuracy * (1 - accuracy) / (n - 1)) : NAN,
+        .agreement = group->dense ? agree / n : NAN,
+        .exit_layer_mean = mean,
+        .exit_layer_var = n > 1 ? fmax(0, (squares - sum * mean) / (n - 1)) : NAN,
+        .layers_saved = 1 - mean / n_layers,
+        .flops_ratio = executed / full,
+        .requests_per_second = (double)group->ran / seconds,
+        .tokens_per_second = (double)group->ran_tokens / seconds,
+        .stats = group->stats,
+    };
+    return OR_OK;
+}
+
+/* ---- results.jsonl -------------------------------------------------------------------------------------- */
+
+static or_status put_result(const or_eval *eval, const or_group *group, size_t i, or_buffer *out)
+{
+    const or_outcome *outcome = &group->outcomes[i];
+    OR_TRY(or_buffer_puts(out, "{\"task\":"));
+    OR_TRY(or_json_put_string(out, or_task_name(group->set->task)));
+    OR_TRY(or_buffer_printf(out, ",\"shots\":%d,\"policy\":", group->set->shots));
+    OR_TRY(or_json_put_string(out, or_group_policy_name(eval, group)));
+    OR_TRY(or_buffer_printf(out,
+                            ",\"index\":%zu,\"token\":%d,\"answer_token\":%d,\"correct\":%s,"
+                            "\"exit_layer\":%d,\"gap\":",
+                            i, outcome->token, group->set->instances[i].answer_token,
+                            is_correct(group, i) ? "true" : "false", outcome->exit_layer));
+    OR_TRY(or_json_put_float(out, outcome->gap));
+    OR_TRY(or_buffer_puts(out, ",\"top_prob\":"));
+    OR_TRY(or_json_put_float(out, outcome->top_prob));
+    if (group->dense) OR_TRY(or_buffer_printf(out, ",\"dense_token\":%d", group->dense->outcomes[i].token));
+    return or_buffer_puts(out, "}\n");
+}
+
+static or_status write_file(const or_eval *eval, const char *name, const or_buffer *text)
+{
+    char *path = NULL;
+    OR_TRY(or_path_join(eval->folder, name, &path));
+    or_status status = or_file_write(path, text->data, text->size);
+    free(path);
+    return status;
+}
+
+or_status or_eval_write_results(const or_eval *eval)
+{
+    or_buffer out = {0};
+    or_status status = OR_OK;
+    for (size_t g = 0; g < eval->n_groups; g++)
+        for (size_t i = 0; i < eval->groups[g].set->n && status == OR_OK; i++)
+            status = put_result(eval, &eval->groups[g], i, &out);
+    if (status == OR_OK) status = write_file(eval, "results.jsonl", &out);
+    or_buffer_free(&out);
+    return status;
+}
+
+/* ---- summary.json --------------------------------------------------------------------------------------- */
+
+/* "key": number, or null where there is none. */
+static or_status put_number(or_buffer *out, const char *key, double value)
+{
+    OR_TRY(or_buffer_printf(out, ", \"%s\": ", key));
+    return isfinite(value) ? or_json_put_double(out, value) : or_buffer_puts(out, "null");
+}
+
+/* Survivors: share of the run's requests that enter the stage, and that leave it alive. */
+static or_status put_stage(or_buffer *out, const or_stage_stats *stage, uint64_t n_requests)
+{
+    const double n = (double)n_requests;
+    OR_TRY(or_buffer_printf(
+        out,
+        "      {\"layers\": [%d, %d], \"requests_in\": %llu, \"exits\": %llu, "
+        "\"requests_out\": %llu, \"waves_in\": %llu, \"waves_run\": %llu, \"waves_out\": %llu, "
+        "\"rows_in\": %llu, \"ramp_rows\": %llu",
+        stage->first + 1, stage->last, (unsigned long long)stage->requests_in,
+        (unsigned long long)stage->exits, (unsigned long long)stage->requests_out,
+        (unsigned long long)stage->waves_in, (unsigned long long)stage->waves_run,
+        (unsigned long long)stage->waves_out, (unsigned long long)stage->rows_in,
+        (unsigned long long)stage->ramp_rows));
+    OR_TRY(put_number(out, "survivors", (double)stage->requests_in / n));
+    OR_TRY(put_number(out, "busy", stage->busy));
+    OR_TRY(put_number(out, "idle", stage->idle));
+    OR_TRY(put_number(out, "wait", stage->wait));
+    return or_buffer_puts(out, "}");
+}
+
+static or_status put_group(const or_eval *eval, size_t g, or_buffer *out)
+{
+    or_group_summary s;
+    OR_TRY(or_eval_summary(eval, g, &s));
+    OR_TRY(or_buffer_puts(out, g ? ",\n  {\"task\": " : "  {\"task\": "));
+    OR_TRY(or_json_put_string(out, s.task));
+    OR_TRY(or_buffer_printf(out, ", \"shots\": %d, \"policy\": ", s.shots));
+    OR_TRY(or_json_put_string(out, s.policy));
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {
+        {"accuracy", s.accuracy},
+        {"stderr", s.standard_error},
+        {"n", (double)s.n},
+        {"agreement", s.agreement},
+        {"exit_layer_mean", s.exit_layer_mean},
+        {"exit_layer_var", s.exit_layer_var},
+        {"layers_saved", s.layers_saved},
+        {"flops_ratio", s.flops_ratio},
+        {"requests_per_second", s.requests_per_second},
+        {"tokens_per_second", s.tokens_per_second},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        OR_TRY(put_number(out, numbers[i].key, numbers[i].value));
+    OR_TRY(or_buffer_puts(out, ",\n    \"survivors\": ["));
+    for (int l = 0; s.stats.n_stages > 0 && l <= eval->hparams.n_layers; l++)
+        OR_TRY(or_buffer_printf(out, "%s%llu", l ? ", " : "", (unsigned long long)s.stats.survivors[l]));
+    OR_TRY(or_buffer_puts(out, "],\n    \"stages\": ["));
+    for (int stage = 0; stage < s.stats.n_stages; stage++) {
+        OR_TRY(or_buffer_puts(out, stage ? ",\n" : "\n"));
+        OR_TRY(put_stage(out, &s.stats.stage[stage], s.stats.survivors[0]));
+    }
+    return or_buffer_puts(out, "]}");
+}
+
+or_status or_eval_write_summary(const or_eval *eval)
+{
+    or_buffer out = {0};
+    or_status status = or_buffer_puts(&out, "{\"groups\": [\n");
+    for (size_t g = 0; g < eval->n_groups && status == OR_OK; g++) status = put_group(eval, g, &out);
+    if (status == OR_OK) status = or_buffer_puts(&out, "\n]}\n");
+    if (status == OR_OK) status = write_file(eval, "summary.json", &out);
+    or_buffer_free(&out);
+    return status;
+}

@@ -1,0 +1,285 @@
+/* checkpoint.c - the table of checkpoint formats, and what all of them share: finding, requiring and
+ * fingerprinting tensors. */
+#include "checkpoint_internal.h"
+
+#include "json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <xxhash.h>
+
+/* The first whose probe says yes opens the path. */
+static const or_format_ops *const formats[] = {
+    &or_format_hf_folder,
+};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcasecmp(text + length - end_length, end) == 0;
+}
+
+/* No format took the path: says why, and what all of them accept. */
+static or_status refuse_path(const char *path)
+{
+    or_buffer accepted = {0};
+    or_status status = OR_OK;
+    for (size_t i = 0; i < FORMATS && status == OR_OK; i++)
+        status = or_buffer_printf(&accepted, "%s%s", i ? " or " : "", formats[i]->accepts);
+    const char *found = ends_with(path, ".gguf") ? "GGUF files are not supported yet by this version"
+                        : !or_path_exists(path)  ? "it does not exist"
+                                                 : "found a file that is no model";
+    if (status == OR_OK)
+        status = or_fail(OR_ERR_INPUT, "model refused", path, "%s, expected %s", found, accepted.data);
+    or_buffer_free(&accepted);
+    return status;
+}
+
+static or_status put_bits(or_buffer *out, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return or_buffer_printf(out, " %08" PRIx32, bits);
+}
+
+static or_status put_hparams(or_buffer *out, const or_hparams *h)
+{
+    OR_TRY(or_buffer_printf(out, "%s %d %d %d %d %d %d %d %d %d %d %d %d %d", h->family, h->n_layers,
+                            h->d_model, h->n_heads, h->n_kv_heads, h->head_dim, h->d_ff, h->n_vocab,
+                            h->n_context, (int)h->rope, h->rope_original_context, h->tied_head, h->bos,
+                            h->eos));
+    OR_TRY(put_bits(out, h->norm_eps));
+    OR_TRY(put_bits(out, h->rope_theta));
+    OR_TRY(put_bits(out, h->rope_factor));
+    OR_TRY(put_bits(out, h->rope_low_freq_factor));
+    OR_TRY(put_bits(out, h->rope_high_freq_factor));
+    return or_buffer_puts(out, "\n");
+}
+
+static or_status put_entry(or_buffer *out, const or_checkpoint *checkpoint, const or_entry *entry)
+{
+    const or_tensor *tensor = &entry->tensor;
+    const unsigned char *file = checkpoint->files[entry->file].map.data;
+    OR_TRY(or_json_put_string(out, tensor->name));
+    OR_TRY(or_json_put_string(out, tensor->stored));
+    for (int i = 0; i < tensor->n_dims; i++) OR_TRY(or_buffer_printf(out, " %" PRId64, tensor->dims[i]));
+    return or_buffer_printf(out, " at %zu %td\n", entry->file, (const unsigned char *)tensor->data - file);
+}
+
+/* The fingerprint is the hash of a text, one line for the hyperparameters and one per tensor, so that it is
+ * the same on every machine. Trained policies carry it: another text means that none of them fits any more. */
+static or_status make_fingerprint(or_checkpoint *checkpoint)
+{
+    or_buffer text = {0};
+    or_status status = put_hparams(&text, &checkpoint->hparams);
+    for (size_t i = 0; i < checkpoint->n_entries && status == OR_OK; i++)
+        status = put_entry(&text, checkpoint, &checkpoint->entries[i]);
+    if (status == OR_OK) checkpoint->fingerprint = XXH3_64bits(text.data, text.size);
+    or_buffer_free(&text);
+    return status;
+}
+
+or_status or_checkpoint_open(const char *path, or_checkpoint **out)
+{
+    or_checkpoint *checkpoint = NULL;
+    or_status status = OR_OK;
+    const or_format_ops *format = NULL;
+    *out = NULL;
+    for (size_t i = 0; i < FORMATS && !format; i++)
+        if (formats[i]->probe(path)) format = formats[i];
+    if (!format) return refuse_path(path);
+
+    OR_TRY(OR_NEW(checkpoint, 1));
+    checkpoint->format = format;
+    OR_TRY_GOTO(close, or_strdup(path, &checkpoint->path));
+    OR_TRY_GOTO(close, format->open(checkpoint));
+    OR_TRY_GOTO(close, make_fingerprint(checkpoint));
+    *out = checkpoint;
+    return OR_OK;
+
+close:
+    or_checkpoint_close(checkpoint);
+    return status;
+}
+
+void or_checkpoint_close(or_checkpoint *checkpoint)
+{
+    if (!checkpoint) return;
+    for (size_t i = 0; i < checkpoint->n_entries; i++) free((char *)checkpoint->entries[i].tensor.name);
+    free(checkpoint->entries);
+    for (size_t i = 0; i < checkpoint->n_files; i++) {
+        or_map_close(&checkpoint->files[i].map);
+        free(checkpoint->files[i].path);
+    }
+    free(checkpoint->files);
+    free(checkpoint->path);
+    free(checkpoint);
+}
+
+or_status or_checkpoint_add_file(or_checkpoint *checkpoint, const char *path, size_t *index)
+{
+    OR_RESERVE(checkpoint->files, checkpoint->file_capacity, checkpoint->n_files + 1);
+    or_checkpoint_file file = {0};
+    OR_TRY(or_map_open(path, &file.map));
+    or_status status = or_strdup(path, &file.path);
+    if (status != OR_OK) {
+        or_map_close(&file.map);
+        return status;
+    }
+    *index = checkpoint->n_files++;
+    checkpoint->files[*index] = file;
+    return OR_OK;
+}
+
+or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, size_t file, const or_tensor *tensor)
+{
+    OR_RESERVE(checkpoint->entries, checkpoint->entry_capacity, checkpoint->n_entries + 1);
+    const size_t name_size = strlen(tensor->name) + 1, stored_size = strlen(tensor->stored) + 1;
+    char *texts = NULL;
+    OR_TRY(OR_NEW(texts, name_size + stored_size));
+    memcpy(texts, tensor->name, name_size);
+    memcpy(texts + name_size, tensor->stored, stored_size);
+
+    or_entry *entry = &checkpoint->entries[checkpoint->n_entries++];
+    *entry = (or_entry){*tensor, file};
+    entry->tensor.name = texts;
+    entry->tensor.stored = texts + name_size;
+    return OR_OK;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const or_entry *x = a, *y = b;
+    if (x->file != y->file) return x->file < y->file ? -1 : 1;
+    const unsigned char *p = x->tensor.data, *q = y->tensor.data;
+    return p < q ? -1 : p > q;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const or_entry *x = a, *y = b;
+    return strcmp(x->tensor.name, y->tensor.name);
+}
+
+/* With the entries in the order of their places, a tensor can only overlap the next that has bytes. */
+static or_status check_overlaps(const or_checkpoint *checkpoint)
+{
+    const or_entry *before = NULL;
+    for (size_t i = 0; i < checkpoint->n_entries; i++) {
+        const or_entry *entry = &checkpoint->entries[i];
+        if (entry->tensor.bytes == 0) continue;
+        if (before && before->file == entry->file &&
+            (const unsigned char *)before->tensor.data + before->tensor.bytes >
+                (const unsigned char *)entry->tensor.data)
+            return or_fail(OR_ERR_INPUT, "model refused", checkpoint->files[entry->file].path,
+                           "tensors \"%s\" and \"%s\" overlap, expected bytes of their own",
+                           before->tensor.name, entry->tensor.name);
+        before = entry;
+    }
+    return OR_OK;
+}
+
+static or_status check_names(const or_checkpoint *checkpoint)
+{
+    for (size_t i = 1; i < checkpoint->n_entries; i++) {
+        const or_entry *first = &checkpoint->entries[i - 1], *second = &checkpoint->entries[i];
+        if (strcmp(first->tensor.name, second->tensor.name) == 0)
+            return or_fail(OR_ERR_INPUT, "model refused", checkpoint->files[second->file].path,
+                           "found tensor \"%s\" twice, the other in %s, expected it once",
+                           second->tensor.name, checkpoint->files[first->file].path);
+    }
+    return OR_OK;
+}
+
+or_status or_checkpoint_seal(or_checkpoint *checkpoint)
+{
+    if (checkpoint->n_entries == 0)
+        return or_fail(OR_ERR_INPUT, "model refused", checkpoint->path,
+                       "found no tensors, expected the weights of a model");
+    qsort(checkpoint->entries, checkpoint->n_entries, sizeof(or_entry), compare_places);
+    OR_TRY(check_overlaps(checkpoint));
+    qsort(checkpoint->entries, checkpoint->n_entries, sizeof(or_entry), compare_names);
+    return check_names(checkpoint);
+}
+
+const or_entry *or_checkpoint_find_entry(const or_checkpoint *checkpoint, const char *name)
+{
+    const or_entry key = {.tensor.name = name};
+    return bsearch(&key, checkpoint->entries, checkpoint->n_entries, sizeof(or_entry), compare_names);
+}
+
+const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char *name)
+{
+    const or_entry *entry = or_checkpoint_find_entry(checkpoint, name);
+    return entry ? &entry->tensor : NULL;
+}
+
+/* "[2, 3]". `text` has room for 8 numbers of int64_t. */
+static const char *shape_text(int n_dims, const int64_t *dims, char text[256])
+{
+    int used = snprintf(text, 256, "[");
+    for (int i = 0; i < n_dims; i++)
+        used += snprintf(text + used, 256 - (size_t)used, "%s%" PRId64, i ? ", " : "", dims[i]);
+    snprintf(text + used, 256 - (size_t)used, "]");
+    return text;
+}
+
+or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *name, int64_t rows,
+                                int64_t columns, const or_tensor **out)
+{
+    const int64_t wanted[2] = {rows, columns};
+    const int n_wanted = columns ? 2 : 1;
+    char found_text[256], wanted_text[256];
+    const or_entry *entry = or_checkpoint_find_entry(checkpoint, name);
+    shape_text(n_wanted, wanted, wanted_text);
+    if (!entry)
+        return or_fail(OR_ERR_INPUT, "model refused", checkpoint->path,
+                       "found no tensor \"%s\", expected one of shape %s", name, wanted_text);
+
+    const or_tensor *tensor = &entry->tensor;
+    const char *file = checkpoint->files[entry->file].path;
+    if (tensor->dtype == OR_DTYPE_OTHER)
+        return or_fail(OR_ERR_INPUT, "model refused", file,
+                       "tensor \"%s\" is of type %s, expected weights of type f32, f16 or bf16", name,
+                       tensor->stored);
+    bool same = tensor->n_dims == n_wanted;
+    for (int i = 0; same && i < n_wanted; i++) same = tensor->dims[i] == wanted[i];
+    if (!same)
+        return or_fail(OR_ERR_INPUT, "model refused", file, "tensor \"%s\" has shape %s, expected %s", name,
+                       shape_text(tensor->n_dims, tensor->dims, found_text), wanted_text);
+    *out = tensor;
+    return OR_OK;
+}
+
+const char *or_checkpoint_path(const or_checkpoint *checkpoint)
+{
+    return checkpoint->path;
+}
+
+const char *or_checkpoint_format(const or_checkpoint *checkpoint)
+{
+    return checkpoint->format->name;
+}
+
+const or_hparams *or_checkpoint_hparams(const or_checkpoint *checkpoint)
+{
+    return &checkpoint->hparams;
+}
+
+size_t or_checkpoint_count(const or_checkpoint *checkpoint)
+{
+    return checkpoint->n_entries;
+}
+
+const or_tensor *or_checkpoint_at(const or_checkpoint *checkpoint, size_t i)
+{
+    return &checkpoint->entries[i].tensor;
+}
+
+uint64_t or_checkpoint_fingerprint(const or_checkpoint *checkpoint)
+{
+    return checkpoint->fingerprint;
+}

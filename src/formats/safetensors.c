@@ -1,0 +1,203 @@
+/* safetensors.c - one .safetensors file.
+ *
+ *   byte 0              8                  8 + n                                   end of file
+ *        | n (u64, le)  | header, n bytes  | data ...  [begin_a, end_a) [begin_b, end_b) |
+ *
+ * The header is JSON, {"name": {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [begin, end]}, ...},
+ * with an optional "__metadata__" of free text; offsets count from the end of the header. Data are row-major
+ * and little-endian. Nothing promises that the header or a tensor is aligned.
+ *
+ * The format's own reader also refuses holes between tensors; they harm nobody here and are let pass.
+ */
+#include "checkpoint_internal.h"
+
+#include "json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { PREFIX = 8, HEADER_MAX = 100000000, DIMS_MAX = 8 };
+
+/* JSON numbers arrive as doubles: from 2^53 on they no longer are the number that was written. */
+static const int64_t WHOLE_END = INT64_C(1) << 53;
+
+/* Element types whose size is known; tensors of any other are kept, but nobody can check or use them. */
+static const struct {
+    const char *name;
+    size_t size; /* bytes */
+    or_dtype dtype;
+} types[] = {
+    {"BF16", 2, OR_BF16},
+    {"F16", 2, OR_F16},
+    {"F32", 4, OR_F32},
+    {"F64", 8, OR_DTYPE_OTHER},
+    {"F8_E4M3", 1, OR_DTYPE_OTHER},
+    {"F8_E5M2", 1, OR_DTYPE_OTHER},
+    {"I64", 8, OR_DTYPE_OTHER},
+    {"I32", 4, OR_DTYPE_OTHER},
+    {"I16", 2, OR_DTYPE_OTHER},
+    {"I8", 1, OR_DTYPE_OTHER},
+    {"U64", 8, OR_DTYPE_OTHER},
+    {"U32", 4, OR_DTYPE_OTHER},
+    {"U16", 2, OR_DTYPE_OTHER},
+    {"U8", 1, OR_DTYPE_OTHER},
+    {"BOOL", 1, OR_DTYPE_OTHER},
+};
+enum { TYPES = sizeof types / sizeof *types };
+
+typedef struct reader {
+    or_checkpoint *checkpoint;
+    size_t file;
+    const char *path;
+    const unsigned char *data; /* what offsets count from */
+    size_t data_size;
+    or_buffer where; /* path and tensor, for messages */
+} reader;
+
+static bool read_whole(const cJSON *item, int64_t *value)
+{
+    if (!cJSON_IsNumber(item)) return false;
+    const double number = item->valuedouble;
+    if (!(number >= 0 && number < (double)WHOLE_END) || number != floor(number)) return false;
+    *value = (int64_t)number;
+    return true;
+}
+
+/* Reads the shape, and the number of elements it has. */
+static or_status read_shape(const cJSON *item, const char *where, or_tensor *tensor, int64_t *elements)
+{
+    const cJSON *shape, *dim;
+    OR_TRY(or_json_array(item, "shape", where, &shape));
+    *elements = 1;
+    cJSON_ArrayForEach(dim, shape)
+    {
+        if (tensor->n_dims == DIMS_MAX)
+            return or_fail(OR_ERR_INPUT, "model refused", where,
+                           "\"shape\" has %d dimensions, expected 0..%d", cJSON_GetArraySize(shape),
+                           DIMS_MAX);
+        int64_t *value = &tensor->dims[tensor->n_dims++];
+        if (!read_whole(dim, value))
+            return or_fail(OR_ERR_INPUT, "model refused", where,
+                           "dimension %d of \"shape\" is no whole number below 2^53, expected one",
+                           tensor->n_dims);
+        if (__builtin_mul_overflow(*elements, *value, elements))
+            return or_fail(OR_ERR_INPUT, "model refused", where,
+                           "\"shape\" has more than 2^63 elements, expected a tensor that fits in a file");
+    }
+    return OR_OK;
+}
+
+/* Reads where the tensor's bytes lie, which must be within the file. */
+static or_status read_place(const reader *r, const cJSON *item, or_tensor *tensor)
+{
+    const char *where = r->where.data;
+    const cJSON *offsets;
+    int64_t begin, end;
+    OR_TRY(or_json_array(item, "data_offsets", where, &offsets));
+    if (cJSON_GetArraySize(offsets) != 2 || !read_whole(offsets->child, &begin) ||
+        !read_whole(offsets->child->next, &end))
+        return or_fail(OR_ERR_INPUT, "model refused", where,
+                       "\"data_offsets\" are not two whole numbers below 2^53, expected [begin, end]");
+    if (begin > end)
+        return or_fail(OR_ERR_INPUT, "model refused", where,
+                       "\"data_offsets\" are [%" PRId64 ", %" PRId64 "], expected begin <= end", begin, end);
+    if ((uint64_t)end > r->data_size)
+        return or_fail(OR_ERR_INPUT, "model refused", where,
+                       "its data end at byte %" PRId64
+                       " and the file has %zu bytes of data, expected a complete file (cut off?)",
+                       end, r->data_size);
+    tensor->data = r->data + begin;
+    tensor->bytes = (size_t)(end - begin);
+    return OR_OK;
+}
+
+/* Finds the element type and checks that the shape has as many bytes as the offsets say. */
+static or_status resolve_type(const char *where, or_tensor *tensor, int64_t elements)
+{
+    size_t size = 0;
+    tensor->dtype = OR_DTYPE_OTHER;
+    for (size_t i = 0; i < TYPES; i++) {
+        if (strcmp(types[i].name, tensor->stored) != 0) continue;
+        size = types[i].size;
+        tensor->dtype = types[i].dtype;
+    }
+    if (size == 0) return OR_OK;
+    uint64_t bytes;
+    if (__builtin_mul_overflow((uint64_t)elements, size, &bytes) || bytes != tensor->bytes)
+        return or_fail(OR_ERR_INPUT, "model refused", where,
+                       "\"data_offsets\" span %zu bytes, expected %" PRId64 " elements of %zu bytes (%s)",
+                       tensor->bytes, elements, size, tensor->stored);
+    return OR_OK;
+}
+
+static or_status read_tensor(reader *r, const cJSON *item)
+{
+    or_tensor tensor = {.name = item->string};
+    int64_t elements;
+    r->where.size = 0;
+    OR_TRY(or_buffer_printf(&r->where, "%s, tensor \"%s\"", r->path, item->string));
+    const char *where = r->where.data;
+    if (!cJSON_IsObject(item))
+        return or_fail(OR_ERR_INPUT, "model refused", where,
+                       "found no object, expected {\"dtype\": ..., \"shape\": ..., \"data_offsets\": ...}");
+    OR_TRY(or_json_string(item, "dtype", where, &tensor.stored));
+    OR_TRY(read_shape(item, where, &tensor, &elements));
+    OR_TRY(read_place(r, item, &tensor));
+    OR_TRY(resolve_type(where, &tensor, elements));
+    return or_checkpoint_add_tensor(r->checkpoint, r->file, &tensor);
+}
+
+/* Reads and checks the length of the header. */
+static or_status measure_header(const char *path, const or_map *map, size_t *size)
+{
+    static const char pointer[] = "version https://git-lfs"; /* how Git LFS' stand-ins begin */
+    if (map->size > sizeof pointer && memcmp(map->data, pointer, sizeof pointer - 1) == 0)
+        return or_fail(OR_ERR_INPUT, "model refused", path,
+                       "found a Git LFS pointer instead of the file, fetch it by: git lfs pull");
+    if (map->size < PREFIX)
+        return or_fail(OR_ERR_INPUT, "model refused", path,
+                       "found %zu bytes, expected a safetensors file of at least %d", map->size, PREFIX);
+    uint64_t length = 0;
+    for (int i = 0; i < PREFIX; i++) length |= (uint64_t)map->data[i] << (8 * i);
+    if (length == 0 || length > HEADER_MAX)
+        return or_fail(OR_ERR_INPUT, "model refused", path,
+                       "found a header of %" PRIu64 " bytes, expected a safetensors file (1..%d)", length,
+                       HEADER_MAX);
+    if (length > map->size - PREFIX)
+        return or_fail(OR_ERR_INPUT, "model refused", path,
+                       "found a header of %" PRIu64
+                       " bytes in a file of %zu, expected a complete file (cut off?)",
+                       length, map->size);
+    *size = (size_t)length;
+    return OR_OK;
+}
+
+or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path)
+{
+    reader r = {.checkpoint = checkpoint, .path = path};
+    cJSON *header = NULL;
+    const cJSON *item;
+    size_t header_size;
+    OR_TRY(or_checkpoint_add_file(checkpoint, path, &r.file));
+    const or_map map = checkpoint->files[r.file].map;
+    OR_TRY(measure_header(path, &map, &header_size));
+    r.data = map.data + PREFIX + header_size;
+    r.data_size = map.size - PREFIX - header_size;
+
+    or_status status;
+    OR_TRY_GOTO(done, or_json_parse((const char *)map.data + PREFIX, header_size, path, &header));
+    if (!cJSON_IsObject(header)) {
+        status = or_fail(OR_ERR_INPUT, "model refused", path, "the header is no object, expected {...}");
+        goto done;
+    }
+    cJSON_ArrayForEach(item, header)
+    {
+        if (strcmp(item->string, "__metadata__") == 0) continue;
+        OR_TRY_GOTO(done, read_tensor(&r, item));
+    }
+done:
+    or_buffer_free(&r.where);
+    cJSON_Delete(header);
+    return status;
+}

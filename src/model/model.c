@@ -1,0 +1,202 @@
+/* model.c - opening a stage's part of a model, its embedding and its logits; what all families share. */
+#include "family.h"
+
+#include "log.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+static const or_family *const families[] = {
+    &or_family_llama,
+};
+enum { FAMILIES = sizeof families / sizeof *families };
+
+static or_status find_family(const or_checkpoint *checkpoint, const or_family **family)
+{
+    const char *name = or_checkpoint_hparams(checkpoint)->family;
+    for (size_t i = 0; i < FAMILIES; i++) {
+        if (strcmp(families[i]->name, name) != 0) continue;
+        *family = families[i];
+        return OR_OK;
+    }
+    return or_fail(OR_ERR_INPUT, "model refused", or_checkpoint_path(checkpoint),
+                   "model type \"%s\" is not supported, expected llama", name);
+}
+
+or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix)
+{
+    const or_tensor *tensor;
+    OR_TRY(or_checkpoint_require(model->checkpoint, name, rows, columns, &tensor));
+    *matrix = (or_matrix){tensor->data, tensor->dtype, rows, columns};
+    model->bytes += tensor->bytes;
+    return OR_OK;
+}
+
+or_status or_model_vector(or_model *model, const char *name, int count, float **vector)
+{
+    const or_tensor *tensor;
+    OR_TRY(or_checkpoint_require(model->checkpoint, name, count, 0, &tensor));
+    OR_TRY(OR_NEW(*vector, (size_t)count));
+    or_expand(tensor->data, tensor->dtype, 0, (size_t)count, *vector);
+    model->bytes += tensor->bytes;
+    return OR_OK;
+}
+
+/* Embedding and output projection. Writers that know the two are tied store one tensor only, under either
+ * name (transformers keeps the embedding; safetensors' own deduplication may keep lm_head.weight). */
+static or_status bind_ends(or_model *model)
+{
+    const or_family *family = model->family;
+    const or_hparams *h = model->hparams;
+    bool has_head = or_checkpoint_find(model->checkpoint, family->head_name) != NULL;
+    bool has_embedding = or_checkpoint_find(model->checkpoint, family->embedding_name) != NULL;
+    const char *head = family->head_name, *embedding = family->embedding_name;
+    if (h->tied_head && has_embedding) head = embedding;
+    if (h->tied_head && !has_embedding && has_head) embedding = head;
+
+    OR_TRY(or_model_vector(model, family->final_norm_name, h->d_model, &model->final_norm));
+    OR_TRY(or_model_matrix(model, head, h->n_vocab, h->d_model, &model->head));
+    if (model->first > 0) return OR_OK;
+    size_t before = model->bytes;
+    OR_TRY(or_model_matrix(model, embedding, h->n_vocab, h->d_model, &model->embedding));
+    if (head == embedding) model->bytes = before; /* one tensor, counted once */
+    return OR_OK;
+}
+
+/* The checkpoint's hash, then bytes that training changes: the final norm and 64 KiB of the head. */
+static uint64_t hash_weights(const or_model *model)
+{
+    enum { PART = 1 << 16 };
+    size_t head_bytes = (size_t)model->head.rows * (size_t)model->head.columns;
+    head_bytes *= or_dtype_size(model->head.dtype);
+    uint64_t hash = or_checkpoint_fingerprint(model->checkpoint);
+    hash = XXH3_64bits_withSeed(model->final_norm, (size_t)model->hparams->d_model * sizeof(float), hash);
+    return XXH3_64bits_withSeed(model->head.data, head_bytes < PART ? head_bytes : PART, hash);
+}
+
+or_status or_model_open(const char *path, int first, int last, or_model **out)
+{
+    or_model *model = NULL;
+    or_status status = OR_NEW(model, 1);
+    if (status != OR_OK) return status;
+    model->first = first;
+    OR_TRY_GOTO(close, or_checkpoint_open(path, &model->checkpoint));
+    model->hparams = or_checkpoint_hparams(model->checkpoint);
+    OR_TRY_GOTO(close, find_family(model->checkpoint, &model->family));
+    model->kernels = or_kernels_get();
+    if (last > model->hparams->n_layers || first < 0 || first >= last) {
+        status = or_fail(OR_ERR_USAGE, "wrong layer range", path, "asked for layers %d..%d, the model has %d",
+                         first + 1, last, model->hparams->n_layers);
+        goto close;
+    }
+    OR_TRY_GOTO(close, bind_ends(model));
+    OR_TRY_GOTO(close, (model->layers = or_alloc((size_t)(last - first), model->family->layer_size))
+                           ? OR_OK
+                           : or_fail_memory(model->family->layer_size));
+    for (model->last = first; model->last < last; model->last++) {
+        void *bound = (char *)model->layers + (size_t)(model->last - first) * model->family->layer_size;
+        status = model->family->bind_layer(model, model->last, bound);
+        if (status == OR_OK) continue;
+        model->family->unbind_layer(bound);
+        goto close;
+    }
+    model->fingerprint = hash_weights(model);
+    or_log_detail("layers %d..%d of %s: %.1f MB of weights, %s kernels", first + 1, last, path,
+                  (double)model->bytes / 1e6, model->kernels->name);
+    *out = model;
+    return OR_OK;
+
+close:
+    or_model_close(model);
+    return status;
+}
+
+void or_model_close(or_model *model)
+{
+    if (!model) return;
+    for (int i = 0; model->layers && i < model->last - model->first; i++)
+        model->family->unbind_layer((char *)model->layers + (size_t)i * model->family->layer_size);
+    free(model->layers);
+    free(model->rope_cos);
+    free(model->rope_sin);
+    free(model->workspace.data);
+    free(model->final_norm);
+    or_checkpoint_close(model->checkpoint);
+    free(model);
+}
+
+const or_hparams *or_model_hparams(const or_model *model)
+{
+    return model->hparams;
+}
+
+int or_model_first(const or_model *model)
+{
+    return model->first;
+}
+
+int or_model_last(const or_model *model)
+{
+    return model->last;
+}
+
+uint64_t or_model_fingerprint(const or_model *model)
+{
+    return model->fingerprint;
+}
+
+size_t or_model_bytes(const or_model *model)
+{
+    return model->bytes;
+}
+
+or_status or_workspace_reserve(or_workspace *workspace, size_t floats)
+{
+    if (floats <= workspace->capacity) return OR_OK;
+    free(workspace->data);
+    workspace->capacity = 0;
+    OR_TRY(OR_NEW(workspace->data, floats));
+    workspace->capacity = floats;
+    return OR_OK;
+}
+
+void or_model_embed(const or_model *model, const int32_t *tokens, size_t rows, float *hidden)
+{
+    const or_matrix *table = &model->embedding;
+    const size_t width = (size_t)table->columns;
+    for (size_t row = 0; row < rows; row++)
+        or_expand(table->data, table->dtype, (size_t)tokens[row] * width, width, hidden + row * width);
+}
+
+or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans, float *hidden,
+                         const or_model_taps *taps)
+{
+    size_t rows = 0;
+    for (size_t s = 0; s < n_spans; s++) rows += (size_t)spans[s].count;
+    const char *bound =
+        (const char *)model->layers + (size_t)(layer - model->first) * model->family->layer_size;
+    return model->family->layer(model, bound, spans, n_spans, rows, hidden, taps);
+}
+
+or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits)
+{
+    const size_t width = (size_t)model->hparams->d_model;
+    OR_TRY(or_workspace_reserve(&model->workspace, n * width));
+    model->kernels->rms_norm(rows, n, width, model->final_norm, model->hparams->norm_eps,
+                             model->workspace.data);
+    model->kernels->matmul(&model->head, model->workspace.data, n, logits);
+    return OR_OK;
+}
+
+double or_hparams_layer_macs(const or_hparams *h, int64_t tokens)
+{
+    double d = h->d_model, q = (double)h->n_heads * h->head_dim, kv = (double)h->n_kv_heads * h->head_dim;
+    double matrices = d * q * 2 + d * kv * 2 + d * h->d_ff * 3;
+    double pairs = 0.5 * (double)tokens * ((double)tokens + 1); /* (query, key) pairs of causal attention */
+    return matrices * (double)tokens + pairs * q * 2;
+}
+
+double or_hparams_head_macs(const or_hparams *h)
+{
+    return (double)h->d_model * h->n_vocab;
+}

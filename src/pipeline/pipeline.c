@@ -1,0 +1,296 @@
+/* pipeline.c - opening and closing, the message pump, and the loop of the ranks after the first. */
+#include "pipeline_internal.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <string.h>
+
+/* ---- opening and closing ------------------------------------------------------------------------------ */
+
+/* Reads the model's shape, makes the plan, opens this rank's layers and checks the policies. Local. */
+static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
+{
+    or_checkpoint *checkpoint = NULL;
+    OR_TRY(or_checkpoint_open(options->model, &checkpoint));
+    const or_hparams *h = or_checkpoint_hparams(checkpoint);
+    const int n_layers = h->n_layers;
+    const size_t longest =
+        options->wave_tokens > (size_t)h->n_context ? options->wave_tokens : (size_t)h->n_context;
+    const size_t row_bytes = (size_t)h->d_model * sizeof(float);
+    or_checkpoint_close(checkpoint);
+    if (longest > ((size_t)1 << 30) / row_bytes)
+        return or_fail(
+            OR_ERR_USAGE, "waves too large", NULL,
+            "%zu tokens of %zu bytes each do not fit into a message of 1 GiB, use smaller --wave-tokens",
+            longest, row_bytes);
+    OR_TRY(or_plan_parse(options->plan, n_layers, or_transport_size(p->transport), &p->plan));
+    OR_TRY(or_model_open(options->model, p->plan.bound[p->rank], p->plan.bound[p->rank + 1], &p->model));
+    for (size_t i = 0; i < options->n_policies; i++)
+        OR_TRY(or_policy_check(options->policies[i], n_layers, or_model_fingerprint(p->model),
+                               options->allow_other_model));
+    return OR_OK;
+}
+
+static void reset_stats(or_pipeline *p)
+{
+    p->stage.stats = (or_stage_stats){.first = p->plan.bound[p->rank], .last = p->plan.bound[p->rank + 1]};
+}
+
+or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options, or_pipeline **out)
+{
+    or_pipeline *p = NULL;
+    or_status status = OR_NEW(p, 1);
+    if (status == OR_OK) {
+        p->transport = transport;
+        p->rank = or_transport_rank(transport);
+        p->credits = OR_CREDITS;
+        p->wave_tokens = options->wave_tokens;
+        status = open_stage(p, options);
+    }
+    if (status == OR_OK && p->rank == 0) status = OR_NEW(p->gathered, (size_t)p->plan.n_stages);
+    OR_TRY_GOTO(close, or_transport_agree(transport, status));
+    OR_TRY_GOTO(close, or_transport_same(transport, or_model_fingerprint(p->model), "the model"));
+
+    const or_hparams *h = or_model_hparams(p->model);
+    p->n_context = (size_t)h->n_context;
+    p->stage.model = p->model;
+    p->stage.policies = options->policies;
+    p->stage.n_policies = options->n_policies;
+    p->stage.n_layers = h->n_layers;
+    p->stage.taps = options->taps;
+    for (size_t i = 0; i < OR_CREDITS; i++) or_wave_init(&p->inbox[i], (size_t)h->d_model, options->taps);
+    or_wave_init(&p->running, (size_t)h->d_model, options->taps);
+    reset_stats(p);
+    *out = p;
+    return OR_OK;
+
+close:
+    if (p) p->failed = true;
+    or_pipeline_close(p);
+    return status;
+}
+
+/* Until all credits are back and all buffers sent, then until all ranks are here. */
+static or_status drain(or_pipeline *p)
+{
+    for (int rank = 1; p->rank == 0 && rank < p->plan.n_stages; rank++)
+        OR_TRY(or_transport_send(p->transport, rank, OR_TAG_CLOSE, NULL, 0));
+    double nap = 20e-6;
+    while (p->credits < OR_CREDITS || or_transport_sending(p->transport) > 0) {
+        OR_TRY(or_pipeline_pump(p));
+        or_pipeline_nap(p, &nap);
+    }
+    return or_transport_barrier(p->transport);
+}
+
+void or_pipeline_close(or_pipeline *p)
+{
+    if (!p) return;
+    if (!p->failed && drain(p) != OR_OK) or_log_warn("%s", or_status_message());
+    for (size_t i = 0; i < OR_CREDITS; i++) or_wave_free(&p->inbox[i]);
+    or_wave_free(&p->running);
+    or_stage_free(&p->stage);
+    or_model_close(p->model);
+    free(p->gathered);
+    free(p);
+}
+
+const or_hparams *or_pipeline_hparams(const or_pipeline *p)
+{
+    return or_model_hparams(p->model);
+}
+
+const or_plan *or_pipeline_plan(const or_pipeline *p)
+{
+    return &p->plan;
+}
+
+uint64_t or_pipeline_fingerprint(const or_pipeline *p)
+{
+    return or_model_fingerprint(p->model);
+}
+
+/* ---- messages ----------------------------------------------------------------------------------------- */
+
+static or_status take_wave(or_pipeline *p, const or_message *message)
+{
+    if (p->n_inbox == OR_CREDITS || message->from != p->rank - 1)
+        return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "rank %d sent one to rank %d without credit",
+                       message->from, p->rank);
+    or_wave *wave = &p->inbox[p->n_inbox];
+    OR_TRY(or_wave_decode(wave, message->data, message->size, p->stage.n_policies));
+    if (wave->layer != p->plan.bound[p->rank])
+        return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "it is at layer %d, rank %d begins after %d",
+                       wave->layer, p->rank, p->plan.bound[p->rank]);
+    const int n_vocab = or_model_hparams(p->model)->n_vocab;
+    for (size_t i = 0; i < wave->n_choices; i++)
+        if (wave->choices[i] < 0 || wave->choices[i] >= n_vocab)
+            return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "choice %d is outside the vocabulary of %d",
+                           wave->choices[i], n_vocab);
+    p->n_inbox++;
+    p->stage.stats.waves_in++;
+    p->stage.stats.requests_in += wave->n_riders;
+    p->stage.stats.rows_in += wave->n_rows;
+    return OR_OK;
+}
+
+static or_status send_stats(or_pipeline *p)
+{
+    or_stage_stats *stats = NULL;
+    OR_TRY(OR_NEW(stats, 1));
+    *stats = p->stage.stats;
+    reset_stats(p);
+    return or_transport_send(p->transport, 0, OR_TAG_STATS, stats, sizeof *stats);
+}
+
+static or_status take_records(or_pipeline *p, const or_message *message)
+{
+    if (!p->tracker || message->size % sizeof(or_record) != 0)
+        return or_fail(OR_ERR_PEER, "unexpected records", NULL, "rank %d sent %zu bytes", message->from,
+                       message->size);
+    return or_tracker_take(p->tracker, message->data, message->size / sizeof(or_record));
+}
+
+static or_status take_stats(or_pipeline *p, const or_message *message)
+{
+    if (message->size != sizeof *p->gathered || !p->gathered)
+        return or_fail(OR_ERR_PEER, "unexpected statistics", NULL, "rank %d sent %zu bytes", message->from,
+                       message->size);
+    memcpy(&p->gathered[message->from], message->data, message->size);
+    p->n_gathered++;
+    return OR_OK;
+}
+
+static or_status act_on(or_pipeline *p, const or_message *message)
+{
+    switch (message->tag) {
+    case OR_TAG_WAVE:
+        return take_wave(p, message);
+    case OR_TAG_CREDIT:
+        p->credits++;
+        return OR_OK;
+    case OR_TAG_RECORDS:
+        return take_records(p, message);
+    case OR_TAG_FINISH:
+        return send_stats(p);
+    case OR_TAG_STATS:
+        return take_stats(p, message);
+    case OR_TAG_CLOSE:
+        p->closing = true;
+        return OR_OK;
+    }
+    return or_fail(OR_ERR_PEER, "unexpected message", NULL, "tag %d from rank %d", (int)message->tag,
+                   message->from);
+}
+
+or_status or_pipeline_pump(or_pipeline *p)
+{
+    for (;;) {
+        or_message message;
+        bool arrived;
+        OR_TRY(or_transport_poll(p->transport, &message, &arrived));
+        if (!arrived) return OR_OK;
+        or_status status = act_on(p, &message);
+        free(message.data);
+        OR_TRY(status);
+    }
+}
+
+/* ---- a wave through this rank ------------------------------------------------------------------------- */
+
+/* Between layers: records go home at once, messages flow. */
+static or_status hand_over(void *context, const or_record *records, size_t n_records)
+{
+    or_pipeline *p = context;
+    if (n_records > 0 && p->rank == 0) {
+        OR_TRY(or_tracker_take(p->tracker, records, n_records));
+    } else if (n_records > 0) {
+        or_record *copy = NULL;
+        OR_TRY(OR_NEW(copy, n_records));
+        memcpy(copy, records, n_records * sizeof *copy);
+        OR_TRY(or_transport_send(p->transport, 0, OR_TAG_RECORDS, copy, n_records * sizeof *copy));
+    }
+    return or_pipeline_pump(p);
+}
+
+or_status or_pipeline_send_held(or_pipeline *p)
+{
+    if (!p->held || p->credits == 0) return OR_OK;
+    const size_t size = or_wave_wire_size(&p->running);
+    char *bytes = NULL;
+    OR_TRY(OR_NEW(bytes, size));
+    or_wave_encode(&p->running, bytes);
+    p->stage.stats.waves_out++;
+    p->stage.stats.requests_out += p->running.n_riders;
+    p->credits--;
+    p->held = false;
+    return or_transport_send(p->transport, p->rank + 1, OR_TAG_WAVE, bytes, size);
+}
+
+or_status or_pipeline_advance(or_pipeline *p)
+{
+    double begin = or_clock_now();
+    OR_TRY(or_stage_run(&p->stage, &p->running, hand_over, p));
+    p->stage.stats.busy += or_clock_now() - begin;
+    p->held = p->running.n_riders > 0; /* nothing left: the later ranks are skipped */
+    return or_pipeline_send_held(p);
+}
+
+void or_pipeline_nap(or_pipeline *p, double *nap)
+{
+    double begin = or_clock_now();
+    or_clock_sleep(*nap);
+    double slept = or_clock_now() - begin;
+    if (p->held)
+        p->stage.stats.wait += slept;
+    else
+        p->stage.stats.idle += slept;
+    if (*nap < 1e-3) *nap *= 2;
+}
+
+/* ---- ranks after the first ---------------------------------------------------------------------------- */
+
+/* Merges waves from the inbox, oldest first, up to the token budget, into `running`, and returns their credits. */
+static or_status take_inbox(or_pipeline *p)
+{
+    size_t rows[OR_CREDITS];
+    for (size_t i = 0; i < p->n_inbox; i++) rows[i] = p->inbox[i].n_rows;
+    const size_t taken = or_take_within(rows, p->n_inbox, p->wave_tokens);
+    or_wave_clear(&p->running);
+    for (size_t i = 0; i < taken; i++) {
+        OR_TRY(or_wave_append(&p->running, &p->inbox[i]));
+        OR_TRY(or_transport_send(p->transport, p->rank - 1, OR_TAG_CREDIT, NULL, 0));
+    }
+    for (size_t i = 0; i + taken < p->n_inbox; i++) { /* swapped, so that all keep their memory */
+        or_wave moved = p->inbox[i];
+        p->inbox[i] = p->inbox[i + taken];
+        p->inbox[i + taken] = moved;
+    }
+    p->n_inbox -= taken;
+    return OR_OK;
+}
+
+static or_status serve(or_pipeline *p)
+{
+    double nap = 20e-6;
+    while (!p->closing) {
+        OR_TRY(or_pipeline_pump(p));
+        OR_TRY(or_pipeline_send_held(p));
+        if (p->held || p->n_inbox == 0) {
+            or_pipeline_nap(p, &nap);
+            continue;
+        }
+        OR_TRY(take_inbox(p));
+        OR_TRY(or_pipeline_advance(p));
+        nap = 20e-6;
+    }
+    return OR_OK;
+}
+
+or_status or_pipeline_serve(or_pipeline *p)
+{
+    or_status status = serve(p);
+    if (status != OR_OK) p->failed = true;
+    return status;
+}

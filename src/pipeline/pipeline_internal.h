@@ -1,0 +1,55 @@
+/* pipeline_internal.h - a rank's share of the pipeline: its stage, its inbox, its link to the next rank.
+ *
+ *   inbox (<= OR_CREDITS waves) --merge--> running --stage--> held --credit--> wire
+ *
+ * A rank may have OR_CREDITS waves on their way to the next rank that the next rank has not yet taken from its
+ * inbox: one that it will take now and one that arrives while it computes. So no inbox grows without bound.
+ */
+#ifndef OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
+#define OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
+
+#include "stage.h"
+#include "transport.h"
+
+enum { OR_CREDITS = 2 };
+
+/* What rank 0 knows of a run (run.c). */
+typedef struct or_tracker or_tracker;
+
+struct or_pipeline {
+    or_transport *transport;
+    int rank;
+    or_plan plan;
+    or_model *model;
+    or_stage stage;
+    size_t wave_tokens, n_context;
+    bool failed; /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
+
+    or_wave inbox[OR_CREDITS];
+    size_t n_inbox;
+    or_wave running; /* the wave the stage works on; held when it is done and waits for a credit */
+    bool held;
+    int credits; /* waves that may be sent to the next rank */
+
+    or_tracker *tracker;      /* rank 0, during a run */
+    bool closing;             /* rank > 0: rank 0 said so */
+    or_stage_stats *gathered; /* rank 0: statistics that came in, [n_stages] */
+    int n_gathered;
+};
+
+/* Receives what has arrived and acts on it. */
+or_status or_pipeline_pump(or_pipeline *pipeline);
+
+/* Runs pipeline->running through the stage; what is left is sent on or held. */
+or_status or_pipeline_advance(or_pipeline *pipeline);
+
+/* Sends the held wave if there is one and a credit for it. */
+or_status or_pipeline_send_held(or_pipeline *pipeline);
+
+/* A nap of *nap seconds, booked as waiting or idle; doubles *nap up to 1 ms. */
+void or_pipeline_nap(or_pipeline *pipeline, double *nap);
+
+/* Rank 0: takes records of any stage (run.c). */
+or_status or_tracker_take(or_tracker *tracker, const or_record *records, size_t n_records);
+
+#endif

@@ -1,0 +1,45 @@
+/* transport.h - messages between ranks. The only place, with main.c, that calls MPI.
+ *
+ * While requests flow everything is point-to-point and non-blocking: a send takes over its buffer and frees it
+ * when MPI is done with it, arrived messages are polled. The collective calls wait asleep.
+ */
+#ifndef OFFRAMP_PIPELINE_TRANSPORT_H
+#define OFFRAMP_PIPELINE_TRANSPORT_H
+
+#include <offramp/pipeline.h>
+
+typedef enum or_tag {
+    OR_TAG_WAVE,    /* r -> r+1: or_wave_encode() */
+    OR_TAG_CREDIT,  /* r+1 -> r: a wave was taken from the inbox, another may be sent; no data */
+    OR_TAG_RECORDS, /* r -> 0: array of or_record */
+    OR_TAG_FINISH,  /* 0 -> r: the run is over, answer with the statistics; no data */
+    OR_TAG_STATS,   /* r -> 0: or_stage_stats */
+    OR_TAG_CLOSE    /* 0 -> r: leave or_pipeline_serve(); no data */
+} or_tag;
+
+typedef struct or_message {
+    int from;
+    or_tag tag;
+    void *data; /* malloc'ed, the receiver frees it */
+    size_t size;
+} or_message;
+
+/* Starts sending; takes over `data` (malloc'ed, NULL when size is 0) whatever happens. size < 2^31. Local,
+ * non-blocking. */
+or_status or_transport_send(or_transport *transport, int to, or_tag tag, void *data, size_t size);
+
+/* Lets MPI work; *arrived says whether *message was filled. Messages of one sender may overtake each other.
+ * Local, non-blocking. */
+or_status or_transport_poll(or_transport *transport, or_message *message, bool *arrived);
+
+/* Sends whose buffers are not free yet. Local. */
+size_t or_transport_sending(const or_transport *transport);
+
+/* OR_OK if all ranks give the same value, else OR_ERR_INPUT everywhere, saying that `what` differs.
+ * Collective, blocking (asleep). */
+or_status or_transport_same(or_transport *transport, uint64_t value, const char *what);
+
+/* Waits, asleep, until all ranks are here. Collective. */
+or_status or_transport_barrier(or_transport *transport);
+
+#endif

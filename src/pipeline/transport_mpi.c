@@ -1,0 +1,224 @@
+/* transport_mpi.c - the transport over Open MPI (MPI_THREAD_FUNNELED).
+ *
+ * Messages have no size limit known to the receiver, so they are probed first (MPI_Improbe) and received into
+ * a buffer of their size without waiting (MPI_Imrecv). MPI errors abort the job by MPI's default handler:
+ * Open MPI 4.1 cannot go on after one.
+ */
+#include "transport.h"
+
+#include "clock.h"
+#include "memory.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <string.h>
+
+/* A message under way: its request stands at the same place of `requests`. */
+typedef struct flight {
+    void *data;
+    or_message message; /* receives only */
+} flight;
+
+typedef struct flights {
+    MPI_Request *requests;
+    flight *flights;
+    size_t count, requests_capacity, flights_capacity;
+} flights;
+
+struct or_transport {
+    MPI_Comm comm;
+    int rank, size;
+    char *hosts; /* rank 0: [size][MPI_MAX_PROCESSOR_NAME] */
+    flights sends, receives;
+};
+
+/* MPI returns only on success (see above); the check keeps a changed error handler from going unseen. */
+#define TRY_MPI(call)                                                                                        \
+    do {                                                                                                     \
+        int or_mpi_ = (call);                                                                                \
+        if (or_mpi_ != MPI_SUCCESS)                                                                          \
+            return or_fail(OR_ERR_PEER, "MPI failed", NULL, "%s returned %d", #call, or_mpi_);               \
+    } while (0)
+
+/* Waits for a collective without spinning: naps from 20 us up to 1 ms. */
+static or_status wait_asleep(MPI_Request *request)
+{
+    double nap = 20e-6;
+    for (int done = 0;;) {
+        TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        if (done) return OR_OK;
+        or_clock_sleep(nap);
+        if (nap < 1e-3) nap *= 2;
+    }
+}
+
+static or_status gather_hosts(or_transport *transport)
+{
+    char name[MPI_MAX_PROCESSOR_NAME] = "";
+    int length;
+    TRY_MPI(MPI_Get_processor_name(name, &length));
+    if (transport->rank == 0) OR_TRY(OR_NEW(transport->hosts, (size_t)transport->size * sizeof name));
+    TRY_MPI(
+        MPI_Gather(name, sizeof name, MPI_CHAR, transport->hosts, sizeof name, MPI_CHAR, 0, transport->comm));
+    return OR_OK;
+}
+
+or_status or_transport_open(or_transport **out)
+{
+    or_transport *transport = NULL;
+    OR_TRY(OR_NEW(transport, 1));
+    MPI_Comm_dup(MPI_COMM_WORLD, &transport->comm);
+    MPI_Comm_rank(transport->comm, &transport->rank);
+    MPI_Comm_size(transport->comm, &transport->size);
+    or_status status = gather_hosts(transport);
+    if (status == OR_OK)
+        *out = transport;
+    else
+        or_transport_close(transport);
+    return status;
+}
+
+void or_transport_close(or_transport *transport)
+{
+    if (!transport) return;
+    MPI_Comm_free(&transport->comm);
+    free(transport->sends.requests);
+    free(transport->sends.flights);
+    free(transport->receives.requests);
+    free(transport->receives.flights);
+    free(transport->hosts);
+    free(transport);
+}
+
+int or_transport_rank(const or_transport *transport)
+{
+    return transport->rank;
+}
+
+int or_transport_size(const or_transport *transport)
+{
+    return transport->size;
+}
+
+const char *or_transport_host(const or_transport *transport, int rank)
+{
+    return transport->hosts ? transport->hosts + (size_t)rank * MPI_MAX_PROCESSOR_NAME : NULL;
+}
+
+size_t or_transport_sending(const or_transport *transport)
+{
+    return transport->sends.count;
+}
+
+static or_status add_flight(flights *list, const flight *started, MPI_Request request)
+{
+    OR_RESERVE(list->requests, list->requests_capacity, list->count + 1);
+    OR_RESERVE(list->flights, list->flights_capacity, list->count + 1);
+    list->requests[list->count] = request;
+    list->flights[list->count++] = *started;
+    return OR_OK;
+}
+
+/* Takes one landed flight out of the list, if there is one. */
+static or_status take_landed(flights *list, flight *landed, bool *found)
+{
+    int at, done = 0;
+    *found = false;
+    if (list->count == 0) return OR_OK;
+    TRY_MPI(MPI_Testany((int)list->count, list->requests, &at, &done, MPI_STATUS_IGNORE));
+    if (!done || at == MPI_UNDEFINED) return OR_OK;
+    *landed = list->flights[at];
+    list->count--;
+    list->requests[at] = list->requests[list->count];
+    list->flights[at] = list->flights[list->count];
+    *found = true;
+    return OR_OK;
+}
+
+static or_status free_sent(or_transport *transport)
+{
+    for (bool found = true; found;) {
+        flight sent;
+        OR_TRY(take_landed(&transport->sends, &sent, &found));
+        if (found) free(sent.data);
+    }
+    return OR_OK;
+}
+
+or_status or_transport_send(or_transport *transport, int to, or_tag tag, void *data, size_t size)
+{
+    if (size > INT_MAX) {
+        free(data);
+        return or_fail(OR_ERR_FAILED, "message too large", NULL,
+                       "%zu bytes, MPI sends up to %d; use smaller "
+                       "--wave-tokens",
+                       size, INT_MAX);
+    }
+    MPI_Request request;
+    TRY_MPI(MPI_Isend(data, (int)size, MPI_BYTE, to, (int)tag, transport->comm, &request));
+    flight started = {.data = data};
+    OR_TRY(add_flight(&transport->sends, &started, request));
+    return free_sent(transport);
+}
+
+/* Starts receiving a message that has been announced, if there is one. */
+static or_status start_receive(or_transport *transport, bool *started)
+{
+    MPI_Message handle;
+    MPI_Status info;
+    MPI_Request request;
+    int found = 0, size = 0;
+    TRY_MPI(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, transport->comm, &found, &handle, &info));
+    *started = found;
+    if (!found) return OR_OK;
+    TRY_MPI(MPI_Get_count(&info, MPI_BYTE, &size));
+    char *data = NULL;
+    OR_TRY(OR_NEW(data, (size_t)size));
+    flight arriving = {.data = data, .message = {info.MPI_SOURCE, (or_tag)info.MPI_TAG, data, (size_t)size}};
+    TRY_MPI(MPI_Imrecv(data, size, MPI_BYTE, &handle, &request));
+    return add_flight(&transport->receives, &arriving, request);
+}
+
+or_status or_transport_poll(or_transport *transport, or_message *message, bool *arrived)
+{
+    OR_TRY(free_sent(transport));
+    for (bool started = true; started;) OR_TRY(start_receive(transport, &started));
+    flight landed;
+    OR_TRY(take_landed(&transport->receives, &landed, arrived));
+    if (*arrived) *message = landed.message;
+    return OR_OK;
+}
+
+or_status or_transport_agree(or_transport *transport, or_status status)
+{
+    struct {
+        int status, rank;
+    } mine = {(int)status, transport->rank}, worst = {0, 0};
+    MPI_Request request;
+    TRY_MPI(MPI_Iallreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, transport->comm, &request));
+    OR_TRY(wait_asleep(&request));
+    if (worst.status != OR_OK && worst.rank != transport->rank) or_status_set_message("");
+    return (or_status)worst.status;
+}
+
+or_status or_transport_same(or_transport *transport, uint64_t value, const char *what)
+{
+    uint64_t mine[2] = {value, ~value}, most[2];
+    MPI_Request request;
+    TRY_MPI(MPI_Iallreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, transport->comm, &request));
+    OR_TRY(wait_asleep(&request));
+    or_status status = OR_OK; /* the greatest value and the greatest complement meet only if all are equal */
+    if (most[0] != ~most[1])
+        status = or_fail(OR_ERR_INPUT, "ranks differ", NULL,
+                         "%s is not the same on all ranks, expected the "
+                         "same files on every host",
+                         what);
+    return or_transport_agree(transport, status);
+}
+
+or_status or_transport_barrier(or_transport *transport)
+{
+    MPI_Request request;
+    TRY_MPI(MPI_Ibarrier(transport->comm, &request));
+    return wait_asleep(&request);
+}
