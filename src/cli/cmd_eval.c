@@ -1,0 +1,177 @@
+/* cmd_eval.c - offramp eval: tasks through the pipeline, with and without policies; table, results, journal. */
+#include "cli.h"
+
+#include "compute.h"
+#include "file.h"
+#include "json.h"
+#include "log.h"
+#include "tasks.h"
+#include "threads.h"
+
+#include <stdio.h>
+
+static or_common common = {.wave_tokens = 4096};
+static or_task_options tasks = {.seed = 1};
+static or_list policy_paths;
+static char *output;
+static bool dense, resume;
+
+static or_option options[] = {
+    OR_OPTION_MODEL(common),
+    OR_OPTIONS_TASKS(tasks),
+    {"policy", OR_OPTION_PATHS, &policy_paths, "P", "exit policy, may be given several times (full depth)", 0, 0,
+     false},
+    {"dense", OR_OPTION_FLAG, &dense, "", "run full depth too, to measure agreement with it", 0, 0, false},
+    {"output", OR_OPTION_TEXT, &output, "DIR", "folder for results", 0, 0, false},
+    {"resume", OR_OPTION_FLAG, &resume, "", "go on with the interrupted run in --output", 0, 0, false},
+    {"allow-other-model", OR_OPTION_FLAG, &common.allow_other_model, "", "accept policies of another model", 0, 0,
+     false},
+    OR_OPTIONS_PIPELINE(common),
+    OR_OPTIONS_TALK(common),
+    OR_OPTIONS_END,
+};
+
+static const or_command_text text = {
+    .usage = "eval --model DIR --task T... --output DIR [options]",
+    .summary = "Runs tasks, prints accuracy, agreement and exit layers, and writes results.jsonl, summary.json\n"
+               "and run.json. Finished results are in journal.jsonl before they count: a job that was killed goes\n"
+               "on with --resume, on any number of ranks. SIGUSR1 stops in good order (exit code 75).",
+    .example = "mpirun -n 2 offramp eval --model llama-2-7b --task sst2.json --shots 0,5 --policy svm.json \\\n"
+               "    --dense --output results/sst2",
+};
+
+static or_status parse(int argc, char **argv, bool *helped)
+{
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    if (*helped) return OR_OK;
+    OR_TRY(or_options_need(options, "model"));
+    OR_TRY(or_options_need(options, "task"));
+    OR_TRY(or_options_need(options, "output"));
+    return or_task_options_check(&tasks);
+}
+
+/* What a run holds, in the order in which it is made. */
+typedef struct run {
+    or_session *session;
+    or_policy **policies;
+    size_t n_policies;
+    or_pipeline *pipeline;
+    or_task_set set;       /* rank 0, like the rest */
+    or_eval *eval;
+    or_progress progress;
+} run;
+
+static or_status load_policies(run *r)
+{
+    OR_TRY(OR_NEW(r->policies, policy_paths.count));
+    for (; r->n_policies < policy_paths.count; r->n_policies++)
+        OR_TRY(or_policy_load(policy_paths.items[r->n_policies], &r->policies[r->n_policies]));
+    return OR_OK;
+}
+
+static bool want_cosines(const run *r)
+{
+    for (size_t i = 0; i < r->n_policies; i++)
+        if (or_policy_wants_cosines(r->policies[i])) return true;
+    return false;
+}
+
+/* run.json: how these results came about. Written again by a resumed job, for what it used. */
+static or_status write_run(const run *r)
+{
+    const or_plan *plan = or_pipeline_plan(r->pipeline);
+    or_buffer out = {0};
+    char *path = NULL;
+    or_status status = or_buffer_puts(&out, "{\"command\": [");
+    for (int i = 0; i < r->session->argc && status == OR_OK; i++) {
+        if (i) status = or_buffer_puts(&out, ", ");
+        if (status == OR_OK) status = or_json_put_string(&out, r->session->argv[i]);
+    }
+    OR_TRY_GOTO(done, status);
+    OR_TRY_GOTO(done, or_buffer_printf(&out, "],\n \"version\": \"%s\",\n \"model\": ", OFFRAMP_VERSION));
+    OR_TRY_GOTO(done, or_json_put_string(&out, common.model));
+    OR_TRY_GOTO(done, or_buffer_printf(&out, ",\n \"fingerprint\": \"%016llx\",\n \"kernels\": \"%s\",\n"
+                                             " \"threads\": %d,\n \"wave_tokens\": %lld,\n \"seed\": %lld,\n"
+                                             " \"ranks\": [",
+                                       (unsigned long long)or_pipeline_fingerprint(r->pipeline),
+                                       or_kernels_get()->name, or_threads(), (long long)common.wave_tokens,
+                                       (long long)tasks.seed));
+    for (int s = 0; s < plan->n_stages; s++) {
+        OR_TRY_GOTO(done, or_buffer_printf(&out, "%s\n  {\"layers\": [%d, %d], \"host\": ", s ? "," : "",
+                                           plan->bound[s] + 1, plan->bound[s + 1]));
+        OR_TRY_GOTO(done, or_json_put_string(&out, or_transport_host(r->session->transport, s)));
+        OR_TRY_GOTO(done, or_buffer_puts(&out, "}"));
+    }
+    OR_TRY_GOTO(done, or_buffer_puts(&out, "]}\n"));
+    OR_TRY_GOTO(done, or_path_join(output, "run.json", &path));
+    status = or_file_write(path, out.data, out.size);
+done:
+    free(path);
+    or_buffer_free(&out);
+    return status;
+}
+
+/* Rank 0: tasks, instances, output folder. */
+static or_status prepare(run *r)
+{
+    const or_eval_plan plan = {
+        .policies = r->policies,
+        .n_policies = r->n_policies,
+        .dense = dense,
+    };
+    OR_TRY(or_progress_open(&common, "eval", &r->progress));
+    OR_TRY(or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval));
+    OR_TRY(or_eval_output(r->eval, output, or_pipeline_fingerprint(r->pipeline), resume));
+    return write_run(r);
+}
+
+static or_status drive(void *context)
+{
+    run *r = context;
+    return or_eval_run(r->eval, r->pipeline, or_progress_show, or_stop_asked, &r->progress);
+}
+
+static or_status finish(run *r, or_status status)
+{
+    or_progress_close(&r->progress);
+    if (status == OR_STOPPED) {
+        or_log_note("stopped on request, what was finished is in %s/journal.jsonl; go on with --resume", output);
+        return status;
+    }
+    OR_TRY(status);
+    if (!common.quiet) OR_TRY(or_print_summary(r->eval));
+    if (!common.quiet) printf("results: %s\n", output);
+    return OR_OK;
+}
+
+static or_status run_eval(or_session *session)
+{
+    run r = {.session = session};
+    or_status status = or_common_apply(&common, session);
+    if (status == OR_OK) status = load_policies(&r);
+    OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
+    OR_TRY_GOTO(release, or_common_open(&common, session, want_cosines(&r), r.policies, r.n_policies, &r.pipeline));
+    status = session->rank == 0 ? prepare(&r) : OR_OK;
+    OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
+    or_stop_install();
+    status = or_session_drive(session, r.pipeline, drive, &r);
+    if (session->rank == 0) status = finish(&r, status);
+
+release:
+    or_pipeline_close(r.pipeline);
+    or_eval_close(r.eval);
+    or_task_set_close(&r.set);
+    for (size_t i = 0; i < r.n_policies; i++) or_policy_free(r.policies[i]);
+    free(r.policies);
+    return status;
+}
+
+static void release(void)
+{
+    or_options_free(options);
+}
+
+const or_command or_command_eval = {
+    "eval", "runs tasks with and without early exits, prints the table, writes results", true, parse, run_eval,
+    release,
+};

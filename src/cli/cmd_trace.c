@@ -1,0 +1,88 @@
+/* cmd_trace.c - offramp trace: full-depth runs over task instances, features of every layer. */
+#include "cli.h"
+
+#include "log.h"
+#include "tasks.h"
+
+#include <stdio.h>
+
+static or_common common = {.wave_tokens = 4096};
+static or_task_options tasks = {.seed = 1};
+static char *output;
+
+static or_option options[] = {
+    OR_OPTION_MODEL(common),
+    OR_OPTIONS_TASKS(tasks),
+    {"output", OR_OPTION_TEXT, &output, "FILE", "trace.csv to write (FILE.json is written beside it)", 0, 0, false},
+    OR_OPTIONS_PIPELINE(common),
+    OR_OPTIONS_TALK(common),
+    OR_OPTIONS_END,
+};
+
+static const or_command_text text = {
+    .usage = "trace --model DIR --task T... --output trace.csv [options]",
+    .summary = "Runs task instances at full depth and records, for every layer, what a ramp there would see and\n"
+               "whether its token is the full model's: the data that offramp train learns from.",
+    .example = "mpirun -n 2 offramp trace --model llama-2-7b --task sst2.json --split train --limit 1000 \\\n"
+               "    --output sst2-trace.csv",
+};
+
+static or_status parse(int argc, char **argv, bool *helped)
+{
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    if (*helped) return OR_OK;
+    OR_TRY(or_options_need(options, "model"));
+    OR_TRY(or_options_need(options, "task"));
+    OR_TRY(or_options_need(options, "output"));
+    return or_task_options_check(&tasks);
+}
+
+typedef struct run {
+    or_pipeline *pipeline;
+    or_task_set set;
+    or_eval *eval;
+    or_progress progress;
+} run;
+
+static or_status prepare(run *r)
+{
+    const or_eval_plan plan = {0};
+    OR_TRY(or_progress_open(&common, "trace", &r->progress));
+    return or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval);
+}
+
+static or_status drive(void *context)
+{
+    run *r = context;
+    return or_eval_trace(r->eval, r->pipeline, output, or_progress_show, or_stop_asked, &r->progress);
+}
+
+static or_status run_trace(or_session *session)
+{
+    run r = {0};
+    or_status status = or_transport_agree(session->transport, or_common_apply(&common, session));
+    if (status != OR_OK) return status;
+    OR_TRY_GOTO(release, or_common_open(&common, session, true, NULL, 0, &r.pipeline));
+    OR_TRY_GOTO(release, or_transport_agree(session->transport, session->rank == 0 ? prepare(&r) : OR_OK));
+    or_stop_install();
+    status = or_session_drive(session, r.pipeline, drive, &r);
+    or_progress_close(&r.progress);
+    if (session->rank == 0 && status == OR_OK && !common.quiet)
+        printf("traced %zu instances: %s\n", or_eval_count(r.eval), output);
+    if (status == OR_STOPPED) or_log_note("stopped on request, no trace was written");
+
+release:
+    or_pipeline_close(r.pipeline);
+    or_eval_close(r.eval);
+    or_task_set_close(&r.set);
+    return status;
+}
+
+static void release(void)
+{
+    or_options_free(options);
+}
+
+const or_command or_command_trace = {
+    "trace", "full-depth runs over task instances: features per layer with labels", true, parse, run_trace, release,
+};

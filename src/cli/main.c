@@ -1,0 +1,103 @@
+/* main.c - finds the command, starts and ends MPI around it, prints the one line of an error. */
+#include "cli.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const or_command *const commands[] = {
+    &or_command_inspect, &or_command_tokenize, &or_command_lens,
+    &or_command_trace,   &or_command_train,    &or_command_eval,
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_usage(FILE *out)
+{
+    fprintf(out, "offramp %s: LLM inference as a pipeline over MPI, with early exits\n\n"
+                 "usage: [mpirun -n RANKS] offramp COMMAND [options]\n\ncommands:\n",
+            OFFRAMP_VERSION);
+    for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out, "\noptions of a command: offramp COMMAND --help\n");
+}
+
+/* The rank that the launcher gave this process (mpirun, srun), before MPI is started; 0 when there is none. */
+static int launched_rank(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value) return atoi(value);
+    }
+    return 0;
+}
+
+/* Prints the message of a failed call, on the one rank that has it. */
+static void print_error(or_status status)
+{
+    if (status == OR_OK || status == OR_STOPPED || or_status_message()[0] == '\0') return;
+    fflush(stdout);
+    fprintf(stderr, "offramp: %s\n", or_status_message());
+}
+
+static or_status run_alone(const or_command *command, or_session *session)
+{
+    if (launched_rank() > 0) return OR_OK; /* started under mpirun: rank 0 does it */
+    or_status status = command->run(session);
+    print_error(status);
+    return status;
+}
+
+static or_status run_together(const or_command *command, or_session *session)
+{
+    int provided;
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    or_status status = or_transport_open(&session->transport);
+    session->alone = true;
+    if (status == OR_OK && provided < MPI_THREAD_FUNNELED)
+        status = or_fail(OR_ERR_FAILED, "MPI cannot be used", NULL, "it grants thread level %d, expected %d",
+                         provided, MPI_THREAD_FUNNELED);
+    if (status == OR_OK) {
+        session->alone = false;
+        session->rank = or_transport_rank(session->transport);
+        status = command->run(session);
+    }
+    print_error(status);
+    if (status != OR_OK && session->alone) {
+        fflush(NULL);
+        MPI_Abort(MPI_COMM_WORLD, (int)status); /* the others wait for messages that will not come */
+    }
+    or_transport_close(session->transport);
+    MPI_Finalize();
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_usage(stdout);
+        return argc > 1 ? OR_OK : OR_ERR_USAGE;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("offramp %s\n", OFFRAMP_VERSION);
+        return OR_OK;
+    }
+    const or_command *command = NULL;
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i]->name, name) == 0) command = commands[i];
+    if (!command) {
+        if (launched_rank() == 0)
+            fprintf(stderr, "offramp: unknown command: found \"%s\", see offramp --help\n", name);
+        return OR_ERR_USAGE;
+    }
+
+    or_session session = {.argc = argc, .argv = argv};
+    bool helped = false;
+    or_status status = command->parse(argc - 1, argv + 1, &helped);
+    if (status != OR_OK && launched_rank() == 0) print_error(status);
+    if (status == OR_OK && !helped)
+        status = command->collective ? run_together(command, &session) : run_alone(command, &session);
+    command->release();
+    return (int)status;
+}

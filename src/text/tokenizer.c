@@ -1,0 +1,171 @@
+/* tokenizer.c - opening a model's tokenizer, its BOS rule, and the public calls. */
+#include "tokenizer_internal.h"
+
+#include "file.h"
+#include "json.h"
+#include "utf8.h"
+
+#include <string.h>
+
+/* The first file that is there is read. */
+static const or_tokenizer_reader *const readers[] = {
+    &or_tokenizer_reader_json,
+    &or_tokenizer_reader_spm,
+};
+enum { READERS = sizeof readers / sizeof *readers };
+
+or_status or_tokens_add(or_tokens *tokens, int32_t id)
+{
+    OR_RESERVE(tokens->ids, tokens->capacity, tokens->count + 1);
+    tokens->ids[tokens->count++] = id;
+    return OR_OK;
+}
+
+void or_tokens_free(or_tokens *tokens)
+{
+    free(tokens->ids);
+    *tokens = (or_tokens){0};
+}
+
+static int32_t find_special(const or_tokenizer *t, const char *text)
+{
+    for (size_t id = 0; id < t->n_pieces; id++)
+        if (t->pieces[id].text && strcmp(t->pieces[id].text, text) == 0) return (int32_t)id;
+    return -1;
+}
+
+/* A token as the text itself or as {"content": text}; absent leaves *id. */
+static or_status read_special(const or_tokenizer *t, const cJSON *config, const char *key, const char *path,
+                              int32_t *id)
+{
+    const cJSON *item = or_json_find(config, key);
+    const char *text = NULL;
+    if (!item) return OR_OK;
+    OR_TRY(cJSON_IsObject(item) ? or_json_string(item, "content", path, &text)
+                                : or_json_string(config, key, path, &text));
+    *id = find_special(t, text);
+    if (*id >= 0) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "tokenizer refused", path, "\"%s\" is \"%s\", which is no token", key, text);
+}
+
+/* tokenizer_config.json, where there is one, has the last word on BOS and EOS. */
+static or_status read_config(or_tokenizer *t, const char *folder)
+{
+    char *path = NULL;
+    cJSON *config = NULL;
+    OR_TRY(or_path_join(folder, "tokenizer_config.json", &path));
+    or_status status = OR_OK;
+    if (or_path_exists(path)) {
+        status = or_json_load(path, &config);
+        if (status == OR_OK) status = read_special(t, config, "bos_token", path, &t->bos);
+        if (status == OR_OK) status = read_special(t, config, "eos_token", path, &t->eos);
+        if (status == OR_OK) status = or_json_opt_bool(config, "add_bos_token", path, &t->adds_bos);
+        if (t->bos < 0) t->adds_bos = false;
+    }
+    cJSON_Delete(config);
+    free(path);
+    return status;
+}
+
+/* Reads the first tokenizer file of the folder; *found says whether there was one. */
+static or_status read_first(or_tokenizer *t, const char *folder, bool *found)
+{
+    or_status status = OR_OK;
+    *found = false;
+    for (size_t i = 0; i < READERS && !*found && status == OR_OK; i++) {
+        char *path = NULL;
+        OR_TRY(or_path_join(folder, readers[i]->file, &path));
+        *found = or_path_exists(path);
+        if (*found) status = readers[i]->read(t, path);
+        free(path);
+    }
+    return status;
+}
+
+or_status or_tokenizer_open(const char *model_path, or_tokenizer **out)
+{
+    or_tokenizer *t = NULL;
+    bool found;
+    or_status status = OR_NEW(t, 1);
+    if (status != OR_OK) return status;
+    t->unknown = t->bos = t->eos = -1;
+    for (int byte = 0; byte < 256; byte++) t->bytes[byte] = -1;
+    OR_TRY_GOTO(close, read_first(t, model_path, &found));
+    if (!found) {
+        status = or_fail(OR_ERR_INPUT, "tokenizer not found", model_path,
+                         "the folder has no tokenizer.json and no tokenizer.model, expected one of them");
+        goto close;
+    }
+    OR_TRY_GOTO(close, or_vocab_index_merges(t));
+    OR_TRY_GOTO(close, read_config(t, model_path));
+    *out = t;
+    return OR_OK;
+
+close:
+    or_tokenizer_close(t);
+    return status;
+}
+
+void or_tokenizer_close(or_tokenizer *t)
+{
+    if (!t) return;
+    for (size_t i = 0; i < t->n_pieces; i++) free(t->pieces[i].text);
+    free(t->pieces);
+    free(t->merges);
+    free(t->piece_slots);
+    free(t->merge_slots);
+    free(t);
+}
+
+or_status or_tokenizer_encode(const or_tokenizer *t, const char *text, size_t size, or_tokens *tokens)
+{
+    size_t bad;
+    if (!or_utf8_valid(text, size, &bad))
+        return or_fail(OR_ERR_INPUT, "text refused", NULL, "byte %zu is not UTF-8, expected UTF-8 text",
+                       bad + 1);
+    return or_spm_encode(t, text, size, tokens);
+}
+
+or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t count, char **text,
+                              size_t *size)
+{
+    or_buffer out = {0};
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= t->n_pieces)
+            return or_fail(OR_ERR_INPUT, "token refused", NULL, "id %d is outside the vocabulary of %zu",
+                           ids[i], t->n_pieces);
+    or_status status = or_spm_decode(t, ids, count, &out);
+    if (status != OR_OK) {
+        or_buffer_free(&out);
+        return status;
+    }
+    *text = out.data;
+    *size = out.size;
+    return OR_OK;
+}
+
+int or_tokenizer_vocab(const or_tokenizer *t)
+{
+    return (int)t->n_pieces;
+}
+
+int or_tokenizer_bos(const or_tokenizer *t)
+{
+    return t->bos;
+}
+
+int or_tokenizer_eos(const or_tokenizer *t)
+{
+    return t->eos;
+}
+
+bool or_tokenizer_adds_bos(const or_tokenizer *t)
+{
+    return t->adds_bos;
+}
+
+const char *or_tokenizer_piece(const or_tokenizer *t, int32_t id)
+{
+    bool known = id >= 0 && (size_t)id < t->n_pieces && t->pieces[id].text;
+    return known ? t->pieces[id].text : "";
+}
