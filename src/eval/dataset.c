@@ -11,8 +11,8 @@
 
 /* A new format is one file (see format_jsonl.c) and one line here. */
 static const or_dataset_format *const formats[] = {
-    &or_format_jsonl, &or_format_json, &or_format_csv, &or_format_mmlu, &or_format_commonsense_qa,
-    &or_format_squad,
+    &or_format_jsonl, &or_format_json,           &or_format_csv,
+    &or_format_mmlu,  &or_format_commonsense_qa, &or_format_squad,
 };
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 

@@ -18,7 +18,8 @@ static or_status next_where(const or_dataset *dataset, char **where)
     return or_dataset_where(dataset, dataset->count + 1, where);
 }
 
-static or_status add_question(or_dataset *dataset, const passage *at, const cJSON *question, const char *where)
+static or_status add_question(or_dataset *dataset, const passage *at, const cJSON *question,
+                              const char *where)
 {
     const cJSON *answers;
     const char *id, *text, *answer;

@@ -1,0 +1,96 @@
+/* template.c - {name} templates; see template.h. */
+#include "template.h"
+
+#include <string.h>
+
+static or_status add_piece(or_template *made, const char *text, size_t size, bool is_field)
+{
+    if (size == 0) return OR_OK;
+    OR_RESERVE(made->pieces, made->capacity, made->count + 1);
+    or_piece piece = {.is_field = is_field};
+    OR_TRY(or_format(&piece.text, "%.*s", (int)size, text));
+    made->pieces[made->count++] = piece;
+    return OR_OK;
+}
+
+/* The field behind a placeholder: itself, or what an alias says. */
+static or_status add_field(or_template *made, const char *name, size_t size, const or_field *aliases,
+                           size_t n_aliases)
+{
+    for (size_t i = 0; i < n_aliases; i++) {
+        bool same = strlen(aliases[i].name) == size && memcmp(aliases[i].name, name, size) == 0;
+        if (same) return add_piece(made, aliases[i].text, strlen(aliases[i].text), true);
+    }
+    return add_piece(made, name, size, true);
+}
+
+/* Reads one placeholder at *at ("{...}") and moves behind it. */
+static or_status parse_field(const char **at, const char *key, const char *where, const or_field *aliases,
+                             size_t n_aliases, or_template *made)
+{
+    const char *name = *at + 1;
+    size_t size = strcspn(name, "{}");
+    if (name[size] != '}' || size == 0)
+        return or_fail(OR_ERR_INPUT, "task refused", where,
+                       "\"%s\" has \"{\" without a name and \"}\", expected {name}, or {{ for a brace", key);
+    *at = name + size + 1;
+    return add_field(made, name, size, aliases, n_aliases);
+}
+
+static or_status parse(const char *at, const char *key, const char *where, const or_field *aliases,
+                       size_t n_aliases, or_template *made)
+{
+    while (*at) {
+        size_t plain = strcspn(at, "{}");
+        OR_TRY(add_piece(made, at, plain, false));
+        at += plain;
+        if (*at == '\0') break;
+        if (at[0] == at[1]) { /* a doubled brace stands for one */
+            OR_TRY(add_piece(made, at, 1, false));
+            at += 2;
+        } else if (*at == '{') {
+            OR_TRY(parse_field(&at, key, where, aliases, n_aliases, made));
+        } else {
+            return or_fail(OR_ERR_INPUT, "task refused", where,
+                           "\"%s\" has \"}\" without \"{\", expected {name}, or }} for a brace", key);
+        }
+    }
+    return OR_OK;
+}
+
+or_status or_template_parse(const char *text, const char *key, const char *where, const or_field *aliases,
+                            size_t n_aliases, or_template *made)
+{
+    *made = (or_template){0};
+    or_status status = parse(text, key, where, aliases, n_aliases, made);
+    if (status != OR_OK) or_template_free(made);
+    return status;
+}
+
+void or_template_free(or_template *made)
+{
+    for (size_t i = 0; i < made->count; i++) free(made->pieces[i].text);
+    free(made->pieces);
+    *made = (or_template){0};
+}
+
+bool or_template_names(const or_template *from, const char *field)
+{
+    for (size_t i = 0; i < from->count; i++)
+        if (from->pieces[i].is_field && strcmp(from->pieces[i].text, field) == 0) return true;
+    return false;
+}
+
+or_status or_template_fill(const or_template *from, const or_row *row, const or_field *instead,
+                           or_buffer *out)
+{
+    OR_TRY(or_buffer_append(out, "", 0)); /* an empty template fills to "" as well */
+    for (size_t i = 0; i < from->count; i++) {
+        const or_piece *piece = &from->pieces[i];
+        const char *text = piece->text;
+        if (piece->is_field)
+            text = instead && strcmp(instead->name, text) == 0 ? instead->text : or_row_text(row, text);
+        OR_TRY(or_buffer_puts(out, text));
+    }
+    return OR_OK;
+}

@@ -1,0 +1,265 @@
+/* policy.c - exit policies: the file policy.json, the checks before one is used, and the decision itself.
+ *
+ * {"format": "offramp-policy-1", "classifier": "svm", "features": ["gap", "layer"], "layers": 16,
+ *  "ramps": [3, 4, 7], "threshold": 0.37, "fingerprint": "16 hexadecimal digits",
+ *  "calibration": {...}, "training": {...},    for people, not read
+ *  "svm": {...}}                               what the classifier itself stores
+ *
+ * "threshold": "never" is a policy that exits nobody: what training makes when no threshold reaches the target.
+ */
+#include "policy_internal.h"
+
+#include "file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char format_name[] = "offramp-policy-1";
+
+static or_status base_name(const char *path, char **name)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t length = strlen(base);
+    if (length > 5 && strcmp(base + length - 5, ".json") == 0) length -= 5;
+    return or_format(name, "%.*s", (int)length, base);
+}
+
+or_status or_policy_new(const char *path, int n_layers, or_policy **policy)
+{
+    or_policy *made = NULL;
+    or_status status = OR_OK;
+    OR_TRY_GOTO(unwind, OR_NEW(made, 1));
+    made->n_layers = n_layers;
+    made->threshold = INFINITY;
+    OR_TRY_GOTO(unwind, or_strdup(path, &made->path));
+    OR_TRY_GOTO(unwind, base_name(path, &made->name));
+    OR_TRY_GOTO(unwind, OR_NEW(made->ramp, (size_t)n_layers + 1));
+    *policy = made;
+unwind:
+    if (status != OR_OK) or_policy_free(made);
+    return status;
+}
+
+void or_policy_free(or_policy *policy)
+{
+    if (!policy) return;
+    if (policy->ops) policy->ops->free(policy->model);
+    free(policy->ramp);
+    free(policy->name);
+    free(policy->path);
+    free(policy);
+}
+
+or_status or_policy_read_hash(const cJSON *object, const char *key, const char *where, uint64_t *value)
+{
+    const char *text;
+    OR_TRY(or_json_string(object, key, where, &text));
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return or_fail(OR_ERR_INPUT, "wrong field", where,
+                       "\"%s\" is \"%s\", expected 16 lower-case hexadecimal digits", key, text);
+    *value = strtoull(text, NULL, 16);
+    return OR_OK;
+}
+
+static or_status read_features(const cJSON *json, or_policy *policy)
+{
+    const cJSON *array;
+    unsigned seen = 0;
+    OR_TRY(or_json_array(json, "features", policy->path, &array));
+    for (const cJSON *item = array->child; item; item = item->next) {
+        int feature = cJSON_IsString(item) ? or_feature_find(item->valuestring) : -1;
+        if (feature < 0)
+            return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
+                           "element %d of \"features\" is %s, expected a feature (gap, top_prob, cos_attn, "
+                           "cos_mlp, cos_hidden, layer, stable)",
+                           policy->n_features + 1, cJSON_IsString(item) ? item->valuestring : "no string");
+        if (seen >> feature & 1)
+            return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
+                           "\"features\" names %s twice, expected each once", item->valuestring);
+        seen |= 1u << feature;
+        policy->features[policy->n_features++] = (or_feature)feature; /* all different: at most all there are */
+    }
+    if (seen == 0)
+        return or_fail(OR_ERR_INPUT, "wrong field", policy->path, "\"features\" is empty, expected one or more");
+    return or_classifier_check_features(policy->ops, seen, policy->path);
+}
+
+static or_status read_ramps(const cJSON *json, or_policy *policy)
+{
+    const cJSON *array;
+    int last = 0;
+    OR_TRY(or_json_array(json, "ramps", policy->path, &array));
+    for (const cJSON *item = array->child; item; item = item->next) {
+        double layer = cJSON_IsNumber(item) ? item->valuedouble : -1;
+        if (!(layer > last && layer < policy->n_layers) || layer != floor(layer))
+            return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
+                           "\"ramps\" holds %g after %d, expected layers ascending within 1..%d", layer, last,
+                           policy->n_layers - 1);
+        last = (int)layer;
+        policy->ramp[last] = true;
+    }
+    return OR_OK;
+}
+
+static or_status read_threshold(const cJSON *json, or_policy *policy)
+{
+    const cJSON *item = or_json_find(json, "threshold");
+    if (cJSON_IsNumber(item) && isfinite(item->valuedouble))
+        policy->threshold = item->valuedouble;
+    else if (!cJSON_IsString(item) || strcmp(item->valuestring, "never") != 0)
+        return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
+                       "\"threshold\" is %s, expected a finite number or \"never\"",
+                       item ? "something else" : "nothing");
+    return OR_OK;
+}
+
+static or_status read_policy(const cJSON *json, const char *path, or_policy **policy)
+{
+    const char *format, *classifier;
+    int64_t layers;
+    OR_TRY(or_json_string(json, "format", path, &format));
+    if (strcmp(format, format_name) != 0)
+        return or_fail(OR_ERR_INPUT, "policy refused", path, "its format is \"%s\", expected \"%s\"", format,
+                       format_name);
+    OR_TRY(or_json_string(json, "classifier", path, &classifier));
+    OR_TRY(or_json_int(json, "layers", path, 2, OR_MAX_LAYERS, &layers));
+    OR_TRY(or_policy_new(path, (int)layers, policy));
+    OR_TRY(or_classifier_find(classifier, path, &(*policy)->ops));
+    OR_TRY(read_features(json, *policy));
+    OR_TRY(read_ramps(json, *policy));
+    OR_TRY(read_threshold(json, *policy));
+    OR_TRY(or_policy_read_hash(json, "fingerprint", path, &(*policy)->fingerprint));
+    return (*policy)->ops->load(json, path, (*policy)->n_features, &(*policy)->model);
+}
+
+or_status or_policy_load(const char *path, or_policy **policy)
+{
+    cJSON *json = NULL;
+    *policy = NULL;
+    OR_TRY(or_json_load(path, &json));
+    or_status status = read_policy(json, path, policy);
+    if (status != OR_OK) {
+        or_policy_free(*policy);
+        *policy = NULL;
+    }
+    cJSON_Delete(json);
+    return status;
+}
+
+/* Appends `"features": [...], "layers": L, "ramps": [...]`. */
+static or_status put_shape(const or_policy *policy, or_buffer *out)
+{
+    const char *comma = "";
+    OR_TRY(or_buffer_puts(out, "\"features\": ["));
+    for (int i = 0; i < policy->n_features; i++, comma = ", ")
+        OR_TRY(or_buffer_printf(out, "%s\"%s\"", comma, or_feature_name(policy->features[i])));
+    OR_TRY(or_buffer_printf(out, "],\n  \"layers\": %d,\n  \"ramps\": [", policy->n_layers));
+    comma = "";
+    for (int layer = 1; layer < policy->n_layers; layer++) {
+        if (!policy->ramp[layer]) continue;
+        OR_TRY(or_buffer_printf(out, "%s%d", comma, layer));
+        comma = ", ";
+    }
+    return or_buffer_puts(out, "]");
+}
+
+static or_status put_policy(const or_policy *policy, const char *notes, or_buffer *out)
+{
+    OR_TRY(or_buffer_printf(out, "{\n  \"format\": \"%s\",\n  \"classifier\": \"%s\",\n  ", format_name,
+                            policy->ops->name));
+    OR_TRY(put_shape(policy, out));
+    OR_TRY(or_buffer_puts(out, ",\n  \"threshold\": "));
+    if (isinf(policy->threshold))
+        OR_TRY(or_buffer_puts(out, "\"never\""));
+    else
+        OR_TRY(or_json_put_double(out, policy->threshold));
+    OR_TRY(or_buffer_printf(out, ",\n  \"fingerprint\": \"%016" PRIx64 "\"%s", policy->fingerprint, notes));
+    if (policy->ops->save) OR_TRY(policy->ops->save(policy->model, policy->path, out));
+    return or_buffer_puts(out, "\n}\n");
+}
+
+or_status or_policy_save(const or_policy *policy, const char *notes)
+{
+    or_buffer out = {0};
+    or_status status = put_policy(policy, notes, &out);
+    if (status == OR_OK) status = or_file_write(policy->path, out.data, out.size);
+    or_buffer_free(&out);
+    return status;
+}
+
+or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t fingerprint, bool allow_other)
+{
+    if (policy->n_layers != n_layers)
+        return or_fail(OR_ERR_INPUT, "policy refused", policy->path,
+                       "it is for a model of %d layers, this one has %d, train one from this model's trace",
+                       policy->n_layers, n_layers);
+    if (policy->fingerprint != fingerprint && !allow_other)
+        return or_fail(OR_ERR_INPUT, "policy refused", policy->path,
+                       "it was trained on model %016" PRIx64 ", this one is %016" PRIx64
+                       ", train one from this model's trace or pass --allow-other-model",
+                       policy->fingerprint, fingerprint);
+    return OR_OK;
+}
+
+const char *or_policy_name(const or_policy *policy)
+{
+    return policy->name;
+}
+
+const char *or_policy_classifier(const or_policy *policy)
+{
+    return policy->ops->name;
+}
+
+bool or_policy_has_ramp(const or_policy *policy, int layer)
+{
+    return layer >= 1 && layer < policy->n_layers && policy->ramp[layer];
+}
+
+int or_policy_last_ramp(const or_policy *policy)
+{
+    int layer = policy->n_layers - 1;
+    while (layer > 0 && !policy->ramp[layer]) layer--;
+    return layer;
+}
+
+int or_policy_ramp_count(const or_policy *policy)
+{
+    int count = 0;
+    for (int layer = 1; layer < policy->n_layers; layer++) count += policy->ramp[layer];
+    return count;
+}
+
+bool or_policy_wants_cosines(const or_policy *policy)
+{
+    for (int i = 0; i < policy->n_features; i++)
+        if (policy->features[i] >= OR_FEATURE_COS_ATTN && policy->features[i] <= OR_FEATURE_COS_HIDDEN)
+            return true;
+    return false;
+}
+
+uint64_t or_policy_cost(const or_policy *policy)
+{
+    return policy->ops->cost(policy->model);
+}
+
+void or_policy_features(const or_policy *policy, const or_observation *seen, double *x)
+{
+    for (int i = 0; i < policy->n_features; i++)
+        x[i] = or_feature_value(policy->features[i], seen, policy->n_layers);
+}
+
+double or_policy_score(const or_policy *policy, const or_observation *seen)
+{
+    double x[OR_FEATURE_COUNT];
+    or_policy_features(policy, seen, x);
+    return policy->ops->score(policy->model, x);
+}
+
+bool or_policy_fires(const or_policy *policy, const or_observation *seen)
+{
+    /* INFINITY means never; a score that is not a number (a broken model's) does not fire either */
+    return isfinite(policy->threshold) && or_policy_score(policy, seen) >= policy->threshold;
+}

@@ -1,0 +1,42 @@
+/* policy_internal.h - what is in an or_policy, for the files of this floor. */
+#ifndef OFFRAMP_EXIT_POLICY_INTERNAL_H
+#define OFFRAMP_EXIT_POLICY_INTERNAL_H
+
+#include "classifier.h"
+
+#include <offramp/policy.h>
+
+enum { OR_MAX_LAYERS = 4096 }; /* deeper models are refused as broken files */
+
+/* Invariants: 1 <= n_features, all different; ramp[0] and ramp[n_layers] are false; threshold is finite, or
+ * INFINITY for a policy that never fires; `model` was made by `ops`. */
+struct or_policy {
+    char *path; /* of its file, for messages and for what lies beside it */
+    char *name;
+    const or_classifier_ops *ops;
+    void *model;
+    int n_features;
+    or_feature features[OR_FEATURE_COUNT];
+    int n_layers;
+    bool *ramp; /* [n_layers + 1], by layers executed */
+    double threshold;
+    uint64_t fingerprint;
+};
+
+/* A policy without ramps that never fires and has no classifier yet: what load and training start from. */
+or_status or_policy_new(const char *path, int n_layers, or_policy **policy);
+
+/* x [n_features] = what the classifier looks at; and its score. */
+void or_policy_features(const or_policy *policy, const or_observation *seen, double *x);
+double or_policy_score(const or_policy *policy, const or_observation *seen);
+
+int or_policy_ramp_count(const or_policy *policy);
+
+/* Writes the policy to its path, after the classifier's own files. `notes` are more members for the JSON object,
+ * each as ",\n  \"key\": value": how it was trained and calibrated, for people. */
+or_status or_policy_save(const or_policy *policy, const char *notes);
+
+/* The 16 lower-case hexadecimal digits under `key` as a number. */
+or_status or_policy_read_hash(const cJSON *object, const char *key, const char *where, uint64_t *value);
+
+#endif

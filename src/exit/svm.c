@@ -1,0 +1,323 @@
+/* svm.c - support vector machine over libsvm (Chang and Lin, ACM TIST 2011): C-SVC, linear or RBF kernel.
+ *
+ *   score(x) = sum_i coef_i K(sv_i, z) - rho,   z_j = (x_j - offset_j) scale_j,
+ *   K(u, v) = u.v  or  exp(-gamma |u - v|^2)
+ *
+ * turned so that above 0 is the side of "this token stays". offset and scale bring every feature to mean 0 and
+ * variance 1 over the fitted rows; without that the RBF kernel would see little but the widest feature.
+ *
+ * On disk: offset, scale and the name and hash of the model file in policy.json, the model file beside it in
+ * libsvm's own format. libsvm writes support vectors with 8 digits, so the model that fit() returns has been
+ * through such a file (in memory) and save() writes those very bytes: what was calibrated is what runs.
+ */
+#include "classifier.h"
+#include "file.h"
+#include "policy_internal.h"
+#include "svm_file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <svm.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { CACHE_MB = 64 };
+
+typedef struct svm {
+    struct svm_model *model;
+    or_buffer text; /* the model file */
+    int n_features;
+    double sign; /* libsvm's decision value is positive for the label it saw first */
+    double offset[OR_FEATURE_COUNT], scale[OR_FEATURE_COUNT];
+} svm;
+
+static void svm_release(void *model)
+{
+    svm *self = model;
+    if (!self) return;
+    if (self->model) svm_free_and_destroy_model(&self->model);
+    or_buffer_free(&self->text);
+    free(self);
+}
+
+/* z [n_features] and the end mark that libsvm wants. */
+static void scale_row(const svm *self, const double *x, struct svm_node *z)
+{
+    for (int j = 0; j < self->n_features; j++)
+        z[j] = (struct svm_node){j + 1, (x[j] - self->offset[j]) * self->scale[j]};
+    z[self->n_features] = (struct svm_node){-1, 0};
+}
+
+static double svm_score(const void *model, const double *x)
+{
+    const svm *self = model;
+    struct svm_node z[OR_FEATURE_COUNT + 1];
+    double value;
+    scale_row(self, x, z);
+    svm_predict_values(self->model, z, &value);
+    return self->sign * value;
+}
+
+static uint64_t svm_cost(const void *model)
+{
+    const svm *self = model;
+    /* per support vector: the distance, the kernel and its coefficient */
+    return (uint64_t)svm_get_nr_sv(self->model) * ((uint64_t)self->n_features + 2);
+}
+
+/* A file in memory that has a path, which is all that libsvm reads from and writes to. */
+typedef struct memory_file {
+    int fd;
+    char path[40];
+} memory_file;
+
+static or_status memory_file_open(memory_file *file)
+{
+    file->fd = memfd_create("offramp-svm", MFD_CLOEXEC);
+    if (file->fd < 0)
+        return or_fail(OR_ERR_FAILED, "no memory file", NULL, "memfd_create: %m, needed for the svm model");
+    snprintf(file->path, sizeof file->path, "/proc/self/fd/%d", file->fd);
+    return OR_OK;
+}
+
+/* Makes self->model of self->text, which is checked before libsvm sees it. `where` names it in messages. */
+static or_status parse_model(svm *self, const char *where)
+{
+    OR_TRY(or_svm_file_check(self->text.data, self->text.size, where, self->n_features));
+    memory_file file;
+    OR_TRY(memory_file_open(&file));
+    or_status status = OR_OK;
+    FILE *out = fopen(file.path, "wb");
+    bool written = out && fwrite(self->text.data, 1, self->text.size, out) == self->text.size;
+    if (out && fclose(out) != 0) written = false;
+    if (written) self->model = svm_load_model(file.path);
+    if (!written)
+        status = or_fail(OR_ERR_FAILED, "memory file cannot be written", file.path, "%m");
+    else if (!self->model)
+        status = or_fail(OR_ERR_INPUT, "svm model refused", where, "libsvm cannot read it, train it anew");
+    close(file.fd);
+    if (status != OR_OK) return status;
+    int labels[2];
+    svm_get_labels(self->model, labels);
+    self->sign = labels[0] == 1 ? 1 : -1;
+    return OR_OK;
+}
+
+static void be_silent(const char *text)
+{
+    (void)text;
+}
+
+static void fit_scale(svm *self, const or_fit_rows *rows)
+{
+    for (int j = 0; j < rows->n_features; j++) {
+        double sum = 0, squares = 0;
+        for (size_t i = 0; i < rows->rows; i++) sum += rows->x[i * (size_t)rows->n_features + (size_t)j];
+        double mean = sum / (double)rows->rows;
+        for (size_t i = 0; i < rows->rows; i++) {
+            double d = rows->x[i * (size_t)rows->n_features + (size_t)j] - mean;
+            squares += d * d;
+        }
+        double deviation = sqrt(squares / (double)rows->rows);
+        self->offset[j] = mean;
+        self->scale[j] = deviation > 1e-12 ? 1 / deviation : 0; /* a feature that never varies says nothing */
+    }
+}
+
+/* Solves the problem and writes the model file into self->text. */
+static or_status solve(svm *self, const struct svm_problem *problem, const struct svm_parameter *parameter)
+{
+    const char *wrong = svm_check_parameter(problem, parameter);
+    if (wrong) return or_fail(OR_ERR_USAGE, "svm cannot be fitted", NULL, "libsvm says: %s", wrong);
+    memory_file file;
+    OR_TRY(memory_file_open(&file));
+    svm_set_print_string_function(be_silent);
+    or_status status = OR_OK;
+    struct svm_model *solved = svm_train(problem, parameter);
+    if (svm_save_model(file.path, solved) != 0)
+        status = or_fail(OR_ERR_FAILED, "memory file cannot be written", file.path, "%m");
+    if (status == OR_OK) status = or_file_read(file.path, &self->text);
+    svm_free_and_destroy_model(&solved);
+    close(file.fd);
+    return status;
+}
+
+static double width(const or_train_options *options, int n_features)
+{
+    return options->gamma > 0 ? options->gamma : 1.0 / n_features;
+}
+
+static or_status svm_fit(const or_fit_rows *rows, const or_train_options *options, void **model)
+{
+    svm *self = NULL;
+    struct svm_node *nodes = NULL, **x = NULL;
+    double *y = NULL;
+    or_status status = OR_OK;
+    size_t stride = (size_t)rows->n_features + 1;
+    OR_TRY_GOTO(unwind, OR_NEW(self, 1));
+    OR_TRY_GOTO(unwind, OR_NEW(nodes, rows->rows * stride));
+    OR_TRY_GOTO(unwind, OR_NEW(x, rows->rows));
+    OR_TRY_GOTO(unwind, OR_NEW(y, rows->rows));
+    self->n_features = rows->n_features;
+    fit_scale(self, rows);
+    for (size_t i = 0; i < rows->rows; i++) {
+        x[i] = nodes + i * stride;
+        scale_row(self, rows->x + i * (size_t)rows->n_features, x[i]);
+        y[i] = rows->right[i] ? 1 : -1;
+    }
+    struct svm_problem problem = {.l = (int)rows->rows, .y = y, .x = x};
+    struct svm_parameter parameter = {.svm_type = C_SVC,
+                                      .kernel_type = strcmp(options->kernel, "rbf") == 0 ? RBF : LINEAR,
+                                      .gamma = width(options, rows->n_features),
+                                      .cache_size = CACHE_MB,
+                                      .eps = 1e-3,
+                                      .C = options->c,
+                                      .shrinking = 1};
+    OR_TRY_GOTO(unwind, solve(self, &problem, &parameter));
+    OR_TRY_GOTO(unwind, parse_model(self, "the model just fitted"));
+    *model = self;
+unwind:
+    free(y);
+    free(x);
+    free(nodes);
+    if (status != OR_OK) svm_release(self);
+    return status;
+}
+
+/* "policy.svm" for "folder/policy.json"; malloc'ed. */
+static or_status model_file_name(const char *path, char **name)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t length = strlen(base);
+    if (length > 5 && strcmp(base + length - 5, ".json") == 0) length -= 5;
+    return or_format(name, "%.*s.svm", (int)length, base);
+}
+
+/* The path of a file in the folder of `path`; malloc'ed. */
+static or_status beside(const char *path, const char *name, char **file)
+{
+    char *folder = NULL;
+    OR_TRY(or_path_folder(path, &folder));
+    or_status status = or_path_join(folder, name, file);
+    free(folder);
+    return status;
+}
+
+static or_status put_numbers(or_buffer *json, const char *key, const double *values, int count)
+{
+    OR_TRY(or_buffer_printf(json, ",\n    \"%s\": [", key));
+    for (int i = 0; i < count; i++) {
+        if (i > 0) OR_TRY(or_buffer_puts(json, ", "));
+        OR_TRY(or_json_put_double(json, values[i]));
+    }
+    return or_buffer_puts(json, "]");
+}
+
+static or_status svm_save(const void *model, const char *path, or_buffer *json)
+{
+    const svm *self = model;
+    char *name = NULL, *file = NULL;
+    or_status status = OR_OK;
+    OR_TRY_GOTO(unwind, model_file_name(path, &name));
+    OR_TRY_GOTO(unwind, beside(path, name, &file));
+    OR_TRY_GOTO(unwind, or_file_write(file, self->text.data, self->text.size));
+    OR_TRY_GOTO(unwind, or_buffer_puts(json, ",\n  \"svm\": {\n    \"file\": "));
+    OR_TRY_GOTO(unwind, or_json_put_string(json, name));
+    uint64_t hash = XXH3_64bits(self->text.data, self->text.size);
+    OR_TRY_GOTO(unwind, or_buffer_printf(json, ",\n    \"hash\": \"%016" PRIx64 "\"", hash));
+    OR_TRY_GOTO(unwind, put_numbers(json, "offset", self->offset, self->n_features));
+    OR_TRY_GOTO(unwind, put_numbers(json, "scale", self->scale, self->n_features));
+    OR_TRY_GOTO(unwind, or_buffer_puts(json, "\n  }"));
+unwind:
+    free(file);
+    free(name);
+    return status;
+}
+
+static or_status read_numbers(const cJSON *object, const char *key, const char *where, int count, double low,
+                              double *values)
+{
+    const cJSON *array;
+    OR_TRY(or_json_array(object, key, where, &array));
+    if (cJSON_GetArraySize(array) != count)
+        return or_fail(OR_ERR_INPUT, "wrong field", where, "\"%s\" has %d elements, expected one per feature: %d",
+                       key, cJSON_GetArraySize(array), count);
+    int i = 0;
+    for (const cJSON *item = array->child; item; item = item->next) {
+        double value = item->valuedouble;
+        if (!cJSON_IsNumber(item) || !isfinite(value) || value < low)
+            return or_fail(OR_ERR_INPUT, "wrong field", where,
+                           "element %d of \"%s\" is out of range, expected a finite number%s", i + 1, key,
+                           low == 0 ? " from 0" : "");
+        values[i++] = value;
+    }
+    return OR_OK;
+}
+
+/* Reads the model file into self->text and compares its hash with the one that policy.json wrote down. */
+static or_status read_model_file(svm *self, const cJSON *entry, const char *path, char **file)
+{
+    const char *name;
+    uint64_t hash, found;
+    OR_TRY(or_json_string(entry, "file", path, &name));
+    if (strchr(name, '/') || name[0] == '\0')
+        return or_fail(OR_ERR_INPUT, "wrong field", path,
+                       "\"file\" is \"%s\", expected the name of a file beside this one", name);
+    OR_TRY(or_policy_read_hash(entry, "hash", path, &hash));
+    OR_TRY(beside(path, name, file));
+    OR_TRY(or_file_read(*file, &self->text));
+    found = XXH3_64bits(self->text.data, self->text.size);
+    if (found == hash) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "svm model refused", *file,
+                   "its hash is %016" PRIx64 ", %s says %016" PRIx64
+                   ": damaged or of another policy, copy both files again",
+                   found, path, hash);
+}
+
+static or_status svm_open(const cJSON *policy, const char *path, int n_features, void **model)
+{
+    const cJSON *entry;
+    OR_TRY(or_json_object(policy, "svm", path, &entry));
+    svm *self = NULL;
+    char *file = NULL;
+    or_status status = OR_OK;
+    OR_TRY_GOTO(unwind, OR_NEW(self, 1));
+    self->n_features = n_features;
+    OR_TRY_GOTO(unwind, read_numbers(entry, "offset", path, n_features, -HUGE_VAL, self->offset));
+    OR_TRY_GOTO(unwind, read_numbers(entry, "scale", path, n_features, 0, self->scale));
+    OR_TRY_GOTO(unwind, read_model_file(self, entry, path, &file));
+    OR_TRY_GOTO(unwind, parse_model(self, file));
+    *model = self;
+unwind:
+    free(file);
+    if (status != OR_OK) svm_release(self);
+    return status;
+}
+
+static or_status svm_describe(const or_train_options *options, int n_features, or_buffer *json)
+{
+    OR_TRY(or_buffer_printf(json, "\"kernel\": \"%s\", \"c\": ", options->kernel));
+    OR_TRY(or_json_put_double(json, options->c));
+    if (strcmp(options->kernel, "rbf") == 0) {
+        OR_TRY(or_buffer_puts(json, ", \"gamma\": "));
+        OR_TRY(or_json_put_double(json, width(options, n_features)));
+    }
+    return or_buffer_puts(json, ", ");
+}
+
+const or_classifier_ops or_classifier_svm = {
+    .name = "svm",
+    .features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_TOP_PROB | 1u << OR_FEATURE_LAYER |
+                1u << OR_FEATURE_STABLE,
+    .threshold = 0,
+    .fit = svm_fit,
+    .score = svm_score,
+    .cost = svm_cost,
+    .save = svm_save,
+    .load = svm_open,
+    .describe = svm_describe,
+    .free = svm_release,
+};
