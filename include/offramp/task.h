@@ -7,6 +7,16 @@
  * A row is a set of named texts; {name} in a template is replaced by the row's text of that name, {{ and }}
  * stand for braces. {input} and {output} are the fields that "input" and "output" name.
  *
+ * Keys that may be absent: "train" (no demonstrations then); "input" and "output" (what the format calls
+ * question and answer: "input" and "output" of jsonl, json and csv, "question" and "answer" of mmlu,
+ * commonsense_qa and squad); "answer" (" {output}"); "separator" ("\n\n"); "metric" ("first_token");
+ * "description" ("", literal text before the demonstrations); and "choices" (texts for the metric "choice",
+ * each put into "answer" as {output}; mmlu and commonsense_qa have their letters without). Any other key is
+ * refused.
+ *
+ * A prompt is the description, per demonstration prompt + answer + separator, and the prompt of the row that
+ * is asked about.
+ *
  * Local and deterministic: every rank that builds the same instance gets the same tokens.
  */
 #ifndef OFFRAMP_TASK_H
@@ -54,9 +64,12 @@ typedef struct or_instance {
 } or_instance;
 
 /* Builds instance `index` of the split. answer_token is the first token of encode(prompt + answer) that is not
- * in encode(prompt); where the two part before the prompt's end, `prompt` is cut to their common part, so that
- * the answer token is what follows it. OR_ERR_INPUT names task and row when the answer adds no token, or when
- * there are fewer train rows than shots, or when two choices begin with the same token. */
+ * in encode(prompt); where the two part before the prompt's end, `prompt` is cut to their common part, so
+ * that the answer token is what follows it. With OR_METRIC_CHOICE that common part is the one of
+ * encode(prompt) and encode(prompt + choice) of all choices. OR_ERR_INPUT names task and row when the answer
+ * adds no token, when nothing is left of the prompt, when there are fewer train rows than shots (with
+ * OR_SPLIT_TRAIN: than shots + 1), or when two choices begin with the same token; OR_ERR_USAGE when shots is
+ * negative. */
 or_status or_task_instance(const or_task *task, const or_tokenizer *tokenizer, const or_prompt_options *options,
                            size_t index, or_instance *instance);
 void or_instance_free(or_instance *instance);

@@ -96,11 +96,8 @@ void or_stop_install(void);
 
 /* ---- tables ----------------------------------------------------------------------------------------------- */
 
-/* Prints what eval measured, a line per group and totals, to stdout. */
+/* Prints what eval measured to stdout: a line per group, totals over the tasks, and the stages. */
 or_status or_print_summary(const or_eval *eval);
-
-/* Prints the stages of a run: layers, requests in and out, busy, idle, wait. */
-void or_print_stages(const or_run_stats *stats);
 
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
     or_command_train, or_command_eval;

@@ -19,13 +19,13 @@ static bool dense, resume;
 static or_option options[] = {
     OR_OPTION_MODEL(common),
     OR_OPTIONS_TASKS(tasks),
-    {"policy", OR_OPTION_PATHS, &policy_paths, "P", "exit policy, may be given several times (full depth)", 0, 0,
-     false},
+    {"policy", OR_OPTION_PATHS, &policy_paths, "P", "exit policy, may be given several times (full depth)", 0,
+     0, false},
     {"dense", OR_OPTION_FLAG, &dense, "", "run full depth too, to measure agreement with it", 0, 0, false},
     {"output", OR_OPTION_TEXT, &output, "DIR", "folder for results", 0, 0, false},
     {"resume", OR_OPTION_FLAG, &resume, "", "go on with the interrupted run in --output", 0, 0, false},
-    {"allow-other-model", OR_OPTION_FLAG, &common.allow_other_model, "", "accept policies of another model", 0, 0,
-     false},
+    {"allow-other-model", OR_OPTION_FLAG, &common.allow_other_model, "", "accept policies of another model",
+     0, 0, false},
     OR_OPTIONS_PIPELINE(common),
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,
@@ -33,11 +33,13 @@ static or_option options[] = {
 
 static const or_command_text text = {
     .usage = "eval --model DIR --task T... --output DIR [options]",
-    .summary = "Runs tasks, prints accuracy, agreement and exit layers, and writes results.jsonl, summary.json\n"
-               "and run.json. Finished results are in journal.jsonl before they count: a job that was killed goes\n"
-               "on with --resume, on any number of ranks. SIGUSR1 stops in good order (exit code 75).",
-    .example = "mpirun -n 2 offramp eval --model llama-2-7b --task sst2.json --shots 0,5 --policy svm.json \\\n"
-               "    --dense --output results/sst2",
+    .summary =
+        "Runs tasks, prints accuracy, agreement and exit layers, and writes results.jsonl, summary.json\n"
+        "and run.json. Finished results are in journal.jsonl before they count: a job that was killed goes\n"
+        "on with --resume, on any number of ranks. SIGUSR1 stops in good order (exit code 75).",
+    .example =
+        "mpirun -n 2 offramp eval --model llama-2-7b --task sst2.json --shots 0,5 --policy svm.json \\\n"
+        "    --dense --output results/sst2",
 };
 
 static or_status parse(int argc, char **argv, bool *helped)
@@ -56,7 +58,7 @@ typedef struct run {
     or_policy **policies;
     size_t n_policies;
     or_pipeline *pipeline;
-    or_task_set set;       /* rank 0, like the rest */
+    or_task_set set; /* rank 0, like the rest */
     or_eval *eval;
     or_progress progress;
 } run;
@@ -90,9 +92,10 @@ static or_status write_run(const run *r)
     OR_TRY_GOTO(done, status);
     OR_TRY_GOTO(done, or_buffer_printf(&out, "],\n \"version\": \"%s\",\n \"model\": ", OFFRAMP_VERSION));
     OR_TRY_GOTO(done, or_json_put_string(&out, common.model));
-    OR_TRY_GOTO(done, or_buffer_printf(&out, ",\n \"fingerprint\": \"%016llx\",\n \"kernels\": \"%s\",\n"
-                                             " \"threads\": %d,\n \"wave_tokens\": %lld,\n \"seed\": %lld,\n"
-                                             " \"ranks\": [",
+    OR_TRY_GOTO(done, or_buffer_printf(&out,
+                                       ",\n \"fingerprint\": \"%016llx\",\n \"kernels\": \"%s\",\n"
+                                       " \"threads\": %d,\n \"wave_tokens\": %lld,\n \"seed\": %lld,\n"
+                                       " \"ranks\": [",
                                        (unsigned long long)or_pipeline_fingerprint(r->pipeline),
                                        or_kernels_get()->name, or_threads(), (long long)common.wave_tokens,
                                        (long long)tasks.seed));
@@ -120,7 +123,8 @@ static or_status prepare(run *r)
         .dense = dense,
     };
     OR_TRY(or_progress_open(&common, "eval", &r->progress));
-    OR_TRY(or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval));
+    OR_TRY(
+        or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval));
     OR_TRY(or_eval_output(r->eval, output, or_pipeline_fingerprint(r->pipeline), resume));
     return write_run(r);
 }
@@ -135,7 +139,8 @@ static or_status finish(run *r, or_status status)
 {
     or_progress_close(&r->progress);
     if (status == OR_STOPPED) {
-        or_log_note("stopped on request, what was finished is in %s/journal.jsonl; go on with --resume", output);
+        or_log_note("stopped on request, what was finished is in %s/journal.jsonl; go on with --resume",
+                    output);
         return status;
     }
     OR_TRY(status);
@@ -150,7 +155,8 @@ static or_status run_eval(or_session *session)
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK) status = load_policies(&r);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
-    OR_TRY_GOTO(release, or_common_open(&common, session, want_cosines(&r), r.policies, r.n_policies, &r.pipeline));
+    OR_TRY_GOTO(release,
+                or_common_open(&common, session, want_cosines(&r), r.policies, r.n_policies, &r.pipeline));
     status = session->rank == 0 ? prepare(&r) : OR_OK;
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
     or_stop_install();
@@ -172,6 +178,7 @@ static void release(void)
 }
 
 const or_command or_command_eval = {
-    "eval", "runs tasks with and without early exits, prints the table, writes results", true, parse, run_eval,
-    release,
+    "eval",   "runs tasks with and without early exits, prints the table, writes results",
+    true,     parse,
+    run_eval, release,
 };

@@ -19,8 +19,9 @@ static or_option options[] = {
 
 static const or_command_text text = {
     .usage = "tokenize --model DIR [--bos | --decode]",
-    .summary = "Reads one JSON string a line from stdin and prints one JSON array of token ids a line. Special\n"
-               "tokens in the text are plain text.",
+    .summary =
+        "Reads one JSON string a line from stdin and prints one JSON array of token ids a line. Special\n"
+        "tokens in the text are plain text.",
     .example = "echo '\"Once upon a time\"' | offramp tokenize --model llama-2-7b",
 };
 
@@ -30,12 +31,14 @@ static or_status parse(int argc, char **argv, bool *helped)
     return *helped ? OR_OK : or_options_need(options, "model");
 }
 
-static or_status encode_line(const or_tokenizer *tokenizer, const cJSON *line, const char *where, or_buffer *out)
+static or_status encode_line(const or_tokenizer *tokenizer, const cJSON *line, const char *where,
+                             or_buffer *out)
 {
     if (!cJSON_IsString(line)) return or_fail(OR_ERR_INPUT, "line refused", where, "expected a JSON string");
     or_tokens tokens = {0};
     or_status status = OR_OK;
-    if (with_bos && or_tokenizer_bos(tokenizer) >= 0) status = or_tokens_add(&tokens, or_tokenizer_bos(tokenizer));
+    if (with_bos && or_tokenizer_bos(tokenizer) >= 0)
+        status = or_tokens_add(&tokens, or_tokenizer_bos(tokenizer));
     if (status == OR_OK)
         status = or_tokenizer_encode(tokenizer, line->valuestring, strlen(line->valuestring), &tokens);
     if (status == OR_OK) status = or_buffer_puts(out, "[");
@@ -46,9 +49,11 @@ static or_status encode_line(const or_tokenizer *tokenizer, const cJSON *line, c
     return status;
 }
 
-static or_status decode_line(const or_tokenizer *tokenizer, const cJSON *line, const char *where, or_buffer *out)
+static or_status decode_line(const or_tokenizer *tokenizer, const cJSON *line, const char *where,
+                             or_buffer *out)
 {
-    if (!cJSON_IsArray(line)) return or_fail(OR_ERR_INPUT, "line refused", where, "expected a JSON array of ids");
+    if (!cJSON_IsArray(line))
+        return or_fail(OR_ERR_INPUT, "line refused", where, "expected a JSON array of ids");
     or_tokens tokens = {0};
     char *decoded = NULL;
     size_t size;

@@ -13,7 +13,8 @@ static char *output;
 static or_option options[] = {
     OR_OPTION_MODEL(common),
     OR_OPTIONS_TASKS(tasks),
-    {"output", OR_OPTION_TEXT, &output, "FILE", "trace.csv to write (FILE.json is written beside it)", 0, 0, false},
+    {"output", OR_OPTION_TEXT, &output, "FILE", "trace.csv to write (FILE.json is written beside it)", 0, 0,
+     false},
     OR_OPTIONS_PIPELINE(common),
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,
@@ -21,8 +22,9 @@ static or_option options[] = {
 
 static const or_command_text text = {
     .usage = "trace --model DIR --task T... --output trace.csv [options]",
-    .summary = "Runs task instances at full depth and records, for every layer, what a ramp there would see and\n"
-               "whether its token is the full model's: the data that offramp train learns from.",
+    .summary =
+        "Runs task instances at full depth and records, for every layer, what a ramp there would see and\n"
+        "whether its token is the full model's: the data that offramp train learns from.",
     .example = "mpirun -n 2 offramp trace --model llama-2-7b --task sst2.json --split train --limit 1000 \\\n"
                "    --output sst2-trace.csv",
 };
@@ -84,5 +86,6 @@ static void release(void)
 }
 
 const or_command or_command_trace = {
-    "trace", "full-depth runs over task instances: features per layer with labels", true, parse, run_trace, release,
+    "trace", "full-depth runs over task instances: features per layer with labels", true, parse, run_trace,
+    release,
 };

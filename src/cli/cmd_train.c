@@ -1,6 +1,8 @@
 /* cmd_train.c - offramp train: fits and calibrates an exit policy from traces. */
 #include "cli.h"
 
+#include <offramp/train.h>
+
 #include "log.h"
 
 #include <stdio.h>
@@ -13,20 +15,23 @@ static int64_t seed, max_rows;
 static or_common common;
 
 static or_option options[] = {
-    {"trace", OR_OPTION_PATHS, &traces, "FILE", "trace.csv of offramp trace, may be given several times", 0, 0,
-     false},
+    {"trace", OR_OPTION_PATHS, &traces, "FILE", "trace.csv of offramp trace, may be given several times", 0,
+     0, false},
     {"classifier", OR_OPTION_TEXT, &classifier, "KIND", "svm or gap (svm)", 0, 0, false},
     {"features", OR_OPTION_LIST, &features, "F,F...",
-     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable (svm: gap,top_prob,layer,stable)", 0, 0, false},
+     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable (svm: gap,top_prob,layer,stable)", 0, 0,
+     false},
     {"kernel", OR_OPTION_TEXT, &kernel, "K", "svm: rbf or linear (rbf)", 0, 0, false},
     {"c", OR_OPTION_REAL, &c_value, "X", "svm: cost of an error (1)", 1e-6, 1e9, false},
     {"gamma", OR_OPTION_REAL, &gamma_value, "X", "svm: width of the rbf; 0: 1 / features (0)", 0, 1e9, false},
     {"target-agreement", OR_OPTION_REAL, &target, "X",
      "with full depth; 0: no calibration, use --threshold (0.99)", 0, 1, false},
-    {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8)", -1e9, 1e9, false},
-    {"test-share", OR_OPTION_REAL, &test_share, "X", "of the instances, held out for the report (0.2)", 0, 0.5,
+    {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8)", -1e9, 1e9,
      false},
-    {"max-rows", OR_OPTION_INT, &max_rows, "N", "rows fitted at most, sub-sampled by --seed (4000)", 10, 1e7, false},
+    {"test-share", OR_OPTION_REAL, &test_share, "X", "of the instances, held out for the report (0.2)", 0,
+     0.5, false},
+    {"max-rows", OR_OPTION_INT, &max_rows, "N", "rows fitted at most, sub-sampled by --seed (4000)", 10, 1e7,
+     false},
     {"seed", OR_OPTION_INT, &seed, "N", "of the split and the sub-sample (1)", 0, 9e15, false},
     {"output", OR_OPTION_TEXT, &output, "FILE", "policy.json to write (an SVM's model lies beside it)", 0, 0,
      false},
@@ -36,9 +41,11 @@ static or_option options[] = {
 
 static const or_command_text text = {
     .usage = "train --trace FILE... --output policy.json [options]",
-    .summary = "Fits an exit policy to traces, calibrates its threshold to a target agreement with full depth,\n"
-               "chooses the layers that have a ramp, and says how it does on instances it has not seen.",
-    .example = "offramp train --trace sst2-trace.csv --classifier svm --target-agreement 0.99 --output sst2.json",
+    .summary =
+        "Fits an exit policy to traces, calibrates its threshold to a target agreement with full depth,\n"
+        "chooses the layers that have a ramp, and says how it does on instances it has not seen.",
+    .example =
+        "offramp train --trace sst2-trace.csv --classifier svm --target-agreement 0.99 --output sst2.json",
 };
 
 static or_status parse(int argc, char **argv, bool *helped)
@@ -73,7 +80,8 @@ static or_status collect(or_train_options *train)
     for (size_t i = 0; i < features.count; i++) {
         int feature = or_feature_find(features.items[i]);
         if (feature < 0)
-            return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--features has \"%s\", see --help", features.items[i]);
+            return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--features has \"%s\", see --help",
+                           features.items[i]);
         train->features |= 1u << feature;
     }
     return OR_OK;
@@ -82,8 +90,8 @@ static or_status collect(or_train_options *train)
 static void print_result(const char *part, const or_train_result *result)
 {
     if (result->instances == 0) return;
-    printf("%-12s %9zu  %9.4f  %10.2f  %11.1f%%  %9.1f%%  %11.1f%%\n", part, result->instances, result->agreement,
-           result->exit_layer_mean, 100 * result->layers_saved, 100 * result->work_saved,
+    printf("%-12s %9zu  %9.4f  %10.2f  %11.1f%%  %9.1f%%  %11.1f%%\n", part, result->instances,
+           result->agreement, result->exit_layer_mean, 100 * result->layers_saved, 100 * result->work_saved,
            100 * result->oracle_saved);
 }
 
@@ -92,8 +100,8 @@ static void print_report(const or_train_options *train, const or_train_report *r
     printf("fitted %s on %zu of %zu rows of %zu instances (seed %llu), %d ramps, threshold %.4g, %.1f s\n",
            train->classifier, report->fit_rows, report->fit_rows_all, report->fit_instances,
            (unsigned long long)train->seed, report->n_ramps, report->threshold, report->seconds);
-    printf("%-12s %9s  %9s  %10s  %12s  %10s  %12s\n", "", "instances", "agreement", "exit layer", "layers saved",
-           "work saved", "oracle saves");
+    printf("%-12s %9s  %9s  %10s  %12s  %10s  %12s\n", "", "instances", "agreement", "exit layer",
+           "layers saved", "work saved", "oracle saves");
     print_result("calibration", &report->calibration);
     print_result("held out", &report->test);
     printf("policy: %s\n", output);
@@ -107,7 +115,8 @@ static or_status run_train(or_session *session)
     or_train_report report;
     or_trace trace = {0};
     or_status status = collect(&train);
-    for (size_t i = 0; i < traces.count && status == OR_OK; i++) status = or_trace_read(traces.items[i], &trace);
+    for (size_t i = 0; i < traces.count && status == OR_OK; i++)
+        status = or_trace_read(traces.items[i], &trace);
     if (status == OR_OK) status = or_train(&trace, &train, output, &report);
     if (status == OR_OK && !common.quiet) print_report(&train, &report);
     or_trace_free(&trace);

@@ -14,10 +14,12 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_usage(FILE *out)
 {
-    fprintf(out, "offramp %s: LLM inference as a pipeline over MPI, with early exits\n\n"
-                 "usage: [mpirun -n RANKS] offramp COMMAND [options]\n\ncommands:\n",
+    fprintf(out,
+            "offramp %s: LLM inference as a pipeline over MPI, with early exits\n\n"
+            "usage: [mpirun -n RANKS] offramp COMMAND [options]\n\ncommands:\n",
             OFFRAMP_VERSION);
-    for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(out, "\noptions of a command: offramp COMMAND --help\n");
 }
 

@@ -230,7 +230,7 @@ or_status or_options_parse(int argc, char **argv, or_option *options, const or_c
         else
             OR_TRY(take_option(&options[found], optarg));
     }
-    if (optind < argc && operand) *operand = argv[optind++];
+    if (optind < argc && operand) OR_TRY(or_strdup(argv[optind++], operand));
     if (optind < argc)
         return or_fail(OR_ERR_USAGE, "wrong argument", NULL,
                        "found \"%s\", expected options; see offramp %s --help", argv[optind], argv[0]);

@@ -43,7 +43,7 @@ typedef struct or_command_text {
     const char *summary, *example;
 } or_command_text;
 
-/* Parses argv[1..] into the options; `operand` (may be NULL) takes one argument without dashes. *helped becomes
+/* Parses argv[1..] into the options; `operand` (may be NULL) takes one argument without dashes (malloc'ed). *helped becomes
  * true when --help was asked for and printed. OR_ERR_USAGE names the option, what was found and expected. */
 or_status or_options_parse(int argc, char **argv, or_option *options, const or_command_text *text,
                            char **operand, bool *helped);

@@ -6,8 +6,8 @@
 static or_status check_word(const char *name, const char *found, const char *first, const char *second)
 {
     if (!found || strcmp(found, first) == 0 || strcmp(found, second) == 0) return OR_OK;
-    return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--%s is \"%s\", expected %s or %s", name, found, first,
-                   second);
+    return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--%s is \"%s\", expected %s or %s", name, found,
+                   first, second);
 }
 
 /* One number of --shots. */
@@ -16,8 +16,8 @@ static or_status read_shots(const char *text, int *shots)
     char *end;
     long number = strtol(text, &end, 10);
     if (end == text || *end != '\0' || number < 0 || number > 10000)
-        return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--shots has \"%s\", expected numbers from 0 to 10000",
-                       text);
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                       "--shots has \"%s\", expected numbers from 0 to 10000", text);
     *shots = (int)number;
     return OR_OK;
 }

@@ -10,15 +10,18 @@ typedef struct or_task_options {
     int64_t seed, limit;
 } or_task_options;
 
-#define OR_OPTIONS_TASKS(t)                                                                                  \
+#define OR_OPTIONS_TASKS(t)                                                                                   \
     {"task", OR_OPTION_PATHS, &(t).paths, "T", "task file, may be given several times", 0, 0, false},         \
-    {"data", OR_OPTION_PATH, &(t).data, "DIR", "where the tasks' data lie (beside the task file)", 0, 0,      \
-     false},                                                                                                 \
-    {"shots", OR_OPTION_LIST, &(t).shots, "N,N...", "demonstrations before the question (0)", 0, 0, false},   \
-    {"seed", OR_OPTION_INT, &(t).seed, "N", "which demonstrations are drawn (1)", 0, 9e15, false},            \
-    {"demos", OR_OPTION_TEXT, &(t).demos, "HOW", "per-run or per-instance (per-run)", 0, 0, false},           \
-    {"split", OR_OPTION_TEXT, &(t).split, "S", "rows that are asked: test or train (test)", 0, 0, false},     \
-    {"limit", OR_OPTION_INT, &(t).limit, "N", "rows per task at most; 0: all (0)", 0, 1e9, false}
+        {"data", OR_OPTION_PATH, &(t).data, "DIR", "where the tasks' data lie (beside the task file)", 0,     \
+         0,      false},                                                                                      \
+        {"shots", OR_OPTION_LIST, &(t).shots, "N,N...", "demonstrations before the question (0)", 0,          \
+         0,       false},                                                                                     \
+        {"seed", OR_OPTION_INT, &(t).seed, "N", "which demonstrations are drawn (1)", 0, 9e15, false},        \
+        {"demos", OR_OPTION_TEXT, &(t).demos, "HOW", "per-run or per-instance (per-run)", 0, 0, false},       \
+        {"split", OR_OPTION_TEXT, &(t).split, "S", "rows that are asked: test or train (test)", 0, 0, false}, \
+    {                                                                                                         \
+        "limit", OR_OPTION_INT, &(t).limit, "N", "rows per task at most; 0: all (0)", 0, 1e9, false           \
+    }
 
 /* OR_ERR_USAGE for values that are none of those listed. */
 or_status or_task_options_check(const or_task_options *options);

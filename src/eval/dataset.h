@@ -36,8 +36,8 @@ typedef struct or_dataset {
     size_t count, capacity;
 } or_dataset;
 
-/* A file format. `input` and `output` are the fields that hold question and answer unless the task file says
- * otherwise. read() gets the whole file, already known to be UTF-8 without NUL bytes, and appends its rows. */
+/* A file format. `input` and `output` are the fields that hold question and answer unless the task file
+ * says otherwise. read() gets the whole file, known to be UTF-8 without NUL bytes, and appends its rows. */
 struct or_dataset_format {
     const char *name;
     const char *unit; /* what a row's place counts: NULL for lines ("f:12"), else a word ("f, row 12") */

@@ -1,12 +1,12 @@
-/* format_commonsense_qa.c - CommonsenseQA (Talmor et al., arXiv 1811.00937) as its authors publish it, a line a
- * question:
+/* format_commonsense_qa.c - CommonsenseQA (Talmor et al., arXiv 1811.00937) as its authors publish it, a line
+ * a question:
  *
- *   {"answerKey": "A", "id": "1afa", "question": {"question_concept": "revolving door", "stem": "A revolving ...",
+ *   {"answerKey": "A", "id": "1afa", "question": {"question_concept": "revolving door", "stem": "A revol...",
  *    "choices": [{"label": "A", "text": "bank"}, {"label": "B", "text": "library"}, ...]}}
  *
- * Fields: question (the stem), each choice's text under its label (A .. E), answer (the right label), choices (all
- * of them, "a: bank\nb: library\n..."), letter (the answer as that list names it, "a"), id and concept where
- * given. The list has small letters, as in function-vectors, so that "A:" can stand for the answer.
+ * Fields: question (the stem), each choice's text under its label (A .. E), answer (the right label), choices
+ * (all of them, "a: bank\nb: library\n..."), letter (the answer as that list names it, "a"), id and concept
+ * where given. The list has small letters, as in function-vectors, so that "A:" can stand for the answer.
  */
 #include "dataset.h"
 

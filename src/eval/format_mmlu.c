@@ -1,5 +1,5 @@
-/* format_mmlu.c - the MMLU test (Hendrycks et al., arXiv 2009.03300) as its authors publish it: comma-separated
- * values without a header, a question a record:
+/* format_mmlu.c - the MMLU test (Hendrycks et al., arXiv 2009.03300) as its authors publish it:
+ * comma-separated values without a header, a question a record:
  *
  *   question, text of A, text of B, text of C, text of D, letter of the answer
  *

@@ -1,7 +1,8 @@
 /* format_squad.c - SQuAD v1.1 (Rajpurkar et al., arXiv 1606.05250) as its authors publish it:
  *
  *   {"version": "1.1", "data": [{"title": "Super_Bowl_50", "paragraphs": [{"context": "...", "qas": [
- *     {"id": "56be", "question": "Which ...?", "answers": [{"answer_start": 177, "text": "Denver Broncos"}, ...]}]}]}]}
+ *     {"id": "56be", "question": "Which ...?", "answers": [{"answer_start": 177, "text": "Denver Broncos"},
+ *      ...]}]}]}]}
  *
  * A question is a row. Fields: title, context, question, answer (the text of the first answer) and id.
  */
@@ -12,7 +13,7 @@ typedef struct passage {
     const char *title, *context;
 } passage;
 
-/* Where the next question to be read is: also the place of whatever is wrong with its paragraph or article. */
+/* Where the next question to be read is; also the place of what is wrong with its paragraph or article. */
 static or_status next_where(const or_dataset *dataset, char **where)
 {
     return or_dataset_where(dataset, dataset->count + 1, where);

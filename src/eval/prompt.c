@@ -3,12 +3,12 @@
  *   description | demonstration, separator | ... | prompt(row) | answer(row)
  *               '- prompt(d) answer(d) -'                       '- not part of the prompt
  *
- * Demonstrations are drawn without replacement by a partial Fisher-Yates shuffle with splitmix64 (Steele, Lea,
- * Flood 2014) as the source of randomness: whole numbers only, so the same on every machine.
+ * Demonstrations are drawn without replacement by a partial Fisher-Yates shuffle with splitmix64 (Steele,
+ * Lea, Flood 2014) as the source of randomness: whole numbers only, so the same on every machine.
  *
- * Answer tokens: a tokenizer may join the prompt's end and the answer's begin into one token ("A: " + "yes" has the
- * token "▁yes", while "A: " ends in "▁"). So prompt and prompt + answer are both encoded, and their common part
- * is the prompt:
+ * Answer tokens: a tokenizer may join the prompt's end and the answer's begin into one token ("A: " + "yes"
+ * has the token "▁yes", while "A: " ends in "▁"). So prompt and prompt + answer are both encoded, and their
+ * common part is the prompt:
  *   encode(prompt)           Q : ▁
  *   encode(prompt + answer)  Q : ▁yes          -> prompt "Q :", answer token "▁yes"
  * With choices, all must follow the same prompt: the common part of encode(prompt) and all continuations.

@@ -28,41 +28,105 @@ static bool is_correct(const or_group *group, size_t i)
     return group->outcomes[i].token == group->set->instances[i].answer_token;
 }
 
-or_status or_eval_summary(const or_eval *eval, size_t g, or_group_summary *summary)
+/* Sums over the instances of one or more groups, from which the figures are made. */
+typedef struct tally {
+    size_t n;
+    double correct, agree, sum, squares, full, executed;
+    bool dense;
+} tally;
+
+static or_status add_group(const or_eval *eval, const or_group *group, tally *t)
 {
-    const or_group *group = &eval->groups[g];
-    const double n = (double)group->set->n, n_layers = eval->hparams.n_layers;
-    double correct = 0, agree = 0, sum = 0, squares = 0, full = 0, executed = 0;
     for (size_t i = 0; i < group->set->n; i++) {
         const or_outcome *outcome = &group->outcomes[i];
         if (!outcome->done)
             return or_fail(OR_ERR_FAILED, "evaluation not complete", or_task_name(group->set->task),
                            "row %zu has no result, go on with --resume", i + 1);
-        correct += is_correct(group, i);
-        agree += group->dense && outcome->token == group->dense->outcomes[i].token;
-        sum += outcome->exit_layer;
-        squares += (double)outcome->exit_layer * outcome->exit_layer;
-        count_macs(eval, group, i, &full, &executed);
+        t->correct += is_correct(group, i);
+        t->agree += group->dense && outcome->token == group->dense->outcomes[i].token;
+        t->sum += outcome->exit_layer;
+        t->squares += (double)outcome->exit_layer * outcome->exit_layer;
+        count_macs(eval, group, i, &t->full, &t->executed);
     }
-    const double accuracy = correct / n, mean = sum / n;
-    const double seconds = group->stats.n_stages > 0 ? group->stats.seconds : NAN;
-    *summary = (or_group_summary){
-        .task = or_task_name(group->set->task),
+    t->n += group->set->n;
+    t->dense = group->dense != NULL;
+    return OR_OK;
+}
+
+static or_group_summary summarise(const or_eval *eval, const or_group *group, const tally *t)
+{
+    const double n = (double)t->n, accuracy = t->correct / n, mean = t->sum / n;
+    return (or_group_summary){
         .policy = or_group_policy_name(eval, group),
         .shots = group->set->shots,
-        .n = group->set->n,
+        .n = t->n,
         .accuracy = accuracy,
         .standard_error = n > 1 ? sqrt(accuracy * (1 - accuracy) / (n - 1)) : NAN,
-        .agreement = group->dense ? agree / n : NAN,
+        .agreement = t->dense ? t->agree / n : NAN,
         .exit_layer_mean = mean,
-        .exit_layer_var = n > 1 ? fmax(0, (squares - sum * mean) / (n - 1)) : NAN,
-        .layers_saved = 1 - mean / n_layers,
-        .flops_ratio = executed / full,
-        .requests_per_second = (double)group->ran / seconds,
-        .tokens_per_second = (double)group->ran_tokens / seconds,
-        .stats = group->stats,
+        .exit_layer_var = n > 1 ? fmax(0, (t->squares - t->sum * mean) / (n - 1)) : NAN,
+        .layers_saved = 1 - mean / eval->hparams.n_layers,
+        .flops_ratio = t->executed / t->full,
+        .requests_per_second = NAN,
+        .tokens_per_second = NAN,
     };
+}
+
+or_status or_eval_summary(const or_eval *eval, size_t g, or_group_summary *summary)
+{
+    const or_group *group = &eval->groups[g];
+    tally t = {0};
+    OR_TRY(add_group(eval, group, &t));
+    *summary = summarise(eval, group, &t);
+    summary->task = or_task_name(group->set->task);
+    if (group->stats.n_stages > 0) {
+        summary->requests_per_second = (double)group->ran / group->stats.seconds;
+        summary->tokens_per_second = (double)group->ran_tokens / group->stats.seconds;
+    }
+    summary->stats = group->stats;
     return OR_OK;
+}
+
+size_t or_eval_total_count(const or_eval *eval)
+{
+    return eval->n_groups / eval->plan.n_tasks;
+}
+
+or_status or_eval_total(const or_eval *eval, size_t total, or_group_summary *summary)
+{
+    const size_t stride = or_eval_total_count(eval);
+    tally t = {0};
+    for (size_t g = total; g < eval->n_groups; g += stride) OR_TRY(add_group(eval, &eval->groups[g], &t));
+    *summary = summarise(eval, &eval->groups[total], &t);
+    summary->task = "all tasks";
+    return OR_OK;
+}
+
+void or_eval_stages(const or_eval *eval, or_run_stats *sum)
+{
+    *sum = (or_run_stats){0};
+    for (size_t g = 0; g < eval->n_groups; g++) {
+        const or_run_stats *stats = &eval->groups[g].stats;
+        for (int s = 0; s < stats->n_stages; s++) {
+            or_stage_stats *to = &sum->stage[s];
+            const or_stage_stats *from = &stats->stage[s];
+            to->first = from->first;
+            to->last = from->last;
+            to->requests_in += from->requests_in;
+            to->exits += from->exits;
+            to->requests_out += from->requests_out;
+            to->waves_in += from->waves_in;
+            to->waves_run += from->waves_run;
+            to->waves_out += from->waves_out;
+            to->rows_in += from->rows_in;
+            to->ramp_rows += from->ramp_rows;
+            to->busy += from->busy;
+            to->wait += from->wait;
+            to->idle += from->idle;
+        }
+        if (stats->n_stages > 0) sum->n_stages = stats->n_stages;
+        sum->seconds += stats->seconds;
+    }
 }
 
 /* ---- results.jsonl -------------------------------------------------------------------------------------- */
@@ -137,31 +201,38 @@ static or_status put_stage(or_buffer *out, const or_stage_stats *stage, uint64_t
     return or_buffer_puts(out, "}");
 }
 
-static or_status put_group(const or_eval *eval, size_t g, or_buffer *out)
+/* {"task": ..., and the figures, without the closing brace. */
+static or_status put_figures(const or_group_summary *s, bool first, or_buffer *out)
 {
-    or_group_summary s;
-    OR_TRY(or_eval_summary(eval, g, &s));
-    OR_TRY(or_buffer_puts(out, g ? ",\n  {\"task\": " : "  {\"task\": "));
-    OR_TRY(or_json_put_string(out, s.task));
-    OR_TRY(or_buffer_printf(out, ", \"shots\": %d, \"policy\": ", s.shots));
-    OR_TRY(or_json_put_string(out, s.policy));
+    OR_TRY(or_buffer_puts(out, first ? "  {\"task\": " : ",\n  {\"task\": "));
+    OR_TRY(or_json_put_string(out, s->task));
+    OR_TRY(or_buffer_printf(out, ", \"shots\": %d, \"policy\": ", s->shots));
+    OR_TRY(or_json_put_string(out, s->policy));
     const struct {
         const char *key;
         double value;
     } numbers[] = {
-        {"accuracy", s.accuracy},
-        {"stderr", s.standard_error},
-        {"n", (double)s.n},
-        {"agreement", s.agreement},
-        {"exit_layer_mean", s.exit_layer_mean},
-        {"exit_layer_var", s.exit_layer_var},
-        {"layers_saved", s.layers_saved},
-        {"flops_ratio", s.flops_ratio},
-        {"requests_per_second", s.requests_per_second},
-        {"tokens_per_second", s.tokens_per_second},
+        {"accuracy", s->accuracy},
+        {"stderr", s->standard_error},
+        {"n", (double)s->n},
+        {"agreement", s->agreement},
+        {"exit_layer_mean", s->exit_layer_mean},
+        {"exit_layer_var", s->exit_layer_var},
+        {"layers_saved", s->layers_saved},
+        {"flops_ratio", s->flops_ratio},
+        {"requests_per_second", s->requests_per_second},
+        {"tokens_per_second", s->tokens_per_second},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         OR_TRY(put_number(out, numbers[i].key, numbers[i].value));
+    return OR_OK;
+}
+
+static or_status put_group(const or_eval *eval, size_t g, or_buffer *out)
+{
+    or_group_summary s;
+    OR_TRY(or_eval_summary(eval, g, &s));
+    OR_TRY(put_figures(&s, g == 0, out));
     OR_TRY(or_buffer_puts(out, ",\n    \"survivors\": ["));
     for (int l = 0; s.stats.n_stages > 0 && l <= eval->hparams.n_layers; l++)
         OR_TRY(or_buffer_printf(out, "%s%llu", l ? ", " : "", (unsigned long long)s.stats.survivors[l]));
@@ -178,6 +249,13 @@ or_status or_eval_write_summary(const or_eval *eval)
     or_buffer out = {0};
     or_status status = or_buffer_puts(&out, "{\"groups\": [\n");
     for (size_t g = 0; g < eval->n_groups && status == OR_OK; g++) status = put_group(eval, g, &out);
+    if (status == OR_OK) status = or_buffer_puts(&out, "\n], \"totals\": [\n");
+    for (size_t t = 0; t < or_eval_total_count(eval) && status == OR_OK; t++) {
+        or_group_summary total;
+        status = or_eval_total(eval, t, &total);
+        if (status == OR_OK) status = put_figures(&total, t == 0, &out);
+        if (status == OR_OK) status = or_buffer_puts(&out, "}");
+    }
     if (status == OR_OK) status = or_buffer_puts(&out, "\n]}\n");
     if (status == OR_OK) status = write_file(eval, "summary.json", &out);
     or_buffer_free(&out);

@@ -1,7 +1,6 @@
-/* task.c - reading a task file and its data, and refusing what would only go wrong in the middle of a run.
+/* task.c - reading a task file, and the data sets that it names.
  *
- * Order of work: the keys, then the texts (metric, templates, choices), then the data sets, then every row
- * against the templates, and last the fingerprint over all of it.
+ * Whatever could go wrong in the middle of a run is refused here, before a model is touched.
  */
 #include "task_struct.h"
 
@@ -10,10 +9,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-static or_status refuse(const char *path, const char *details, const char *found)
-{
-    return or_fail(OR_ERR_INPUT, "task refused", path, details, found);
-}
+#define REFUSE(path, ...) or_fail(OR_ERR_INPUT, "task refused", path, __VA_ARGS__)
 
 static const char *const known_keys[] = {"name",   "format", "train",     "test",   "input",       "output",
                                          "prompt", "answer", "separator", "metric", "description", "choices"};
@@ -29,11 +25,11 @@ static or_status check_keys(const cJSON *file, const char *path)
         size_t i = 0;
         while (i < N_KEYS && strcmp(known_keys[i], member->string) != 0) i++;
         if (i == N_KEYS)
-            return refuse(path,
+            return REFUSE(path,
                           "found the key \"%s\", expected name, format, train, test, input, output, prompt, "
                           "answer, separator, metric, description or choices",
                           member->string);
-        if (seen[i]) return refuse(path, "found the key \"%s\" twice, expected it once", member->string);
+        if (seen[i]) return REFUSE(path, "found the key \"%s\" twice, expected it once", member->string);
         seen[i] = true;
     }
     return OR_OK;
@@ -47,7 +43,7 @@ static or_status read_name(or_task *task, const cJSON *file, const char *path)
     size_t size = strlen(name), good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                                     "0123456789_-.+");
     if (size == 0 || size > 64 || good != size)
-        return refuse(path, "\"name\" is \"%s\", expected 1..64 letters, digits or any of _-.+", name);
+        return REFUSE(path, "\"name\" is \"%s\", expected 1..64 letters, digits or any of _-.+", name);
     return or_strdup(name, &task->name);
 }
 
@@ -70,14 +66,14 @@ static or_status read_metric(or_task *task, const cJSON *file, const char *path)
     for (size_t i = 0; i < N_METRICS; i++) {
         if (strcmp(metrics[i].name, name) != 0) continue;
         if (metrics[i].generates)
-            return refuse(path,
+            return REFUSE(path,
                           "\"metric\" is \"%s\", which needs generated text: this version scores one token, "
                           "expected first_token or choice",
                           name);
         task->metric = metrics[i].metric;
         return OR_OK;
     }
-    return refuse(path, "\"metric\" is \"%s\", expected first_token or choice", name);
+    return REFUSE(path, "\"metric\" is \"%s\", expected first_token or choice", name);
 }
 
 static or_status read_format(const cJSON *file, const char *path, const or_dataset_format **format)
@@ -108,16 +104,17 @@ static or_status read_templates(or_task *task, const cJSON *file, const char *pa
 {
     const or_field aliases[] = {{"input", task->input}, {"output", task->output}};
     const char *prompt, *answer = " {output}";
+    if (!task->input[0] || !task->output[0])
+        return REFUSE(path, "\"input\" or \"output\" is \"\", expected the name of a field");
     OR_TRY(or_json_string(file, "prompt", path, &prompt));
     OR_TRY(or_json_opt_string(file, "answer", path, &answer));
     OR_TRY(or_template_parse(prompt, "prompt", path, aliases, 2, &task->prompt));
     OR_TRY(or_template_parse(answer, "answer", path, aliases, 2, &task->answer));
-    if (task->prompt.count == 0)
-        return refuse(path, "\"prompt\" is empty, expected text like \"%s\"", "{input}");
+    if (task->prompt.count == 0) return REFUSE(path, "\"prompt\" is empty, expected text like \"{input}\"");
     if (or_template_names(&task->prompt, task->output))
-        return refuse(path, "\"prompt\" shows the answer {%s}, expected it in \"answer\" only", task->output);
+        return REFUSE(path, "\"prompt\" shows the answer {%s}, expected it in \"answer\" only", task->output);
     if (!or_template_names(&task->answer, task->output))
-        return refuse(path, "\"answer\" is \"%s\", expected {output} in it", answer);
+        return REFUSE(path, "\"answer\" is \"%s\", expected {output} in it", answer);
     return OR_OK;
 }
 
@@ -126,16 +123,17 @@ static or_status read_choices(or_task *task, const cJSON *file, const char *path
 {
     if (!or_json_find(file, "choices")) return OR_OK;
     if (task->metric != OR_METRIC_CHOICE)
-        return refuse(path, "found \"choices\", expected \"metric\": \"%s\" with them", "choice");
+        return REFUSE(path, "found \"choices\", expected \"metric\": \"choice\" with them");
     const cJSON *list;
     OR_TRY(or_json_array(file, "choices", path, &list));
-    if (cJSON_GetArraySize(list) < 2) return refuse(path, "found fewer than 2 %s, expected more", "choices");
+    if (cJSON_GetArraySize(list) < 2)
+        return REFUSE(path, "\"choices\" has fewer than 2 texts, expected 2 or more");
     OR_TRY(OR_NEW(task->choices, (size_t)cJSON_GetArraySize(list)));
     for (const cJSON *item = list->child; item; item = item->next) {
-        if (!cJSON_IsString(item)) return refuse(path, "found a %s that is no string", "choice");
+        if (!cJSON_IsString(item)) return REFUSE(path, "\"choices\" holds something else than texts");
         for (size_t i = 0; i < task->n_choices; i++)
             if (strcmp(task->choices[i], item->valuestring) == 0)
-                return refuse(path, "found the choice \"%s\" twice, expected each once", item->valuestring);
+                return REFUSE(path, "found the choice \"%s\" twice, expected each once", item->valuestring);
         OR_TRY(or_strdup(item->valuestring, &task->choices[task->n_choices]));
         task->n_choices++;
     }
@@ -170,76 +168,6 @@ static or_status read_data(or_task *task, const cJSON *file, const char *path, c
     if (status == OR_OK && train) status = read_split(train, folder, "train", path, format, &task->train);
     free(folder);
     return status;
-}
-
-static or_status list_names(char *const *names, size_t count, or_buffer *out)
-{
-    for (size_t i = 0; i < count; i++) OR_TRY(or_buffer_printf(out, "%s%s", i ? ", " : "", names[i]));
-    return or_buffer_append(out, "", 0);
-}
-
-/* Refuses a field that no row has (place 0), or that this row has not. */
-static or_status refuse_field(const or_dataset *dataset, const char *field, size_t place)
-{
-    or_buffer names = {0};
-    or_status status = list_names(dataset->names, dataset->n_names, &names);
-    if (status == OR_OK && place == 0)
-        status =
-            or_dataset_refuse(dataset, 0, "no row has a text named \"%s\", there are: %s", field, names.data);
-    else if (status == OR_OK)
-        status = or_dataset_refuse(dataset, place,
-                                   "no text named \"%s\", expected one in every row (lists, objects and null "
-                                   "are no text)",
-                                   field);
-    or_buffer_free(&names);
-    return status;
-}
-
-static or_status check_field(const or_dataset *dataset, const char *field)
-{
-    bool known = false;
-    for (size_t i = 0; i < dataset->n_names; i++) known = known || strcmp(dataset->names[i], field) == 0;
-    if (!known) return refuse_field(dataset, field, 0);
-    for (size_t i = 0; i < dataset->count; i++)
-        if (!or_row_text(&dataset->rows[i], field))
-            return refuse_field(dataset, field, dataset->rows[i].place);
-    return OR_OK;
-}
-
-static or_status check_template(const or_dataset *dataset, const or_template *from)
-{
-    for (size_t i = 0; i < from->count; i++)
-        if (from->pieces[i].is_field) OR_TRY(check_field(dataset, from->pieces[i].text));
-    return OR_OK;
-}
-
-static or_status check_choice(const or_task *task, const or_dataset *dataset, const or_row *row)
-{
-    size_t count = task->n_choices ? task->n_choices : row->n_choices;
-    const char *answer = or_row_text(row, task->output);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(task->n_choices ? task->choices[i] : row->choices[i], answer) == 0) return OR_OK;
-    if (count < 2)
-        return or_dataset_refuse(
-            dataset, row->place,
-            "found %zu choices, expected 2 or more for metric \"choice\" (format \"%s\": "
-            "give \"choices\" in the task file)",
-            count, dataset->format->name);
-    return or_dataset_refuse(dataset, row->place, "\"%s\" is \"%s\", expected one of the %zu choices",
-                             task->output, answer, count);
-}
-
-/* All that prompt.c takes for granted of the rows. */
-static or_status check_rows(const or_task *task, const or_dataset *dataset)
-{
-    if (dataset->count == 0) return OR_OK; /* no train split */
-    OR_TRY(check_field(dataset, task->input));
-    OR_TRY(check_field(dataset, task->output));
-    OR_TRY(check_template(dataset, &task->prompt));
-    OR_TRY(check_template(dataset, &task->answer));
-    if (task->metric != OR_METRIC_CHOICE) return OR_OK;
-    for (size_t i = 0; i < dataset->count; i++) OR_TRY(check_choice(task, dataset, &dataset->rows[i]));
-    return OR_OK;
 }
 
 /* Numbers as 8 bytes, lowest first, and texts behind their length: equal hashes on every machine, and no two
@@ -318,8 +246,8 @@ static or_status read_task(or_task *task, const cJSON *file, const char *path, c
     OR_TRY(read_templates(task, file, path));
     OR_TRY(read_choices(task, file, path));
     OR_TRY(read_data(task, file, path, data_folder, format));
-    OR_TRY(check_rows(task, &task->test));
-    OR_TRY(check_rows(task, &task->train));
+    OR_TRY(or_task_check_rows(task, &task->test));
+    OR_TRY(or_task_check_rows(task, &task->train));
     return make_fingerprint(task);
 }
 

@@ -1,4 +1,4 @@
-/* task_struct.h - what a task is in memory: made by task.c, turned into prompts by prompt.c. */
+/* task_struct.h - what a task is in memory: made by task.c, checked by task_check.c, used by prompt.c. */
 #ifndef OFFRAMP_EVAL_TASK_STRUCT_H
 #define OFFRAMP_EVAL_TASK_STRUCT_H
 
@@ -6,8 +6,8 @@
 
 #include "template.h"
 
-/* Every row of both splits has all fields that the templates name, and its `output`; with OR_METRIC_CHOICE that
- * output is one of the row's choices. task.c refuses whatever is not so. */
+/* Every row of both splits has all fields that the templates name, `input` and `output`; with
+ * OR_METRIC_CHOICE the output is one of the row's choices. */
 struct or_task {
     char *name;
     or_metric metric;
@@ -20,5 +20,8 @@ struct or_task {
     or_dataset train, test; /* train.count 0: none */
     uint64_t fingerprint;
 };
+
+/* Refuses, naming file and place, a row that breaks what is said above. */
+or_status or_task_check_rows(const or_task *task, const or_dataset *dataset);
 
 #endif

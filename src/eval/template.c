@@ -8,7 +8,8 @@ static or_status add_piece(or_template *made, const char *text, size_t size, boo
     if (size == 0) return OR_OK;
     OR_RESERVE(made->pieces, made->capacity, made->count + 1);
     or_piece piece = {.is_field = is_field};
-    OR_TRY(or_format(&piece.text, "%.*s", (int)size, text));
+    piece.text = strndup(text, size);
+    if (!piece.text) return or_fail_memory(size + 1);
     made->pieces[made->count++] = piece;
     return OR_OK;
 }

@@ -2,8 +2,8 @@
  *
  *   "Q: {input}\nA:"  ->  "Q: " | input | "\nA:"
  *
- * {name} stands for the row's text of that name, {{ and }} for braces. Nothing within a row's text is read as a
- * template, so data cannot inject placeholders.
+ * {name} stands for the row's text of that name, {{ and }} for braces. Nothing within a row's text is read as
+ * a template, so data cannot inject placeholders.
  */
 #ifndef OFFRAMP_EVAL_TEMPLATE_H
 #define OFFRAMP_EVAL_TEMPLATE_H
@@ -20,8 +20,9 @@ typedef struct or_template {
     size_t count, capacity;
 } or_template;
 
-/* Parses `text`, the member `key` of the file `where`. A placeholder that is the name of an alias becomes the field
- * that the alias' text names ({input} -> {sentence}), at most once. OR_ERR_INPUT: a brace alone, an empty name. */
+/* Parses `text`, the member `key` of the file `where`. A placeholder that is the name of an alias becomes the
+ * field that the alias' text names ({input} -> {sentence}), at most once. OR_ERR_INPUT: a brace alone, an
+ * empty name. */
 or_status or_template_parse(const char *text, const char *key, const char *where, const or_field *aliases,
                             size_t n_aliases, or_template *made);
 void or_template_free(or_template *made); /* {0} is fine */

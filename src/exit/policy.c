@@ -18,12 +18,12 @@
 
 static const char format_name[] = "offramp-policy-1";
 
-static or_status base_name(const char *path, char **name)
+or_status or_policy_stem(const char *path, char **stem)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     size_t length = strlen(base);
     if (length > 5 && strcmp(base + length - 5, ".json") == 0) length -= 5;
-    return or_format(name, "%.*s", (int)length, base);
+    return or_format(stem, "%.*s", (int)length, base);
 }
 
 or_status or_policy_new(const char *path, int n_layers, or_policy **policy)
@@ -34,7 +34,7 @@ or_status or_policy_new(const char *path, int n_layers, or_policy **policy)
     made->n_layers = n_layers;
     made->threshold = INFINITY;
     OR_TRY_GOTO(unwind, or_strdup(path, &made->path));
-    OR_TRY_GOTO(unwind, base_name(path, &made->name));
+    OR_TRY_GOTO(unwind, or_policy_stem(path, &made->name));
     OR_TRY_GOTO(unwind, OR_NEW(made->ramp, (size_t)n_layers + 1));
     *policy = made;
 unwind:

@@ -36,6 +36,9 @@ int or_policy_ramp_count(const or_policy *policy);
  * each as ",\n  \"key\": value": how it was trained and calibrated, for people. */
 or_status or_policy_save(const or_policy *policy, const char *notes);
 
+/* The file name of `path` without folder and ".json"; malloc'ed. */
+or_status or_policy_stem(const char *path, char **stem);
+
 /* The 16 lower-case hexadecimal digits under `key` as a number. */
 or_status or_policy_read_hash(const cJSON *object, const char *key, const char *where, uint64_t *value);
 

@@ -187,15 +187,6 @@ unwind:
     return status;
 }
 
-/* "policy.svm" for "folder/policy.json"; malloc'ed. */
-static or_status model_file_name(const char *path, char **name)
-{
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    size_t length = strlen(base);
-    if (length > 5 && strcmp(base + length - 5, ".json") == 0) length -= 5;
-    return or_format(name, "%.*s.svm", (int)length, base);
-}
-
 /* The path of a file in the folder of `path`; malloc'ed. */
 static or_status beside(const char *path, const char *name, char **file)
 {
@@ -219,9 +210,10 @@ static or_status put_numbers(or_buffer *json, const char *key, const double *val
 static or_status svm_save(const void *model, const char *path, or_buffer *json)
 {
     const svm *self = model;
-    char *name = NULL, *file = NULL;
+    char *stem = NULL, *name = NULL, *file = NULL;
     or_status status = OR_OK;
-    OR_TRY_GOTO(unwind, model_file_name(path, &name));
+    OR_TRY_GOTO(unwind, or_policy_stem(path, &stem));
+    OR_TRY_GOTO(unwind, or_format(&name, "%s.svm", stem));
     OR_TRY_GOTO(unwind, beside(path, name, &file));
     OR_TRY_GOTO(unwind, or_file_write(file, self->text.data, self->text.size));
     OR_TRY_GOTO(unwind, or_buffer_puts(json, ",\n  \"svm\": {\n    \"file\": "));
@@ -234,6 +226,7 @@ static or_status svm_save(const void *model, const char *path, or_buffer *json)
 unwind:
     free(file);
     free(name);
+    free(stem);
     return status;
 }
 

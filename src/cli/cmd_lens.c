@@ -1,0 +1,248 @@
+/* cmd_lens.c - offramp lens: what every layer would say next (logit lens), per prompt. */
+#include "cli.h"
+
+#include "file.h"
+#include "json.h"
+#include "log.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static or_common common = {.wave_tokens = 4096};
+static char *input, *output;
+
+static or_option options[] = {
+    OR_OPTION_MODEL(common),
+    {"input", OR_OPTION_PATH, &input, "FILE", "requests, a JSON object a line: id, and prompt or tokens", 0,
+     0, false},
+    {"output", OR_OPTION_TEXT, &output, "FILE", "JSON lines to write", 0, 0, false},
+    OR_OPTIONS_PIPELINE(common),
+    OR_OPTIONS_TALK(common),
+    OR_OPTIONS_END,
+};
+
+static const or_command_text text = {
+    .usage = "lens --model DIR --input requests.jsonl --output lens.jsonl [options]",
+    .summary =
+        "For each prompt and layer: the token that the final norm and output projection give there, its\n"
+        "probability, the gap to the second, and how much the layer changed its vectors (cosines); and the\n"
+        "ten greatest logits of the full model. \"tokens\" are used as they are, a \"prompt\" is encoded.",
+    .example = "mpirun -n 2 offramp lens --model llama-2-7b --input prompts.jsonl --output lens.jsonl",
+};
+
+static or_status parse(int argc, char **argv, bool *helped)
+{
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    if (*helped) return OR_OK;
+    OR_TRY(or_options_need(options, "model"));
+    OR_TRY(or_options_need(options, "input"));
+    return or_options_need(options, "output");
+}
+
+/* One line of the input, and of the output. */
+typedef struct prompt {
+    char *id; /* as JSON */
+    or_tokens tokens;
+    or_buffer line;
+} prompt;
+
+typedef struct run {
+    or_pipeline *pipeline;
+    prompt *prompts;
+    size_t n_prompts, capacity;
+    size_t n_done;
+    or_progress progress;
+} run;
+
+/* ---- input ---------------------------------------------------------------------------------------------- */
+
+static or_status read_tokens(const cJSON *list, const or_hparams *h, const char *where, or_tokens *tokens)
+{
+    for (const cJSON *item = list->child; item; item = item->next) {
+        if (!cJSON_IsNumber(item) || item->valuedouble != item->valueint || item->valueint < 0 ||
+            item->valueint >= h->n_vocab)
+            return or_fail(OR_ERR_INPUT, "request refused", where, "a token is not one of 0..%d",
+                           h->n_vocab - 1);
+        OR_TRY(or_tokens_add(tokens, item->valueint));
+    }
+    return OR_OK;
+}
+
+static or_status encode_prompt(const or_tokenizer *tokenizer, const char *words, or_tokens *tokens)
+{
+    if (or_tokenizer_adds_bos(tokenizer)) OR_TRY(or_tokens_add(tokens, or_tokenizer_bos(tokenizer)));
+    return or_tokenizer_encode(tokenizer, words, strlen(words), tokens);
+}
+
+/* Reads a request; the tokenizer is opened when the first prompt given as text asks for it. */
+static or_status read_request(const cJSON *json, const or_hparams *h, const char *where,
+                              or_tokenizer **tokenizer, prompt *p)
+{
+    const cJSON *id = or_json_find(json, "id"), *tokens = or_json_find(json, "tokens");
+    const char *words;
+    if (!id || !(p->id = cJSON_PrintUnformatted(id)))
+        return or_fail(OR_ERR_INPUT, "request refused", where, "it has no \"id\"");
+    if (cJSON_IsArray(tokens)) {
+        OR_TRY(read_tokens(tokens, h, where, &p->tokens));
+    } else {
+        OR_TRY(or_json_string(json, "prompt", where, &words));
+        if (!*tokenizer) OR_TRY(or_tokenizer_open(common.model, tokenizer));
+        OR_TRY(encode_prompt(*tokenizer, words, &p->tokens));
+    }
+    for (size_t i = 0; i < p->tokens.count; i++)
+        if (p->tokens.ids[i] >= h->n_vocab)
+            return or_fail(OR_ERR_INPUT, "request refused", where, "token %d is not one of the model's 0..%d",
+                           p->tokens.ids[i], h->n_vocab - 1);
+    if (p->tokens.count > 0 && p->tokens.count <= (size_t)h->n_context) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "request refused", where, "its prompt has %zu tokens, the model takes 1..%d",
+                   p->tokens.count, h->n_context);
+}
+
+static or_status read_line(run *r, const char *line, size_t size, size_t number, or_tokenizer **tokenizer)
+{
+    char where[512];
+    cJSON *json = NULL;
+    snprintf(where, sizeof where, "%s:%zu", input, number);
+    OR_RESERVE(r->prompts, r->capacity, r->n_prompts + 1);
+    r->prompts[r->n_prompts] = (prompt){0};
+    or_status status = or_json_parse(line, size, where, &json);
+    if (status == OR_OK)
+        status =
+            read_request(json, or_pipeline_hparams(r->pipeline), where, tokenizer, &r->prompts[r->n_prompts]);
+    r->n_prompts++;
+    cJSON_Delete(json);
+    return status;
+}
+
+static or_status prepare(run *r)
+{
+    or_buffer file = {0};
+    or_tokenizer *tokenizer = NULL;
+    or_status status = or_progress_open(&common, "lens", &r->progress);
+    if (status == OR_OK) status = or_file_read(input, &file);
+    size_t number = 0;
+    for (size_t at = 0; at < file.size && status == OR_OK;) {
+        const char *end = memchr(file.data + at, '\n', file.size - at);
+        const size_t size = end ? (size_t)(end - file.data) - at : file.size - at;
+        number++;
+        if (size > 0) status = read_line(r, file.data + at, size, number, &tokenizer);
+        at += size + 1;
+    }
+    if (status == OR_OK && r->n_prompts == 0)
+        status =
+            or_fail(OR_ERR_INPUT, "no requests", input, "the file has none, expected a JSON object a line");
+    or_tokenizer_close(tokenizer);
+    or_buffer_free(&file);
+    return status;
+}
+
+/* ---- output --------------------------------------------------------------------------------------------- */
+
+static or_status put_float(or_buffer *out, const char *key, float value)
+{
+    OR_TRY(or_buffer_printf(out, ", \"%s\": ", key));
+    return or_json_put_float(out, value);
+}
+
+static or_status put_layer(or_buffer *out, const or_observation *seen)
+{
+    OR_TRY(or_buffer_printf(out, "%s{\"layer\": %d, \"token\": %d", seen->layer > 1 ? ", " : "", seen->layer,
+                            seen->token));
+    OR_TRY(put_float(out, "top_prob", seen->top_prob));
+    OR_TRY(put_float(out, "gap", seen->gap));
+    OR_TRY(put_float(out, "cos_attn", seen->cos_attn));
+    OR_TRY(put_float(out, "cos_mlp", seen->cos_mlp));
+    OR_TRY(put_float(out, "cos_hidden", seen->cos_hidden));
+    return or_buffer_puts(out, "}");
+}
+
+static or_status put_answer(prompt *p, const or_answer *answer)
+{
+    or_buffer *out = &p->line;
+    OR_TRY(or_buffer_printf(out, "{\"id\": %s, \"tokens\": [", p->id));
+    for (size_t i = 0; i < p->tokens.count; i++)
+        OR_TRY(or_buffer_printf(out, "%s%d", i ? ", " : "", p->tokens.ids[i]));
+    OR_TRY(or_buffer_puts(out, "], \"layers\": ["));
+    for (int layer = 0; layer < answer->exit.layer; layer++) OR_TRY(put_layer(out, &answer->seen[layer]));
+    OR_TRY(or_buffer_puts(out, "], \"logits_top10\": ["));
+    for (int i = 0; i < answer->n_best; i++) {
+        OR_TRY(or_buffer_printf(out, "%s[%d, ", i ? ", " : "", answer->best[i].token));
+        OR_TRY(or_json_put_float(out, answer->best[i].logit));
+        OR_TRY(or_buffer_puts(out, "]"));
+    }
+    OR_TRY(or_buffer_puts(out, "]"));
+    OR_TRY(put_float(out, "logsumexp", answer->logsumexp));
+    return or_buffer_puts(out, "}\n");
+}
+
+static or_status give_request(void *context, size_t index, or_request *request)
+{
+    const run *r = context;
+    const or_tokens *tokens = &r->prompts[index].tokens;
+    *request = (or_request){.tokens = tokens->ids, .n_tokens = tokens->count, .policy = -1, .observe = true};
+    return OR_OK;
+}
+
+static or_status take_answer(void *context, size_t index, const or_answer *answer)
+{
+    run *r = context;
+    r->n_done++;
+    return put_answer(&r->prompts[index], answer);
+}
+
+static or_status drive(void *context)
+{
+    run *r = context;
+    const or_job job = {
+        .n_requests = r->n_prompts,
+        .context = r,
+        .request = give_request,
+        .answer = take_answer,
+        .stop = or_stop_asked,
+    };
+    or_run_stats *stats = NULL; /* large: one entry per possible stage */
+    or_buffer all = {0};
+    OR_TRY(OR_NEW(stats, 1));
+    or_status status = or_pipeline_run(r->pipeline, &job, stats);
+    for (size_t i = 0; i < r->n_prompts && status == OR_OK; i++)
+        status = or_buffer_append(&all, r->prompts[i].line.data, r->prompts[i].line.size);
+    if (status == OR_OK) status = or_file_write(output, all.data, all.size);
+    if (status == OR_OK && !common.quiet) printf("%zu prompts: %s\n", r->n_prompts, output);
+    or_run_stats_free(stats);
+    free(stats);
+    or_buffer_free(&all);
+    return status;
+}
+
+static or_status run_lens(or_session *session)
+{
+    run r = {0};
+    or_status status = or_transport_agree(session->transport, or_common_apply(&common, session));
+    if (status != OR_OK) return status;
+    OR_TRY_GOTO(release, or_common_open(&common, session, true, NULL, 0, &r.pipeline));
+    OR_TRY_GOTO(release, or_transport_agree(session->transport, session->rank == 0 ? prepare(&r) : OR_OK));
+    or_stop_install();
+    status = or_session_drive(session, r.pipeline, drive, &r);
+    if (status == OR_STOPPED) or_log_note("stopped on request, nothing was written");
+
+release:
+    or_pipeline_close(r.pipeline);
+    for (size_t i = 0; i < r.n_prompts; i++) {
+        cJSON_free(r.prompts[i].id);
+        or_tokens_free(&r.prompts[i].tokens);
+        or_buffer_free(&r.prompts[i].line);
+    }
+    free(r.prompts);
+    return status;
+}
+
+static void release(void)
+{
+    or_options_free(options);
+}
+
+const or_command or_command_lens = {
+    "lens",  "what every layer would say next, with the features of exit policies", true, parse, run_lens,
+    release,
+};

@@ -1,0 +1,86 @@
+/* table.c - what eval measured, on the screen. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A number in a column of `width`, "-" where there is none. */
+static void print_cell(int width, int digits, double value)
+{
+    if (isfinite(value))
+        printf("  %*.*f", width, digits, value);
+    else
+        printf("  %*s", width, "-");
+}
+
+static void print_row(const or_group_summary *s, int task_width, int policy_width)
+{
+    printf("%-*s  %5d  %-*s  %6zu", task_width, s->task, s->shots, policy_width, s->policy, s->n);
+    print_cell(8, 4, s->accuracy);
+    print_cell(6, 4, s->standard_error);
+    print_cell(9, 4, s->agreement);
+    print_cell(10, 2, s->exit_layer_mean);
+    print_cell(6, 2, s->exit_layer_var);
+    print_cell(7, 1, 100 * s->layers_saved);
+    print_cell(6, 3, s->flops_ratio);
+    print_cell(7, 0, s->requests_per_second);
+    print_cell(8, 0, s->tokens_per_second);
+    printf("\n");
+}
+
+static int wider(int width, const char *text)
+{
+    return (int)strlen(text) > width ? (int)strlen(text) : width;
+}
+
+/* The stages of the whole run: what passed each, and how its time went. */
+static void print_stages(const or_run_stats *stats)
+{
+    printf("\nstage  layers    requests in     exits       out  waves run  busy s  idle s  wait s\n");
+    for (int s = 0; s < stats->n_stages; s++) {
+        const or_stage_stats *stage = &stats->stage[s];
+        char layers[32];
+        snprintf(layers, sizeof layers, "%d..%d", stage->first + 1, stage->last);
+        printf("%5d  %-8s  %11llu  %8llu  %8llu  %9llu  %6.2f  %6.2f  %6.2f\n", s, layers,
+               (unsigned long long)stage->requests_in, (unsigned long long)stage->exits,
+               (unsigned long long)stage->requests_out, (unsigned long long)stage->waves_run, stage->busy,
+               stage->idle, stage->wait);
+    }
+}
+
+or_status or_print_summary(const or_eval *eval)
+{
+    const size_t n_groups = or_eval_group_count(eval), n_totals = or_eval_total_count(eval);
+    int task_width = wider(4, "all tasks"), policy_width = 6;
+    or_group_summary *s = NULL;
+    OR_TRY(OR_NEW(s, n_groups + n_totals));
+    or_status status = OR_OK;
+    for (size_t g = 0; g < n_groups + n_totals && status == OR_OK; g++) {
+        status = g < n_groups ? or_eval_summary(eval, g, &s[g]) : or_eval_total(eval, g - n_groups, &s[g]);
+        if (status != OR_OK) break;
+        task_width = wider(task_width, s[g].task);
+        policy_width = wider(policy_width, s[g].policy);
+    }
+    if (status == OR_OK) {
+        printf("%-*s  %5s  %-*s  %6s  %8s  %6s  %9s  %10s  %6s  %7s  %6s  %7s  %8s\n", task_width, "task",
+               "shots", policy_width, "policy", "n", "accuracy", "stderr", "agreement", "exit layer", "var",
+               "saved %", "flops", "req/s", "tokens/s");
+        for (size_t g = 0; g < n_groups; g++) print_row(&s[g], task_width, policy_width);
+        if (n_totals < n_groups) {
+            printf("\n");
+            for (size_t t = n_groups; t < n_groups + n_totals; t++)
+                print_row(&s[t], task_width, policy_width);
+        }
+        or_run_stats *stats = NULL;
+        status = OR_NEW(stats, 1);
+        if (status == OR_OK) {
+            or_eval_stages(eval, stats);
+            if (stats->n_stages > 0) print_stages(stats);
+            printf("\n");
+        }
+        free(stats);
+    }
+    free(s);
+    return status;
+}
