@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Command two: builds with warnings as errors and passes all tests, then once more under AddressSanitizer and
+# UBSan. Needs what install-deps.sh installs. Ends with code 0 when everything passed.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+"$root/launch/install-deps.sh"
+allow_root_mpi
+
+# run_tests FOLDER LABEL: skipped tests are named, with what they need.
+run_tests() {
+    say "tests ($2)"
+    ctest --test-dir "$1" --output-on-failure --parallel "$(nproc)"
+    grep -hE '^skipped: ' "$1/Testing/Temporary/LastTest.log" | sort | uniq -c || true
+}
+
+say "building $root/build (Release)"
+build "$root/build" -DCMAKE_BUILD_TYPE=Release -DOFFRAMP_WERROR=ON
+say "building $root/build-sanitize (AddressSanitizer, UBSan)"
+build "$root/build-sanitize" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DOFFRAMP_WERROR=ON -DOFFRAMP_SANITIZE=ON
+
+if command -v shellcheck >/dev/null 2>&1; then
+    say "shellcheck"
+    find "$root/launch" "$root/tests" "$root/configs" -name '*.sh' -print0 | xargs -0 shellcheck -x -S warning
+fi
+run_tests "$root/build" "Release"
+run_tests "$root/build-sanitize" "AddressSanitizer, UBSan"
+say "all checks passed"

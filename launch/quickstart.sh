@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Command one: installs what is needed, builds, and runs the demo job on two ranks. The results go to
+# results/demo-<time> in the folder it is called from, or to the folder given as argument.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+"$root/launch/install-deps.sh"
+say "building $root/build"
+build "$root/build" -DCMAKE_BUILD_TYPE=Release
+allow_root_mpi
+
+output=${1:-results/demo-$(date +%Y%m%d-%H%M%S)}
+progress=auto
+[ -t 2 ] && progress=always # under mpirun a rank's stderr is a pipe, also on a terminal
+say "mpirun -n 2 offramp eval --config demo/job.json --output $output"
+mpirun --oversubscribe -n 2 "$root/build/offramp" eval --config demo/job.json --output "$output" \
+    --progress "$progress" --threads 1 </dev/null
