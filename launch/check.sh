@@ -2,6 +2,7 @@
 # Command two: builds with warnings as errors and passes all tests, then once more under AddressSanitizer and
 # UBSan. Needs what install-deps.sh installs. Ends with code 0 when everything passed.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 "$root/launch/install-deps.sh"

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # common.sh - what the launch scripts share; sourced by them, from any folder. Needs bash.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that offramp is built and tested with; does nothing when all are there.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libsvm-dev libcjson-dev
-    libcmocka-dev libxxhash-dev)
+    libcmocka-dev libxxhash-dev jq)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -2,6 +2,7 @@
 # Command one: installs what is needed, builds, and runs the demo job on two ranks. The results go to
 # results/demo-<time> in the folder it is called from, or to the folder given as argument.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 "$root/launch/install-deps.sh"

@@ -162,6 +162,12 @@ static or_status read_data(or_task *task, const cJSON *file, const char *path, c
     const char *test, *train = NULL;
     OR_TRY(or_json_string(file, "test", path, &test));
     OR_TRY(or_json_opt_string(file, "train", path, &train));
+    if (train && strcmp(train, test) == 0)
+        return REFUSE(
+            path,
+            "\"train\" and \"test\" are both \"%s\", expected two files: a question would be its own "
+            "demonstration",
+            test);
     char *folder = NULL;
     OR_TRY(data_folder ? or_strdup(data_folder, &folder) : or_path_folder(path, &folder));
     or_status status = read_split(test, folder, "test", path, format, &task->test);
@@ -190,8 +196,8 @@ static void hash_template(XXH3_state_t *state, const or_template *from)
 {
     hash_number(state, from->count);
     for (size_t i = 0; i < from->count; i++) {
-        hash_number(state, from->pieces[i].is_field);
-        hash_text(state, from->pieces[i].text);
+        hash_number(state, from->parts[i].is_field);
+        hash_text(state, from->parts[i].text);
     }
 }
 

@@ -34,7 +34,7 @@ static or_status check_field(const or_dataset *dataset, const char *field)
 static or_status check_template(const or_dataset *dataset, const or_template *from)
 {
     for (size_t i = 0; i < from->count; i++)
-        if (from->pieces[i].is_field) OR_TRY(check_field(dataset, from->pieces[i].text));
+        if (from->parts[i].is_field) OR_TRY(check_field(dataset, from->parts[i].text));
     return OR_OK;
 }
 

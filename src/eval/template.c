@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-static or_status add_piece(or_template *made, const char *text, size_t size, bool is_field)
+static or_status add_part(or_template *made, const char *text, size_t size, bool is_field)
 {
     if (size == 0) return OR_OK;
-    OR_RESERVE(made->pieces, made->capacity, made->count + 1);
-    or_piece piece = {.is_field = is_field};
-    piece.text = strndup(text, size);
-    if (!piece.text) return or_fail_memory(size + 1);
-    made->pieces[made->count++] = piece;
+    OR_RESERVE(made->parts, made->capacity, made->count + 1);
+    or_template_part part = {.is_field = is_field};
+    part.text = strndup(text, size);
+    if (!part.text) return or_fail_memory(size + 1);
+    made->parts[made->count++] = part;
     return OR_OK;
 }
 
@@ -20,9 +20,9 @@ static or_status add_field(or_template *made, const char *name, size_t size, con
 {
     for (size_t i = 0; i < n_aliases; i++) {
         bool same = strlen(aliases[i].name) == size && memcmp(aliases[i].name, name, size) == 0;
-        if (same) return add_piece(made, aliases[i].text, strlen(aliases[i].text), true);
+        if (same) return add_part(made, aliases[i].text, strlen(aliases[i].text), true);
     }
-    return add_piece(made, name, size, true);
+    return add_part(made, name, size, true);
 }
 
 /* Reads one placeholder at *at ("{...}") and moves behind it. */
@@ -43,11 +43,11 @@ static or_status parse(const char *at, const char *key, const char *where, const
 {
     while (*at) {
         size_t plain = strcspn(at, "{}");
-        OR_TRY(add_piece(made, at, plain, false));
+        OR_TRY(add_part(made, at, plain, false));
         at += plain;
         if (*at == '\0') break;
         if (at[0] == at[1]) { /* a doubled brace stands for one */
-            OR_TRY(add_piece(made, at, 1, false));
+            OR_TRY(add_part(made, at, 1, false));
             at += 2;
         } else if (*at == '{') {
             OR_TRY(parse_field(&at, key, where, aliases, n_aliases, made));
@@ -70,15 +70,15 @@ or_status or_template_parse(const char *text, const char *key, const char *where
 
 void or_template_free(or_template *made)
 {
-    for (size_t i = 0; i < made->count; i++) free(made->pieces[i].text);
-    free(made->pieces);
+    for (size_t i = 0; i < made->count; i++) free(made->parts[i].text);
+    free(made->parts);
     *made = (or_template){0};
 }
 
 bool or_template_names(const or_template *from, const char *field)
 {
     for (size_t i = 0; i < from->count; i++)
-        if (from->pieces[i].is_field && strcmp(from->pieces[i].text, field) == 0) return true;
+        if (from->parts[i].is_field && strcmp(from->parts[i].text, field) == 0) return true;
     return false;
 }
 
@@ -87,9 +87,9 @@ or_status or_template_fill(const or_template *from, const or_row *row, const or_
 {
     OR_TRY(or_buffer_append(out, "", 0)); /* an empty template fills to "" as well */
     for (size_t i = 0; i < from->count; i++) {
-        const or_piece *piece = &from->pieces[i];
-        const char *text = piece->text;
-        if (piece->is_field)
+        const or_template_part *part = &from->parts[i];
+        const char *text = part->text;
+        if (part->is_field)
             text = instead && strcmp(instead->name, text) == 0 ? instead->text : or_row_text(row, text);
         OR_TRY(or_buffer_puts(out, text));
     }

@@ -10,13 +10,13 @@
 
 #include "dataset.h"
 
-typedef struct or_piece {
+typedef struct or_template_part {
     char *text; /* literal text, or a field's name */
     bool is_field;
-} or_piece;
+} or_template_part;
 
 typedef struct or_template {
-    or_piece *pieces;
+    or_template_part *parts;
     size_t count, capacity;
 } or_template;
 

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# offramp lens against an independent f32 implementation, at every layer: tokens equal where the oracle's gap is
+# above 1e-4, top_prob and gap within 1e-4, cosines within 1e-3, logits within 2e-3. On 1 and 2 ranks.
+# shellcheck source-path=SCRIPTDIR source=../support.sh
+. "$(dirname "$0")/../support.sh"
+
+# check MODEL ORACLE RANKS
+check() {
+    jq -c '{id: input_line_number, tokens: .ids}' "$2" >"$scratch/in.jsonl"
+    on "$3" lens --model "$1" --input "$scratch/in.jsonl" --output "$scratch/out.jsonl" --quiet || fail "lens: code $?"
+    [ "$(wc -l <"$scratch/in.jsonl")" -eq "$(wc -l <"$scratch/out.jsonl")" ] || fail "prompts are missing"
+    jq -n --slurpfile want "$2" --slurpfile got "$scratch/out.jsonl" '
+        def near(a; b; t): (a - b | fabs) <= t;
+        def layer(w; g): w.layer == g.layer and (w.gap <= 1e-4 or w.token == g.token)
+            and near(w.top_prob; g.top_prob; 1e-4) and near(w.gap; g.gap; 1e-4)
+            and near(w.cos_attn; g.cos_attn; 1e-3) and near(w.cos_mlp; g.cos_mlp; 1e-3)
+            and near(w.cos_hidden; g.cos_hidden; 1e-3);
+        [range($want | length) as $i | $want[$i] as $w | $got[$i] as $g
+            | ($w.layers | length) == ($g.layers | length) and $w.ids == $g.tokens
+            and all(range($w.layers | length); layer($w.layers[.]; $g.layers[.]))
+            and all(range(10); near($w.logits_top10[.][1]; $g.logits_top10[.][1]; 2e-3))
+            and near($w.logsumexp; $g.logsumexp; 2e-3)] | all' >"$scratch/verdict"
+    [ "$(cat "$scratch/verdict")" = true ] || fail "$1 on $3 ranks does not agree with $2"
+}
+
+check "$demo/model" "$SOURCE/tests/data/features-offramp-demo-16l.jsonl" 1
+check "$demo/model" "$SOURCE/tests/data/features-offramp-demo-16l.jsonl" 2
+
+need_data models/TinyStories-656K
+need_data oracles/features-TinyStories-656K.jsonl
+check "$DATA/models/TinyStories-656K" "$DATA/oracles/features-TinyStories-656K.jsonl" 1
+check "$DATA/models/TinyStories-656K" "$DATA/oracles/features-TinyStories-656K.jsonl" 2

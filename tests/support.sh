@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), SOURCE, BUILD
+# and DATA. A test ends at its first failed check; `skip` ends it as skipped.
+set -uo pipefail
+: "${OFFRAMP:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}"
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+export OMPI_MCA_btl=self,vader OMPI_MCA_mpi_yield_when_idle=1
+export ASAN_OPTIONS=detect_leaks=0 # Open MPI's own; the unit tests look for ours
+scratch=$(mktemp -d /tmp/offramp-test-XXXXXX)
+trap 'rm -rf "$scratch"' EXIT
+demo=$SOURCE/configs/demo
+
+fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
+skip() { printf 'skipped: %s\n' "$*"; exit 77; }
+need_data() { [ -e "$DATA/$1" ] || skip "needs $DATA/$1 (cmake -DOFFRAMP_TEST_DATA=...)"; }
+
+# on RANKS ARGS...: offramp on that many ranks.
+on() {
+    local ranks=$1
+    shift
+    timeout 600 mpirun -n "$ranks" "$OFFRAMP" "$@" </dev/null
+}
+
+# expect CODE PART RANKS ARGS...: ends with that code, and one line of stderr begins with "offramp: " and holds PART.
+expect() {
+    local code=$1 part=$2 ranks=$3 got lines
+    shift 3
+    if [ "$ranks" -eq 0 ]; then
+        timeout 600 "$OFFRAMP" "$@" </dev/null >"$scratch/out" 2>"$scratch/err"
+    else
+        on "$ranks" "$@" >"$scratch/out" 2>"$scratch/err"
+    fi
+    got=$?
+    lines=$(grep -c '^offramp: ' "$scratch/err")
+    if [ "$got" -ne "$code" ] || [ "$lines" -ne 1 ] || ! grep -q "^offramp: .*$part" "$scratch/err"; then
+        cat "$scratch/out" "$scratch/err"
+        fail "offramp $* ($ranks ranks): code $got (expected $code), $lines messages (expected 1, with \"$part\")"
+    fi
+}
+
+same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
