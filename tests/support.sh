@@ -10,7 +10,7 @@ export OMPI_MCA_btl=self,vader OMPI_MCA_mpi_yield_when_idle=1
 export ASAN_OPTIONS=detect_leaks=0 # Open MPI's own; the unit tests look for ours
 scratch=$(mktemp -d /tmp/offramp-test-XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
-demo=$SOURCE/configs/demo
+export demo=$SOURCE/configs/demo
 
 fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }

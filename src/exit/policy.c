@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 static const char format_name[] = "offramp-policy-1";
 
@@ -79,10 +80,12 @@ static or_status read_features(const cJSON *json, or_policy *policy)
             return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
                            "\"features\" names %s twice, expected each once", item->valuestring);
         seen |= 1u << feature;
-        policy->features[policy->n_features++] = (or_feature)feature; /* all different: at most all there are */
+        policy->features[policy->n_features++] =
+            (or_feature)feature; /* all different: at most all there are */
     }
     if (seen == 0)
-        return or_fail(OR_ERR_INPUT, "wrong field", policy->path, "\"features\" is empty, expected one or more");
+        return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
+                       "\"features\" is empty, expected one or more");
     return or_classifier_check_features(policy->ops, seen, policy->path);
 }
 
@@ -134,12 +137,23 @@ static or_status read_policy(const cJSON *json, const char *path, or_policy **po
     return (*policy)->ops->load(json, path, (*policy)->n_features, &(*policy)->model);
 }
 
+/* Hash of the values in the file, whatever its line breaks. */
+static or_status hash_content(const cJSON *json, or_policy *policy)
+{
+    char *text = cJSON_PrintUnformatted(json);
+    if (!text) return or_fail_memory(0);
+    policy->content = XXH3_64bits(text, strlen(text));
+    cJSON_free(text);
+    return OR_OK;
+}
+
 or_status or_policy_load(const char *path, or_policy **policy)
 {
     cJSON *json = NULL;
     *policy = NULL;
     OR_TRY(or_json_load(path, &json));
     or_status status = read_policy(json, path, policy);
+    if (status == OR_OK) status = hash_content(json, *policy);
     if (status != OR_OK) {
         or_policy_free(*policy);
         *policy = NULL;
@@ -238,6 +252,11 @@ bool or_policy_wants_cosines(const or_policy *policy)
         if (policy->features[i] >= OR_FEATURE_COS_ATTN && policy->features[i] <= OR_FEATURE_COS_HIDDEN)
             return true;
     return false;
+}
+
+uint64_t or_policy_fingerprint(const or_policy *policy)
+{
+    return policy->content;
 }
 
 uint64_t or_policy_cost(const or_policy *policy)

@@ -20,7 +20,8 @@ struct or_policy {
     int n_layers;
     bool *ramp; /* [n_layers + 1], by layers executed */
     double threshold;
-    uint64_t fingerprint;
+    uint64_t fingerprint; /* of the model it was trained on */
+    uint64_t content;     /* hash of policy.json, which holds that of an SVM's file */
 };
 
 /* A policy without ramps that never fires and has no classifier yet: what load and training start from. */

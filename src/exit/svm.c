@@ -236,8 +236,9 @@ static or_status read_numbers(const cJSON *object, const char *key, const char *
     const cJSON *array;
     OR_TRY(or_json_array(object, key, where, &array));
     if (cJSON_GetArraySize(array) != count)
-        return or_fail(OR_ERR_INPUT, "wrong field", where, "\"%s\" has %d elements, expected one per feature: %d",
-                       key, cJSON_GetArraySize(array), count);
+        return or_fail(OR_ERR_INPUT, "wrong field", where,
+                       "\"%s\" has %d elements, expected one per feature: %d", key, cJSON_GetArraySize(array),
+                       count);
     int i = 0;
     for (const cJSON *item = array->child; item; item = item->next) {
         double value = item->valuedouble;
@@ -303,8 +304,8 @@ static or_status svm_describe(const or_train_options *options, int n_features, o
 
 const or_classifier_ops or_classifier_svm = {
     .name = "svm",
-    .features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_TOP_PROB | 1u << OR_FEATURE_LAYER |
-                1u << OR_FEATURE_STABLE,
+    .features =
+        1u << OR_FEATURE_GAP | 1u << OR_FEATURE_TOP_PROB | 1u << OR_FEATURE_LAYER | 1u << OR_FEATURE_STABLE,
     .threshold = 0,
     .fit = svm_fit,
     .score = svm_score,

@@ -34,8 +34,8 @@ typedef struct lines {
 static or_status refuse(const lines *in, const char *expected)
 {
     int shown = in->end - in->at < 40 ? (int)(in->end - in->at) : 40;
-    return or_fail(OR_ERR_INPUT, "svm model refused", in->where, "line %d is \"%.*s\", expected %s", in->number,
-                   shown, in->at, expected);
+    return or_fail(OR_ERR_INPUT, "svm model refused", in->where, "line %d is \"%.*s\", expected %s",
+                   in->number, shown, in->at, expected);
 }
 
 /* Steps to the next line, without the space that svm_save_model() leaves at the end of some. */

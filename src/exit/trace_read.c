@@ -22,11 +22,11 @@ typedef struct cursor {
 } cursor;
 
 /* One line as read; `task` is kept from line to line to save its memory. */
-typedef struct row {
+typedef struct trace_row {
     or_buffer task;
     int64_t shots, index, final_token, answer_token;
     or_observation seen;
-} row;
+} trace_row;
 
 static or_status refuse(const cursor *at, const char *found_and_expected)
 {
@@ -39,7 +39,8 @@ static or_status refuse_field(const cursor *at, const char *name, const char *ex
 {
     char text[256];
     int length = (int)strcspn(at->at, ",\n");
-    snprintf(text, sizeof text, "%s is \"%.*s\", expected %s", name, length < 40 ? length : 40, at->at, expected);
+    snprintf(text, sizeof text, "%s is \"%.*s\", expected %s", name, length < 40 ? length : 40, at->at,
+             expected);
     return refuse(at, text);
 }
 
@@ -49,13 +50,15 @@ static or_status next_line(cursor *at, const char *from)
     at->at = from;
     at->line++;
     at->end = strchr(from, '\n');
-    return at->end ? OR_OK : refuse(at, "the file ends within this line, expected a newline after the last row");
+    return at->end ? OR_OK
+                   : refuse(at, "the file ends within this line, expected a newline after the last row");
 }
 
 /* Takes the comma after a field, or finds the end after the last one. */
 static or_status end_field(cursor *at, bool last)
 {
-    if (last) return at->at == at->end ? OR_OK : refuse(at, "found more than 12 fields, expected the line's end");
+    if (last)
+        return at->at == at->end ? OR_OK : refuse(at, "found more than 12 fields, expected the line's end");
     if (*at->at != ',') return refuse(at, "found fewer than 12 fields, expected " OR_TRACE_HEADER);
     at->at++;
     return OR_OK;
@@ -81,7 +84,8 @@ static or_status take_measure(cursor *at, int measure, or_observation *seen)
     size_t length = strspn(at->at, "+-.0123456789e"); /* strtof() would take space, names and 0x too */
     char *end;
     *value = strtof(at->at, &end);
-    if (length == 0 || end != at->at + length || !strchr(",\n", *end) || !or_trace_measure_good(measure, *value)) {
+    if (length == 0 || end != at->at + length || !strchr(",\n", *end) ||
+        !or_trace_measure_good(measure, *value)) {
         char expected[40];
         snprintf(expected, sizeof expected, "a number %s", or_trace_measure_range(measure));
         return refuse_field(at, or_trace_measure_name(measure), expected);
@@ -120,7 +124,7 @@ static or_status take_task(cursor *at, or_buffer *text)
     return fault ? refuse(at, message) : end_field(at, false);
 }
 
-static or_status take_row(cursor *at, int n_layers, row *row)
+static or_status take_row(cursor *at, int n_layers, trace_row *row)
 {
     int64_t layer, token;
     OR_TRY(take_task(at, &row->task));
@@ -136,7 +140,7 @@ static or_status take_row(cursor *at, int n_layers, row *row)
     return OR_OK;
 }
 
-static or_status begin_item(or_trace *trace, int n_layers, const row *row)
+static or_status begin_item(or_trace *trace, int n_layers, const trace_row *row)
 {
     OR_RESERVE(trace->items, trace->capacity, trace->count + 1);
     or_trace_item *item = &trace->items[trace->count++];
@@ -148,21 +152,22 @@ static or_status begin_item(or_trace *trace, int n_layers, const row *row)
     return OR_NEW(item->seen, (size_t)n_layers);
 }
 
-static bool same_item(const or_trace_item *item, const row *row)
+static bool same_item(const or_trace_item *item, const trace_row *row)
 {
-    return strcmp(item->task, row->task.data) == 0 && item->shots == row->shots && item->index == row->index &&
-           item->final_token == row->final_token && item->answer_token == row->answer_token;
+    return strcmp(item->task, row->task.data) == 0 && item->shots == row->shots &&
+           item->index == row->index && item->final_token == row->final_token &&
+           item->answer_token == row->answer_token;
 }
 
 /* Adds a row to the item it belongs to. *done counts the rows of the last item, *state its `stable`. */
-static or_status add_row(or_trace *trace, int n_layers, const cursor *at, const row *row, int *done,
+static or_status add_row(or_trace *trace, int n_layers, const cursor *at, const trace_row *row, int *done,
                          or_ramp_state *state)
 {
     char text[160];
     if (*done == n_layers) *done = 0;
     if (row->seen.layer != *done + 1) {
-        snprintf(text, sizeof text, "found layer %d after layer %d, expected layer %d", row->seen.layer, *done,
-                 *done + 1);
+        snprintf(text, sizeof text, "found layer %d after layer %d, expected layer %d", row->seen.layer,
+                 *done, *done + 1);
         return refuse(at, text);
     }
     if (*done == 0) {
@@ -171,8 +176,9 @@ static or_status add_row(or_trace *trace, int n_layers, const cursor *at, const 
     }
     or_trace_item *item = &trace->items[trace->count - 1];
     if (!same_item(item, row))
-        return refuse(at, "found another task, shots, index, final or answer token than in this instance's row "
-                          "before, expected all its layers in a row");
+        return refuse(at,
+                      "found another task, shots, index, final or answer token than in this instance's row "
+                      "before, expected all its layers in a row");
     item->seen[*done] = row->seen;
     item->seen[*done].stable = or_ramp_state_update(state, row->seen.token);
     ++*done;
@@ -182,7 +188,7 @@ static or_status add_row(or_trace *trace, int n_layers, const cursor *at, const 
 static or_status read_rows(const char *path, const or_buffer *text, int n_layers, or_trace *trace)
 {
     cursor at = {.path = path};
-    row row = {0};
+    trace_row row = {0};
     or_ramp_state state = {-1, 0};
     int done = n_layers;
     or_status status = OR_OK;
@@ -194,7 +200,8 @@ static or_status read_rows(const char *path, const or_buffer *text, int n_layers
         if (status == OR_OK) status = take_row(&at, n_layers, &row);
         if (status == OR_OK) status = add_row(trace, n_layers, &at, &row, &done, &state);
     }
-    if (status == OR_OK && done != n_layers) status = refuse(&at, "the file ends within an instance, expected all its layers");
+    if (status == OR_OK && done != n_layers)
+        status = refuse(&at, "the file ends within an instance, expected all its layers");
     or_buffer_free(&row.task);
     return status;
 }
@@ -265,8 +272,8 @@ or_status or_trace_read(const char *path, or_trace *trace)
     if (status == OR_OK) status = read_rows(path, &text, meta.n_layers, trace);
     if (status == OR_OK && (int64_t)(trace->count - before) != instances)
         status = or_fail(OR_ERR_INPUT, "trace refused", path,
-                         "found %zu instances, %s.json says %lld: cut, or of another run", trace->count - before,
-                         path, (long long)instances);
+                         "found %zu instances, %s.json says %lld: cut, or of another run",
+                         trace->count - before, path, (long long)instances);
     or_buffer_free(&text);
     if (status == OR_OK)
         merge_meta(&trace->meta, before, &meta, trace->count - before);

@@ -64,8 +64,8 @@ static or_status check_item(const or_trace_writer *writer, const or_trace_item *
 {
     const char *fault = or_trace_name_fault(item->task);
     if (fault) return or_fail(OR_ERR_INPUT, "trace row refused", writer->path, "found %s", fault);
-    if (item->shots < 0 || item->shots > OR_TRACE_MAX_SHOTS || item->index < 0 || item->index > OR_TRACE_MAX_INDEX ||
-        item->final_token < 0 || item->answer_token < -1)
+    if (item->shots < 0 || item->shots > OR_TRACE_MAX_SHOTS || item->index < 0 ||
+        item->index > OR_TRACE_MAX_INDEX || item->final_token < 0 || item->answer_token < -1)
         return or_fail(OR_ERR_FAILED, "trace row refused", writer->path,
                        "found shots %d, index %" PRId64 ", final token %d, answer token %d in task %s",
                        item->shots, item->index, item->final_token, item->answer_token, item->task);
@@ -79,8 +79,8 @@ static or_status check_item(const or_trace_writer *writer, const or_trace_item *
             if (!or_trace_measure_good(i, *or_trace_measure(&seen, i)))
                 return or_fail(OR_ERR_FAILED, "trace row refused", writer->path,
                                "%s is %g after layer %d of task %s, instance %" PRId64 ", expected %s",
-                               or_trace_measure_name(i), (double)*or_trace_measure(&seen, i), l + 1, item->task, item->index,
-                               or_trace_measure_range(i));
+                               or_trace_measure_name(i), (double)*or_trace_measure(&seen, i), l + 1,
+                               item->task, item->index, or_trace_measure_range(i));
     }
     return OR_OK;
 }
@@ -109,7 +109,8 @@ or_status or_trace_put(or_trace_writer *writer, const or_trace_item *item)
     OR_TRY(check_item(writer, item));
     or_buffer rows = {0};
     or_status status = OR_OK;
-    for (int l = 0; l < writer->n_layers && status == OR_OK; l++) status = put_row(&rows, item, item->seen[l]);
+    for (int l = 0; l < writer->n_layers && status == OR_OK; l++)
+        status = put_row(&rows, item, item->seen[l]);
     if (status == OR_OK && fwrite(rows.data, 1, rows.size, writer->file) != rows.size)
         status = or_fail(OR_ERR_FAILED, "trace cannot be written", writer->path, "%m");
     if (status == OR_OK) writer->count++;
@@ -144,8 +145,8 @@ or_status or_trace_end(or_trace_writer *writer, const or_trace_meta *meta)
     if (meta->n_layers != writer->n_layers || !(meta->layer_macs > 0) || !(meta->ramp_macs >= 0) ||
         !isfinite(meta->layer_macs) || !isfinite(meta->ramp_macs))
         status = or_fail(OR_ERR_FAILED, "trace cannot be written", writer->path,
-                         "found %d layers of %g and ramps of %g multiply-adds, expected %d layers", meta->n_layers,
-                         meta->layer_macs, meta->ramp_macs, writer->n_layers);
+                         "found %d layers of %g and ramps of %g multiply-adds, expected %d layers",
+                         meta->n_layers, meta->layer_macs, meta->ramp_macs, writer->n_layers);
     else if (fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0)
         status = or_fail(OR_ERR_FAILED, "trace cannot be written", writer->path, "%m");
     /* the side file first: where trace.csv appears, what it needs is there */

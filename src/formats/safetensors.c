@@ -178,7 +178,7 @@ or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path)
     reader r = {.checkpoint = checkpoint, .path = path};
     cJSON *header = NULL;
     const cJSON *item;
-    size_t header_size;
+    size_t header_size = 0;
     OR_TRY(or_checkpoint_add_file(checkpoint, path, &r.file));
     const or_map map = checkpoint->files[r.file].map;
     OR_TRY(measure_header(path, &map, &header_size));

@@ -1,0 +1,176 @@
+/* candidate.c - makes the policies that training chooses from, and chooses.
+ *
+ *   A  a ramp after every layer
+ *   B  ramps where they pay, as A shows on the fit part; fitted anew, since `stable` counts ramps
+ *   -  no ramp at all, when neither saves work
+ *
+ * Each is fitted on the fit part and given its threshold on the calibration part, where also the better one is
+ * found. Taking the better of two on the data that calibrated both bends the promise on agreement a little (two
+ * events must not happen instead of one); the test part tells.
+ */
+#include "train_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static const size_t *fit_part(const or_train_job *job)
+{
+    return job->parts.order;
+}
+
+static const size_t *calibration_part(const or_train_job *job)
+{
+    return job->parts.order + job->parts.n_fit;
+}
+
+/* The rows of the fit part at the policy's ramps; more than max_rows are thinned, each row with the same chance
+ * (Knuth, TAOCP 3.4.2, algorithm S). The memory is in *x and *right. */
+static or_status gather_rows(const or_train_job *job, const or_policy *policy, double **x, bool **right,
+                             or_candidate *made)
+{
+    size_t all = job->parts.n_fit * (size_t)or_policy_ramp_count(policy);
+    size_t wanted = all < job->options->max_rows ? all : job->options->max_rows;
+    size_t left = all, taken = 0;
+    uint64_t state = job->options->seed ^ UINT64_C(0x5eed0f12e0f5a3b7); /* apart from the split's */
+    OR_TRY(OR_NEW(*x, wanted * (size_t)policy->n_features));
+    OR_TRY(OR_NEW(*right, wanted));
+    for (size_t i = 0; i < job->parts.n_fit; i++) {
+        const or_trace_item *item = &job->trace->items[fit_part(job)[i]];
+        or_ramp_state ramps = {-1, 0};
+        for (int layer = 1; layer < policy->n_layers; layer++) {
+            if (!policy->ramp[layer]) continue;
+            or_observation seen = item->seen[layer - 1];
+            seen.stable = or_ramp_state_update(&ramps, seen.token);
+            if (or_draw(&state, left--) >= wanted - taken) continue;
+            or_policy_features(policy, &seen, *x + taken * (size_t)policy->n_features);
+            (*right)[taken++] = seen.token == item->final_token;
+        }
+    }
+    made->fit_rows = taken;
+    made->fit_rows_all = all;
+    return OR_OK;
+}
+
+static bool both_occur(const bool *right, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (right[i] != right[0]) return true;
+    return false;
+}
+
+/* Fits the candidate's classifier to the rows at the layers `ramp`, which become the policy's ramps. */
+static or_status fit_candidate(const or_train_job *job, const bool *ramp, or_candidate *made)
+{
+    or_policy *policy = made->policy;
+    double *x = NULL;
+    bool *right = NULL;
+    or_status status = OR_OK;
+    memcpy(policy->ramp, ramp, ((size_t)policy->n_layers + 1) * sizeof *ramp);
+    OR_TRY_GOTO(unwind, gather_rows(job, policy, &x, &right, made));
+    if (!both_occur(right, made->fit_rows)) {
+        status = or_fail(OR_ERR_INPUT, "trace has one label only", NULL,
+                         "all of its %zu rows fitted show %s, expected both kinds: trace other tasks",
+                         made->fit_rows,
+                         right[0] ? "the full model's token" : "another token than the full model");
+        goto unwind;
+    }
+    or_fit_rows rows = {x, right, made->fit_rows, policy->n_features};
+    OR_TRY_GOTO(unwind, job->ops->fit(&rows, job->options, &policy->model));
+    policy->ops = job->ops;
+unwind:
+    free(right);
+    free(x);
+    return status;
+}
+
+static or_status calibrate_candidate(const or_train_job *job, or_candidate *made)
+{
+    const or_train_options *options = job->options;
+    or_policy *policy = made->policy;
+    size_t count = job->parts.n_calibration;
+    or_status status = OR_OK;
+    if (options->target_agreement == 0) {
+        policy->threshold = options->threshold > 0 ? options->threshold : job->ops->threshold;
+    } else {
+        or_scores scores = {0};
+        long allowed = or_errors_allowed(options->target_agreement, count);
+        status = or_scores_make(policy, job->trace, calibration_part(job), count, &scores);
+        if (status == OR_OK) status = or_calibrate(&scores, allowed, &policy->threshold);
+        or_scores_free(&scores);
+    }
+    if (status == OR_OK)
+        or_replay_result(policy, job->trace, calibration_part(job), count, &made->calibration);
+    return status;
+}
+
+/* Makes a policy with these ramps, [n_layers + 1]; or_policy_free(made->policy) also after a failure. */
+static or_status make_candidate(const or_train_job *job, const bool *ramp, const bool *everywhere,
+                                or_candidate *made)
+{
+    const or_trace_meta *meta = &job->trace->meta;
+    OR_TRY(or_policy_new(job->path, meta->n_layers, &made->policy));
+    made->policy->fingerprint = meta->fingerprint;
+    for (int i = 0; i < OR_FEATURE_COUNT; i++)
+        if (job->features >> i & 1) made->policy->features[made->policy->n_features++] = (or_feature)i;
+    or_status status = fit_candidate(job, ramp, made);
+    /* few ramps may show one label only; the classifier for all of them serves these as well */
+    if (status == OR_ERR_INPUT && ramp != everywhere) status = fit_candidate(job, everywhere, made);
+    OR_TRY(status);
+    memcpy(made->policy->ramp, ramp, ((size_t)meta->n_layers + 1) * sizeof *ramp);
+    return calibrate_candidate(job, made);
+}
+
+/* ramp = the ramps that pay for themselves, as the policy `all` with ramps everywhere shows on the fit part. */
+static or_status choose_ramps(const or_train_job *job, const or_policy *all, bool *ramp)
+{
+    or_scores scores = {0};
+    or_prices prices = or_prices_of(all, &job->trace->meta);
+    double threshold = all->threshold, share = 1 - job->options->target_agreement;
+    or_status status = OR_OK;
+    OR_TRY_GOTO(unwind, or_scores_make(all, job->trace, fit_part(job), job->parts.n_fit, &scores));
+    if (job->options->target_agreement > 0) {
+        /* a threshold of the fit part's own, so that nothing of the calibration part gets into the choice */
+        long allowed = (long)floor(share * (double)job->parts.n_fit + 1e-9);
+        OR_TRY_GOTO(unwind, or_calibrate(&scores, allowed, &threshold));
+    }
+    OR_TRY_GOTO(unwind, or_ramps_choose(&scores, threshold, &prices, ramp));
+unwind:
+    or_scores_free(&scores);
+    return status;
+}
+
+static void take_away_ramps(const or_train_job *job, or_candidate *made)
+{
+    memset(made->policy->ramp, 0, ((size_t)made->policy->n_layers + 1) * sizeof *made->policy->ramp);
+    made->policy->threshold = INFINITY;
+    or_replay_result(made->policy, job->trace, calibration_part(job), job->parts.n_calibration,
+                     &made->calibration);
+}
+
+or_status or_candidate_find(const or_train_job *job, or_candidate *best)
+{
+    int n_layers = job->trace->meta.n_layers;
+    bool *everywhere = NULL, *chosen = NULL;
+    or_candidate other = {0};
+    or_status status = OR_OK;
+    OR_TRY_GOTO(unwind, OR_NEW(everywhere, (size_t)n_layers + 1));
+    OR_TRY_GOTO(unwind, OR_NEW(chosen, (size_t)n_layers + 1));
+    for (int layer = 1; layer < n_layers; layer++) everywhere[layer] = true;
+    OR_TRY_GOTO(unwind, make_candidate(job, everywhere, everywhere, best));
+    OR_TRY_GOTO(unwind, choose_ramps(job, best->policy, chosen));
+    bool same = memcmp(chosen, everywhere, (size_t)n_layers + 1) == 0;
+    if (!same && memchr(chosen, true, (size_t)n_layers + 1)) {
+        OR_TRY_GOTO(unwind, make_candidate(job, chosen, everywhere, &other));
+        if (other.calibration.work_saved >= best->calibration.work_saved) {
+            or_candidate kept = *best;
+            *best = other;
+            other = kept;
+        }
+    }
+    if (best->calibration.work_saved <= 0) take_away_ramps(job, best);
+unwind:
+    or_policy_free(other.policy);
+    free(chosen);
+    free(everywhere);
+    return status;
+}

@@ -1,0 +1,90 @@
+/* replay.c - what a policy does to requests whose full run was recorded, step by step as the pipeline does it:
+ * at each of the policy's ramps, in the order of the layers, count `stable`, then ask.
+ */
+#include "train_internal.h"
+
+int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token)
+{
+    or_ramp_state state = {-1, 0};
+    for (int layer = 1; layer < n_layers; layer++) {
+        if (!or_policy_has_ramp(policy, layer)) continue;
+        or_observation seen = item->seen[layer - 1];
+        seen.stable = or_ramp_state_update(&state, seen.token);
+        if (!or_policy_fires(policy, &seen)) continue;
+        *token = seen.token;
+        return layer;
+    }
+    *token = item->final_token;
+    return n_layers;
+}
+
+or_prices or_prices_of(const or_policy *policy, const or_trace_meta *meta)
+{
+    return (or_prices){.layer = meta->layer_macs,
+                       .ramp = meta->ramp_macs + (double)or_policy_cost(policy),
+                       .head = meta->ramp_macs};
+}
+
+/* The first layer from which on the token is the full model's: where a ramp that knew would fire. */
+static int oracle_exit(const or_trace_item *item, int n_layers)
+{
+    int layer = n_layers;
+    while (layer > 1 && item->seen[layer - 2].token == item->final_token) layer--;
+    return layer;
+}
+
+void or_replay_result(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
+                      or_train_result *result)
+{
+    *result = (or_train_result){.instances = count};
+    if (count == 0) return;
+    int n_layers = trace->meta.n_layers;
+    or_prices prices = or_prices_of(policy, &trace->meta);
+    uint64_t agree = 0, layers = 0, ramps = 0, ends = 0, oracle = 0;
+    for (size_t i = 0; i < count; i++) {
+        const or_trace_item *item = &trace->items[chosen[i]];
+        int32_t token;
+        int exit = or_policy_replay(policy, item, n_layers, &token);
+        agree += token == item->final_token;
+        layers += (uint64_t)exit;
+        ends += exit == n_layers;
+        oracle += (uint64_t)oracle_exit(item, n_layers);
+        for (int layer = 1; layer <= exit; layer++) ramps += or_policy_has_ramp(policy, layer);
+    }
+    double n = (double)count,
+           work = (double)layers * prices.layer + (double)ramps * prices.ramp + (double)ends * prices.head;
+    result->agreement = (double)agree / n;
+    result->exit_layer_mean = (double)layers / n;
+    result->layers_saved = 1 - result->exit_layer_mean / n_layers;
+    result->work_saved = 1 - work / (n * (n_layers * prices.layer + prices.head));
+    result->oracle_saved = 1 - (double)oracle / n / n_layers;
+}
+
+or_status or_scores_make(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
+                         or_scores *scores)
+{
+    size_t cells, at = 0;
+    *scores = (or_scores){.count = count, .n_ramps = or_policy_ramp_count(policy)};
+    if (__builtin_mul_overflow(count, (size_t)scores->n_ramps, &cells)) return or_fail_memory(SIZE_MAX);
+    OR_TRY(OR_NEW(scores->score, cells));
+    OR_TRY(OR_NEW(scores->right, cells));
+    for (size_t i = 0; i < count; i++) {
+        const or_trace_item *item = &trace->items[chosen[i]];
+        or_ramp_state state = {-1, 0};
+        for (int layer = 1; layer < policy->n_layers; layer++) {
+            if (!policy->ramp[layer]) continue;
+            or_observation seen = item->seen[layer - 1];
+            seen.stable = or_ramp_state_update(&state, seen.token);
+            scores->score[at] = or_policy_score(policy, &seen);
+            scores->right[at++] = seen.token == item->final_token;
+        }
+    }
+    return OR_OK;
+}
+
+void or_scores_free(or_scores *scores)
+{
+    free(scores->score);
+    free(scores->right);
+    *scores = (or_scores){0};
+}

@@ -1,0 +1,183 @@
+/* train.c - fits and calibrates an exit policy from traces.
+ *
+ *   instances --- fit -----------> classifier for ramps everywhere --- calibration part --> threshold, result A
+ *              |   '-> which ramps pay --> classifier for those ------ calibration part --> threshold, result B
+ *              '- test: the better of A and B (candidate.c), looked at once
+ *
+ * Agreement is counted over requests. Where a trace asks one question at several numbers of shots, these are not
+ * quite as many independent instances as the bound on the agreement takes them for.
+ */
+#include "train_internal.h"
+
+#include "clock.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { MOST_ROWS = 1000000 };
+
+void or_train_defaults(or_train_options *options)
+{
+    *options = (or_train_options){.classifier = "svm",
+                                  .kernel = "rbf",
+                                  .c = 1,
+                                  .target_agreement = 0.99,
+                                  .test_share = 0.2,
+                                  .seed = 1,
+                                  .max_rows = 4000};
+}
+
+static or_status check_options(const or_train_options *options)
+{
+    const char *wrong = NULL;
+    if (!(options->target_agreement >= 0 && options->target_agreement < 1))
+        wrong = "the target agreement must be 0 (keep the threshold) or a share below 1";
+    else if (!(options->test_share >= 0 && options->test_share <= 0.5))
+        wrong = "the test share must be within 0..0.5";
+    else if (!isfinite(options->threshold) || options->threshold < 0)
+        wrong = "the threshold must be a number above 0, or 0 for the classifier's own";
+    else if (options->features >> OR_FEATURE_COUNT)
+        wrong = "there is no such feature";
+    else if (strcmp(options->kernel, "rbf") != 0 && strcmp(options->kernel, "linear") != 0)
+        wrong = "the kernel must be \"rbf\" or \"linear\"";
+    else if (!(options->c > 0) || !isfinite(options->c))
+        wrong = "the cost c must be a number above 0";
+    else if (!(options->gamma >= 0) || !isfinite(options->gamma))
+        wrong = "gamma must be a number above 0, or 0 for 1 / number of features";
+    else if (options->max_rows < 2 || options->max_rows > MOST_ROWS)
+        wrong = "the rows fitted at most must be within 2..1000000";
+    return wrong ? or_fail(OR_ERR_USAGE, "policy cannot be trained", NULL, "%s", wrong) : OR_OK;
+}
+
+/* Fewest instances of a trace like this one that leave `calibrating` for calibration and one to fit. */
+static size_t instances_needed(const or_train_job *job, size_t calibrating)
+{
+    double share = 1 - job->options->test_share, least = 2 * ((double)calibrating - 1) / share;
+    size_t questions = least > 2 ? (size_t)least : 2, fit, calibration, test;
+    for (;; questions++) { /* a few steps, for the rounding of or_parts_count() */
+        or_parts_count(questions, job->options->test_share, &fit, &calibration, &test);
+        if (fit >= 1 && calibration >= calibrating) return questions;
+    }
+}
+
+/* Instances that must calibrate for the target to be within reach at all: 1 / (n + 1) <= 1 - target. */
+static size_t calibration_needed(double target)
+{
+    double least = ceil(1 / (1 - target)) - 2;
+    size_t count = least > 1 ? (size_t)least : 1;
+    while (or_errors_allowed(target, count) < 0) count++;
+    return count;
+}
+
+static or_status check_size(const or_train_job *job)
+{
+    double target = job->options->target_agreement;
+    size_t needed = target > 0 ? calibration_needed(target) : 1;
+    if (job->parts.n_fit >= 1 && job->parts.n_calibration >= needed) return OR_OK;
+    return or_fail(
+        OR_ERR_INPUT, "trace too small", NULL,
+        "%zu of its %zu instances calibrate, expected %zu of %zu for an agreement of %g: trace more, "
+        "or lower the target",
+        job->parts.n_calibration, job->trace->count, needed, instances_needed(job, needed), target);
+}
+
+static or_status open_job(or_train_job *job)
+{
+    const or_train_options *options = job->options;
+    OR_TRY(check_options(options));
+    OR_TRY(or_classifier_find(options->classifier, NULL, &job->ops));
+    job->features = options->features ? options->features : job->ops->features;
+    OR_TRY(or_classifier_check_features(job->ops, job->features, NULL));
+    if (job->trace->meta.n_layers < 2 || job->trace->meta.n_layers > OR_MAX_LAYERS)
+        return or_fail(OR_ERR_INPUT, "policy cannot be trained", NULL,
+                       "the model has %d layers, expected 2..%d", job->trace->meta.n_layers, OR_MAX_LAYERS);
+    OR_TRY(or_parts_make(job->trace, options->test_share, options->seed, &job->parts));
+    return check_size(job);
+}
+
+static or_status put_member(or_buffer *out, const char *key, double value)
+{
+    OR_TRY(or_buffer_printf(out, ", \"%s\": ", key));
+    return or_json_put_double(out, value);
+}
+
+static or_status put_result(or_buffer *out, const or_train_result *result)
+{
+    OR_TRY(or_buffer_printf(out, "\"instances\": %zu", result->instances));
+    OR_TRY(put_member(out, "agreement", result->agreement));
+    OR_TRY(put_member(out, "exit_layer_mean", result->exit_layer_mean));
+    OR_TRY(put_member(out, "layers_saved", result->layers_saved));
+    OR_TRY(put_member(out, "work_saved", result->work_saved));
+    return put_member(out, "oracle_saved", result->oracle_saved);
+}
+
+static or_status put_tasks(or_buffer *out, const or_trace *trace)
+{
+    const char *comma = "";
+    OR_TRY(or_buffer_puts(out, ", \"tasks\": ["));
+    for (size_t i = 0; i < trace->count; i++) {
+        if (i > 0 && strcmp(trace->items[i - 1].task, trace->items[i].task) == 0) continue;
+        size_t first = 0; /* the first item of this task */
+        while (strcmp(trace->items[first].task, trace->items[i].task) != 0) first++;
+        if (first < i) continue;
+        OR_TRY(or_buffer_puts(out, comma));
+        OR_TRY(or_json_put_string(out, trace->items[i].task));
+        comma = ", ";
+    }
+    return or_buffer_puts(out, "]");
+}
+
+static or_status put_notes(const or_train_job *job, const or_candidate *best, const or_train_result *test,
+                           or_buffer *out)
+{
+    const or_train_options *options = job->options;
+    OR_TRY(or_buffer_puts(out, ",\n  \"calibration\": {"));
+    if (options->target_agreement > 0) {
+        OR_TRY(or_buffer_puts(out, "\"target_agreement\": "));
+        OR_TRY(or_json_put_double(out, options->target_agreement));
+        OR_TRY(or_buffer_puts(out, ", "));
+    }
+    OR_TRY(put_result(out, &best->calibration));
+    OR_TRY(or_buffer_puts(out, "},\n  \"training\": {"));
+    if (job->ops->describe) OR_TRY(job->ops->describe(options, best->policy->n_features, out));
+    OR_TRY(or_buffer_printf(out, "\"seed\": %" PRIu64 ", \"fit_instances\": %zu, \"fit_rows\": %zu",
+                            options->seed, job->parts.n_fit, best->fit_rows));
+    OR_TRY(or_buffer_printf(out, ", \"fit_rows_all\": %zu", best->fit_rows_all));
+    OR_TRY(put_tasks(out, job->trace));
+    if (test->instances > 0) {
+        OR_TRY(or_buffer_puts(out, ",\n    \"test\": {"));
+        OR_TRY(put_result(out, test));
+        OR_TRY(or_buffer_puts(out, "}"));
+    }
+    return or_buffer_puts(out, "}");
+}
+
+or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
+                   or_train_report *report)
+{
+    double start = or_clock_now();
+    or_train_job job = {.trace = trace, .options = options, .path = path};
+    or_candidate best = {0};
+    or_buffer notes = {0};
+    or_status status = OR_OK;
+    *report = (or_train_report){0};
+    OR_TRY_GOTO(unwind, open_job(&job));
+    OR_TRY_GOTO(unwind, or_candidate_find(&job, &best));
+    or_replay_result(best.policy, trace, job.parts.order + job.parts.n_fit + job.parts.n_calibration,
+                     job.parts.n_test, &report->test);
+    OR_TRY_GOTO(unwind, put_notes(&job, &best, &report->test, &notes));
+    OR_TRY_GOTO(unwind, or_policy_save(best.policy, notes.data));
+    report->fit_instances = job.parts.n_fit;
+    report->fit_rows = best.fit_rows;
+    report->fit_rows_all = best.fit_rows_all;
+    report->calibration = best.calibration;
+    report->threshold = best.policy->threshold;
+    report->n_ramps = or_policy_ramp_count(best.policy);
+    report->seconds = or_clock_now() - start;
+unwind:
+    or_buffer_free(&notes);
+    or_policy_free(best.policy);
+    or_parts_free(&job.parts);
+    return status;
+}

@@ -1,0 +1,90 @@
+/* train_internal.h - the steps of training an exit policy, each a file of its own. */
+#ifndef OFFRAMP_EXIT_TRAIN_INTERNAL_H
+#define OFFRAMP_EXIT_TRAIN_INTERNAL_H
+
+#include "policy_internal.h"
+
+#include <offramp/train.h>
+
+/* ---- split.c: which instances fit, which calibrate, which test ---- */
+
+/* A number in 0 .. below-1 (below > 0), the same sequence on every machine. */
+uint64_t or_draw(uint64_t *state, uint64_t below);
+
+/* `order` holds every item's number once: first those that fit, then those that calibrate, then the test. */
+typedef struct or_parts {
+    size_t *order;
+    size_t n_fit, n_calibration, n_test;
+} or_parts;
+
+/* Items of the same task and index (one question at several numbers of shots) stay together. */
+or_status or_parts_make(const or_trace *trace, double test_share, uint64_t seed, or_parts *parts);
+void or_parts_free(or_parts *parts);
+
+/* How many of `questions` go where; what or_parts_make() does to groups. */
+void or_parts_count(size_t questions, double test_share, size_t *fit, size_t *calibration, size_t *test);
+
+/* ---- replay.c: what a policy does to recorded instances ---- */
+
+/* Multiply-adds of one request's steps. */
+typedef struct or_prices {
+    double layer;
+    double ramp; /* output projection and classifier */
+    double head; /* the final output projection, paid by who runs to the end */
+} or_prices;
+
+or_prices or_prices_of(const or_policy *policy, const or_trace_meta *meta);
+
+/* How the policy does on the items trace->items[chosen[0 .. count-1]]; all 0 when count is 0. */
+void or_replay_result(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
+                      or_train_result *result);
+
+/* Every score that the policy gives on some instances, whether or not they would get that far. */
+typedef struct or_scores {
+    size_t count; /* instances */
+    int n_ramps;
+    double *score; /* [count, n_ramps], ramps in the order of their layers */
+    bool *right;   /* [count, n_ramps]: the token there is the full model's */
+} or_scores;
+
+or_status or_scores_make(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
+                         or_scores *scores);
+void or_scores_free(or_scores *scores);
+
+/* ---- calibrate.c: the threshold ---- */
+
+/* Errors that `count` calibration instances may make under a target agreement; -1: even none are too many. */
+long or_errors_allowed(double target, size_t count);
+
+/* The lowest of the scores that can be the threshold, INFINITY when not even the highest can: going down from
+ * the highest, every threshold on the way leaves at most `allowed` instances with a wrong token. */
+or_status or_calibrate(const or_scores *scores, long allowed, double *threshold);
+
+/* ---- ramps.c: which layers have a ramp ---- */
+
+/* ramp [n_ramps + 1] by layers executed: those ramps that pay for themselves under `threshold`. `scores` is of a
+ * policy with ramps at all of the layers 1 .. n_ramps, whose model has one layer more. */
+or_status or_ramps_choose(const or_scores *scores, double threshold, const or_prices *prices, bool *ramp);
+
+/* ---- candidate.c: policies, fitted and calibrated ---- */
+
+/* What stays the same for all candidates of a training. */
+typedef struct or_train_job {
+    const or_trace *trace;
+    const or_train_options *options;
+    const char *path; /* of the policy to be */
+    const or_classifier_ops *ops;
+    unsigned features;
+    or_parts parts;
+} or_train_job;
+
+typedef struct or_candidate {
+    or_policy *policy;
+    or_train_result calibration;
+    size_t fit_rows, fit_rows_all; /* rows fitted; rows there were */
+} or_candidate;
+
+/* The best policy for the job. or_policy_free(best->policy), also after a failure. */
+or_status or_candidate_find(const or_train_job *job, or_candidate *best);
+
+#endif
