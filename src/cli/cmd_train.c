@@ -10,7 +10,7 @@
 
 static or_list traces, features;
 static char *classifier, *kernel, *output;
-static double target, c_value, gamma_value, threshold, test_share;
+static double target, c_value, gamma_value, error_weight, threshold, test_share;
 static int64_t seed, max_rows;
 static or_common common;
 
@@ -24,6 +24,8 @@ static or_option options[] = {
     {"kernel", OR_OPTION_TEXT, &kernel, "K", "svm: rbf or linear (rbf)", 0, 0, false},
     {"c", OR_OPTION_REAL, &c_value, "X", "svm: cost of an error (1)", 1e-6, 1e9, false},
     {"gamma", OR_OPTION_REAL, &gamma_value, "X", "svm: width of the rbf; 0: 1 / features (0)", 0, 1e9, false},
+    {"error-weight", OR_OPTION_REAL, &error_weight, "X",
+     "svm: cost of leaving wrongly, in needless stays (20)", 1e-6, 1e6, false},
     {"target-agreement", OR_OPTION_REAL, &target, "X",
      "with full depth; 0: no calibration, use --threshold (0.99)", 0, 1, false},
     {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8)", -1e9, 1e9,
@@ -55,6 +57,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     target = defaults.target_agreement;
     c_value = defaults.c;
     gamma_value = defaults.gamma;
+    error_weight = defaults.error_weight;
     threshold = defaults.threshold;
     test_share = defaults.test_share;
     seed = (int64_t)defaults.seed;
@@ -73,6 +76,7 @@ static or_status collect(or_train_options *train)
     train->target_agreement = target;
     train->c = c_value;
     train->gamma = gamma_value;
+    train->error_weight = error_weight;
     train->threshold = threshold;
     train->test_share = test_share;
     train->seed = (uint64_t)seed;

@@ -175,6 +175,9 @@ static or_status svm_fit(const or_fit_rows *rows, const or_train_options *option
                                       .cache_size = CACHE_MB,
                                       .eps = 1e-3,
                                       .C = options->c,
+                                      .nr_weight = 1,
+                                      .weight_label = (int[]){-1},
+                                      .weight = (double[]){options->error_weight},
                                       .shrinking = 1};
     OR_TRY_GOTO(unwind, solve(self, &problem, &parameter));
     OR_TRY_GOTO(unwind, parse_model(self, "the model just fitted"));

@@ -22,6 +22,7 @@ void or_train_defaults(or_train_options *options)
     *options = (or_train_options){.classifier = "svm",
                                   .kernel = "rbf",
                                   .c = 1,
+                                  .error_weight = 20,
                                   .target_agreement = 0.99,
                                   .test_share = 0.2,
                                   .seed = 1,
@@ -43,6 +44,8 @@ static or_status check_options(const or_train_options *options)
         wrong = "the kernel must be \"rbf\" or \"linear\"";
     else if (!(options->c > 0) || !isfinite(options->c))
         wrong = "the cost c must be a number above 0";
+    else if (!(options->error_weight > 0) || !isfinite(options->error_weight))
+        wrong = "the weight of errors must be a number above 0";
     else if (!(options->gamma >= 0) || !isfinite(options->gamma))
         wrong = "gamma must be a number above 0, or 0 for 1 / number of features";
     else if (options->max_rows < 2 || options->max_rows > MOST_ROWS)
