@@ -118,7 +118,7 @@ or_status or_ramp_check(or_stage *stage, const or_wave *wave)
     OR_RESERVE(stage->due, stage->due_capacity, wave->n_riders);
     OR_RESERVE(stage->leaves, stage->leaves_capacity, wave->n_riders);
     const size_t n_due = find_due(stage, wave);
-    stage->n_records = n_due;
+    stage->n_records = 0;
     if (n_due == 0) return OR_OK;
     OR_RESERVE(stage->records, stage->records_capacity, n_due);
     OR_RESERVE(stage->rows, stage->rows_capacity, RAMP_ROWS * wave->width);
@@ -127,10 +127,15 @@ or_status or_ramp_check(or_stage *stage, const or_wave *wave)
 
     for (size_t from = 0; from < n_due; from += RAMP_ROWS)
         OR_TRY(check_rows(stage, wave, from, n_due - from < RAMP_ROWS ? n_due - from : RAMP_ROWS));
+    size_t kept = 0; /* nobody waits for the record of a rider that stays and is not observed */
     for (size_t i = 0; i < n_due; i++) {
-        OR_TRY(decide(stage, &wave->riders[stage->due[i]], &stage->records[i]));
-        stage->leaves[stage->due[i]] = stage->records[i].leaves;
+        or_rider *rider = &wave->riders[stage->due[i]];
+        or_record *record = &stage->records[i];
+        OR_TRY(decide(stage, rider, record));
+        stage->leaves[stage->due[i]] = record->leaves;
+        if (record->leaves || rider->observe) stage->records[kept++] = *record;
     }
+    stage->n_records = kept;
     stage->stats.ramp_rows += n_due;
     return OR_OK;
 }

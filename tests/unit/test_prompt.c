@@ -6,6 +6,8 @@
 
 #include "task_struct.h"
 
+#include <unistd.h>
+
 static or_tokenizer *open_tokenizer(void)
 {
     or_tokenizer *tokenizer;
@@ -13,7 +15,8 @@ static or_tokenizer *open_tokenizer(void)
     return tokenizer;
 }
 
-/* A task with `train` rows d0, d1, ... (answer a0, a1, ...) and test rows t0 ("positive") and t1 ("negative"); `more` as JSON members. */
+/* A task with `train` rows d0, d1, ... (answers a0, a1, ...) and the test rows t0 ("positive") and t1
+ * ("negative"); `more` as JSON members. */
 static or_task *make_task(size_t train, const char *prompt, const char *more)
 {
     const char *folder = scratch_folder();
@@ -78,8 +81,8 @@ static void all_rows_can_be_drawn(void **state)
     or_task_free(task);
 }
 
-/* Every row is drawn about equally often as the first and as the last of three: 600 seeds, 10 rows, so 60 times each,
- * with a standard deviation of 7.3; the seeds are fixed, so the test is too. */
+/* Every row is drawn about equally often as the first and as the last of three: 600 seeds, 10 rows, so 60
+ * times each, with a standard deviation of 7.3; the seeds are fixed, so the test is too. */
 static void draws_are_fair(void **state)
 {
     (void)state;
@@ -252,7 +255,39 @@ static void answers_that_cannot_be_told_are_refused(void **state)
     or_tokenizer_close(tokenizer);
 }
 
-/* MMLU's letters and the demo tasks through the demo model's tokenizer. */
+/* Joined with "itive", "pos" is cut down to nothing: BOS alone is a prompt, but without BOS there is none. */
+static void a_prompt_needs_a_token(void **state)
+{
+    (void)state;
+    const char *folder = scratch_folder();
+    assert_int_equal(
+        symlink(source_path("configs/demo/model/tokenizer.json"), path_in(folder, "tokenizer.json")), 0);
+    put_text(path_in(folder, "tokenizer_config.json"), "{\"add_bos_token\": false}");
+    or_tokenizer *with = open_tokenizer(), *without;
+    assert_ok(or_tokenizer_open(folder, &without));
+    assert_false(or_tokenizer_adds_bos(without));
+    or_task *task = make_task(0, "pos", ", \"answer\": \"itive{output}\"");
+    or_instance instance;
+    const or_prompt_options options = {0};
+    assert_ok(or_task_instance(task, with, &options, 0, &instance));
+    assert_int_equal(instance.prompt.count, 1);
+    assert_int_equal(instance.prompt.ids[0], or_tokenizer_bos(with));
+    assert_string_equal(or_tokenizer_piece(with, instance.answer_token), "\xe2\x96\x81positive");
+    or_instance_free(&instance);
+    assert_fails(or_task_instance(task, without, &options, 0, &instance), OR_ERR_INPUT,
+                 "test.jsonl:1): task \"small\": the prompt has no token");
+    assert_null(instance.prompt.ids);
+    or_task_free(task);
+    task = make_task(0, "Q: {input}\\nA:", "");
+    assert_ok(or_task_instance(task, without, &options, 0, &instance));
+    assert_tokens(without, &instance, "Q: t0\nA:", 0);
+    or_instance_free(&instance);
+    or_task_free(task);
+    or_tokenizer_close(without);
+    or_tokenizer_close(with);
+}
+
+/* A demo task through the demo model's tokenizer, with the text that the seed gives. */
 static void shipped_tasks_have_instances(void **state)
 {
     (void)state;
@@ -316,6 +351,7 @@ int main(void)
         cmocka_unit_test(a_prompt_is_cut_where_the_answer_joins_its_end),
         cmocka_unit_test(choices_share_one_prompt),
         cmocka_unit_test(answers_that_cannot_be_told_are_refused),
+        cmocka_unit_test(a_prompt_needs_a_token),
         cmocka_unit_test(shipped_tasks_have_instances),
         cmocka_unit_test(mmlu_instances_have_four_letters),
     };
