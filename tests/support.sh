@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), SOURCE, BUILD
-# and DATA. A test ends at its first failed check; `skip` ends it as skipped.
+# DATA, and ROWS (rows per demo task, 0: all). A test ends at its first failed check; `skip` ends it as skipped.
 set -uo pipefail
-: "${OFFRAMP:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}"
+: "${OFFRAMP:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none

@@ -19,47 +19,67 @@ static int longest_span(const or_span *spans, size_t n_spans)
     return longest;
 }
 
-size_t or_attention_scratch(const or_attention_shape *shape, const or_span *spans, size_t n_spans)
+/* Per thread: a row of scores, and the keys of one head transposed. */
+static size_t scratch_per_thread(const or_attention_shape *shape, size_t longest)
 {
-    (void)shape;
-    return (size_t)longest_span(spans, n_spans) * (size_t)or_threads(); /* a row of scores per thread */
+    return longest * (1 + (size_t)shape->head_dim);
 }
 
-/* scores[j] = q . k_j * scale for j < n; k rows are `stride` floats apart. */
-OR_CLONES static void score_row(const float *q, const float *k, size_t stride, size_t head_dim, size_t n,
+size_t or_attention_scratch(const or_attention_shape *shape, const or_span *spans, size_t n_spans)
+{
+    return scratch_per_thread(shape, (size_t)longest_span(spans, n_spans)) * (size_t)or_threads();
+}
+
+/* out[head_dim, n] = the keys of one head; k rows are `stride` floats apart. So that the sums over head_dim of
+ * all keys go side by side in vectors. */
+static void transpose(const float *k, size_t stride, size_t head_dim, size_t n, float *out)
+{
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < head_dim; i++) out[i * n + j] = k[j * stride + i];
+}
+
+/* scores[j] = q . k_j * scale for j < n, summed over head_dim in order; keys [head_dim, stride] */
+OR_CLONES static void score_row(const float *q, const float *keys, size_t stride, size_t head_dim, size_t n,
                                 float scale, float *scores)
 {
-    for (size_t j = 0; j < n; j++) {
-        const float *key = k + j * stride;
-        float lanes[OR_LANES] = {0};
-        size_t i = 0;
-        for (; i + OR_LANES <= head_dim; i += OR_LANES)
-            for (size_t l = 0; l < OR_LANES; l++) lanes[l] += q[i + l] * key[i + l];
-        for (size_t l = 0; i + l < head_dim; l++) lanes[l] += q[i + l] * key[i + l];
-        scores[j] = or_lanes_sum(lanes) * scale;
+    for (size_t j = 0; j < n; j++) scores[j] = 0.0f;
+    for (size_t i = 0; i < head_dim; i++) {
+        const float *key = keys + i * stride;
+        const float factor = q[i];
+        for (size_t j = 0; j < n; j++) scores[j] += factor * key[j];
     }
+    for (size_t j = 0; j < n; j++) scores[j] *= scale;
 }
 
 /* scores = e^(scores - max); returns their sum. */
 OR_CLONES static float exponentiate(float *scores, size_t n)
 {
-    float max = scores[0];
+    float max = scores[0], lanes[OR_LANES] = {0};
     for (size_t j = 1; j < n; j++) max = scores[j] > max ? scores[j] : max;
     for (size_t j = 0; j < n; j++) scores[j] = or_exp(scores[j] - max);
-    float lanes[OR_LANES] = {0};
-    for (size_t j = 0; j < n; j++) lanes[j % OR_LANES] += scores[j];
+    size_t j = 0;
+    for (; j + OR_LANES <= n; j += OR_LANES)
+        for (size_t l = 0; l < OR_LANES; l++) lanes[l] += scores[j + l];
+    for (size_t l = 0; j + l < n; l++) lanes[l] += scores[j + l];
     return or_lanes_sum(lanes);
 }
 
-/* out = sum_j scores[j] / sum * v_j */
-OR_CLONES static void mix_values(const float *scores, float sum, const float *v, size_t stride,
-                                 size_t head_dim, size_t n, float *out)
+/* out = sum_j scores[j] / sum * v_j, over j in order; OR_LANES elements at a time stay in a register. The
+ * scores become shares. */
+OR_CLONES static void mix_values(float *scores, float sum, const float *v, size_t stride, size_t head_dim,
+                                 size_t n, float *out)
 {
-    for (size_t i = 0; i < head_dim; i++) out[i] = 0.0f;
-    for (size_t j = 0; j < n; j++) {
-        const float *value = v + j * stride;
-        float share = scores[j] / sum;
-        for (size_t i = 0; i < head_dim; i++) out[i] += share * value[i];
+    for (size_t j = 0; j < n; j++) scores[j] /= sum;
+    size_t i = 0;
+    for (; i + OR_LANES <= head_dim; i += OR_LANES) {
+        float lanes[OR_LANES] = {0};
+        for (size_t j = 0; j < n; j++)
+            for (size_t l = 0; l < OR_LANES; l++) lanes[l] += scores[j] * v[j * stride + i + l];
+        for (size_t l = 0; l < OR_LANES; l++) out[i + l] = lanes[l];
+    }
+    for (; i < head_dim; i++) {
+        out[i] = 0.0f;
+        for (size_t j = 0; j < n; j++) out[i] += scores[j] * v[j * stride + i];
     }
 }
 
@@ -76,13 +96,15 @@ void or_portable_attention(const or_attention_shape *shape, const or_span *spans
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(or_threads())
     for (size_t s = 0; s < n_spans; s++) {
         for (size_t head = 0; head < (size_t)shape->n_heads; head++) {
-            float *row = scores + longest * (size_t)omp_get_thread_num();
-            const size_t first = (size_t)spans[s].first;
+            float *row = scores + scratch_per_thread(shape, longest) * (size_t)omp_get_thread_num();
+            float *transposed = row + longest;
+            const size_t first = (size_t)spans[s].first, n = (size_t)spans[s].count;
             const float *keys = k + first * kv_stride + head / group * head_dim;
             const float *values = v + first * kv_stride + head / group * head_dim;
-            for (size_t i = 0; i < (size_t)spans[s].count; i++) {
+            transpose(keys, kv_stride, head_dim, n, transposed);
+            for (size_t i = 0; i < n; i++) {
                 const size_t at = (first + i) * q_stride + head * head_dim;
-                score_row(q + at, keys, kv_stride, head_dim, i + 1, scale, row);
+                score_row(q + at, transposed, n, head_dim, i + 1, scale, row);
                 float sum = exponentiate(row, i + 1);
                 mix_values(row, sum, values, kv_stride, head_dim, i + 1, out + at);
             }

@@ -57,9 +57,8 @@ or_status or_task_check_rows(const or_task *task, const or_dataset *dataset)
 {
     if (dataset->count == 0) return OR_OK; /* no train split; an empty file was refused already */
     OR_TRY(check_field(dataset, task->input));
-    OR_TRY(check_field(dataset, task->output));
     OR_TRY(check_template(dataset, &task->prompt));
-    OR_TRY(check_template(dataset, &task->answer));
+    OR_TRY(check_template(dataset, &task->answer)); /* names the output as well */
     if (task->metric != OR_METRIC_CHOICE) return OR_OK;
     for (size_t i = 0; i < dataset->count; i++) OR_TRY(check_choice(task, dataset, &dataset->rows[i]));
     return OR_OK;

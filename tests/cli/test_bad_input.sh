@@ -57,7 +57,7 @@ broken huge; printf '\377\377\377\377\377\377\377\177' | dd of="$MODEL/model.saf
 refused model.safetensors
 broken json; header 's/"dtype"/"dtype/'; refused JSON
 broken dtype; header 's/"BF16"/"I16"/'; refused I16
-broken shape; header 's/\[4096,128\]/[4095,128]/'; refused 4095
+broken shape; header 's/\[4096,128\]/[4095,128]/'; refused lm_head.weight
 broken overlap; header 's/"data_offsets":\[0,/"data_offsets":[2,/'; refused model.safetensors
 broken name; header 's/model.norm.weight/model.nurm.weight/'; refused model.norm.weight
 broken layer; header 's/layers.15.mlp.up_proj/layers.15.mlp.uq_proj/'; refused layers.15.mlp.up_proj
@@ -115,7 +115,7 @@ done
 
 # ---- policies ----
 jq '.fingerprint = "0123456789abcdef"' "$demo/policy/svm.json" >"$scratch/other.json"
-cp "$demo/policy/svm.svm" "$scratch/other.svm" 2>/dev/null || cp "$demo"/policy/*.svm "$scratch/"
+cp "$demo/policy/svm.svm" "$scratch/svm.svm"
 jq 'del(.ramps)' "$demo/policy/svm.json" >"$scratch/noramps.json"
 jq '.layers = 12' "$demo/policy/svm.json" >"$scratch/depth.json"
 for ranks in 0 2; do

@@ -7,7 +7,7 @@
 check() {
     local ranks=$1 folder=$scratch/$1
     shift
-    on "$ranks" eval --config "$demo/job.json" --limit 60 --threads 1 --output "$folder" --quiet "$@" ||
+    on "$ranks" eval --config "$demo/job.json" --limit "$ROWS" --threads 1 --output "$folder" --quiet "$@" ||
         fail "$ranks ranks: code $?"
     jq -e --argjson ranks "$ranks" '
         [.groups[] | (.n as $n | .stages as $s | .survivors as $alive |

@@ -4,8 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=../support.sh
 . "$(dirname "$0")/../support.sh"
 
-limit=(--limit 40)
-[ -n "${OFFRAMP_FULL:-}" ] && limit=()
+limit=(--limit "$ROWS")
 
 # run NAME RANKS ARGS...
 run() {
@@ -17,7 +16,7 @@ run() {
 }
 
 run base 1 --threads 1
-[ "$(wc -l <"$scratch/base/results.jsonl")" -ge 800 ] || fail "too few results"
+[ "$(wc -l <"$scratch/base/results.jsonl")" -ge $((20 * ROWS)) ] || fail "too few results"
 run two 2 --threads 1
 run three 3 --threads 2
 run four 4 --threads 1 --wave-tokens 64

@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=../support.sh
 . "$(dirname "$0")/../support.sh"
 
-args=(eval --config "$demo/job.json" --limit 60 --threads 1 --quiet --wave-tokens 256)
+args=(eval --config "$demo/job.json" --limit $((4 * ROWS)) --threads 1 --quiet --wave-tokens 256)
 on 1 "${args[@]}" --output "$scratch/whole" || fail "undisturbed run: code $?"
 total=$(wc -l <"$scratch/whole/results.jsonl")
 

@@ -259,9 +259,9 @@ static void fingerprints_follow_the_meaning(void **state)
         for (size_t k = 0; k < i; k++) assert_true(seen[i] != seen[k]);
     }
     assert_true(plain != fingerprint_of(good_task(""), "{\"text\": \"fine\", \"label\": \"good\"}\n"));
-    /* the same bytes, but differently cut into texts */
-    assert_true(fingerprint_of(good_task(""), "{\"text\": \"ab\", \"label\": \"c\"}") !=
-                fingerprint_of(good_task(""), "{\"text\": \"a\", \"label\": \"bc\"}"));
+    /* names and texts of the same bytes on end, but differently cut */
+    assert_true(fingerprint_of(good_task(""), "{\"text\": \"a\", \"label\": \"b\", \"c\": \"d\"}") !=
+                fingerprint_of(good_task(""), "{\"text\": \"a\", \"label\": \"bc\", \"d\": \"\"}"));
 }
 
 /* The shipped demo tasks, complete with their data. */
@@ -327,26 +327,19 @@ static void shipped_tasks_load(void **state)
         "D. 6\nAnswer:");
 }
 
-/* SQuAD's train file is large; a small one stands in for it. */
+/* Shipped without a train file: 0 shots. */
 static void shipped_squad_loads(void **state)
 {
     (void)state;
-    char dev[1024], data[1024];
-    snprintf(dev, sizeof dev, "%s", need_data("data/squad/dev-v1.1.json"));
-    snprintf(data, sizeof data, "%s", scratch_folder());
-    assert_ok(or_folder_make(path_in(data, "squad")));
-    assert_int_equal(symlink(dev, path_in(data, "squad/dev-v1.1.json")), 0);
-    put_text(
-        path_in(data, "squad/train-v1.1.json"),
-        "{\"data\": [{\"title\": \"T\", \"paragraphs\": [{\"context\": \"C.\", \"qas\": [{\"id\": \"1\", "
-        "\"question\": \"Q?\", \"answers\": [{\"text\": \"A\"}]}]}]}]}");
     or_task *task;
-    assert_ok(or_task_load(source_path("configs/tasks/squad.json"), data, &task));
+    need_data("data/squad/dev-v1.1.json");
+    assert_ok(or_task_load(source_path("configs/tasks/squad.json"), need_data("data"), &task));
     assert_int_equal(or_task_test_count(task), 10570);
-    const or_prompt_options options = {.shots = 1, .seed = 3};
+    assert_int_equal(or_task_train_count(task), 0);
+    const or_prompt_options options = {.shots = 0, .seed = 3};
     char *text;
     assert_ok(or_task_prompt_text(task, &options, 0, &text));
-    const char *start = "Q: C. Q?\nA: A\n\nQ: Super Bowl 50 was";
+    const char *start = "Q: Super Bowl 50 was";
     assert_memory_equal(text, start, strlen(start));
     const char *end = " Which NFL team represented the AFC at Super Bowl 50?\nA:";
     assert_string_equal(text + strlen(text) - strlen(end), end);

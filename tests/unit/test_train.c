@@ -1,0 +1,646 @@
+/* test_train.c - training an exit policy: split, calibration, choice of ramps, replay, and the whole of it on
+ * synthetic traces.
+ */
+#include "support.h"
+
+#include "file.h"
+#include "train_internal.h"
+
+#include <math.h>
+
+static double uniform(uint64_t *seed)
+{
+    return random_bits(seed) / 4294967296.0;
+}
+
+static float within(double value)
+{
+    return (float)(value < 0 ? 0 : value > 1 ? 1 : value);
+}
+
+/* An instance's answer becomes clear at some depth: before, the token is another one (which may stay the same for
+ * some layers) or by chance the right one, and the gap is small; from there on it is the final one and the gap is
+ * large. One instance in `liars` is as sure of a wrong token before. */
+static void make_item(or_trace_item *item, int n_layers, uint64_t *seed, int liars)
+{
+    int clear = 1 + n_layers / 6 + (int)(uniform(seed) * (n_layers - n_layers / 6));
+    bool liar = liars && random_bits(seed) % (unsigned)liars == 0;
+    assert_ok(OR_NEW(item->seen, (size_t)n_layers));
+    item->final_token = (int32_t)(random_bits(seed) % 50);
+    item->answer_token = item->final_token;
+    int32_t token = 100;
+    for (int l = 1; l <= n_layers; l++) {
+        if (uniform(seed) < 0.5) token = (int32_t)(100 + random_bits(seed) % 5);
+        bool right = l >= clear || uniform(seed) < 0.05;
+        double base = l >= clear || (liar && l > clear / 2) ? 0.7 : 0.25,
+               gap = base + 0.35 * (uniform(seed) - 0.5);
+        item->seen[l - 1] = (or_observation){.layer = l,
+                                             .token = right ? item->final_token : token,
+                                             .gap = within(gap),
+                                             .top_prob = within(gap + 0.2 * uniform(seed)),
+                                             .cos_hidden = within(0.5 + 0.5 * uniform(seed))};
+    }
+}
+
+static or_trace make_trace(size_t count, int n_layers, uint64_t seed, int liars)
+{
+    or_trace trace = {.meta = {.fingerprint = 7, .n_layers = n_layers, .layer_macs = 1e8, .ramp_macs = 5e6},
+                      .count = count,
+                      .capacity = count};
+    assert_ok(OR_NEW(trace.items, count));
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(or_strdup(i % 3 == 0 ? "one" : "two", &trace.items[i].task));
+        trace.items[i].index = (int64_t)i;
+        make_item(&trace.items[i], n_layers, &seed, liars);
+    }
+    return trace;
+}
+
+static or_train_options defaults(const char *classifier)
+{
+    or_train_options options;
+    or_train_defaults(&options);
+    options.classifier = classifier;
+    options.target_agreement = 0.95;
+    return options;
+}
+
+/* A path "p.json" in a folder of its own, in a buffer of the caller's. */
+static const char *policy_path(char path[1024])
+{
+    snprintf(path, 1024, "%s", path_in(scratch_folder(), "p.json"));
+    return path;
+}
+
+static void test_parts_share_no_question(void **state)
+{
+    (void)state;
+    or_trace trace = make_trace(101, 2, 5, 0);
+    for (size_t i = 0; i < trace.count; i++) { /* most questions at two numbers of shots, in any order */
+        trace.items[i].shots = i < 51 ? 0 : 5;
+        trace.items[i].index = (int64_t)(i % 51);
+        trace.items[i].task[0] = 'x';
+    }
+    or_parts parts, again, other;
+    assert_ok(or_parts_make(&trace, 0.2, 1, &parts));
+    assert_int_equal(parts.n_fit + parts.n_calibration + parts.n_test, trace.count);
+    int part_of[101], seen = 0;
+    for (size_t i = 0; i < trace.count; i++) part_of[i] = -1;
+    for (size_t i = 0; i < trace.count; i++) {
+        assert_int_equal(part_of[parts.order[i]], -1);
+        part_of[parts.order[i]] = i < parts.n_fit ? 0 : i < parts.n_fit + parts.n_calibration ? 1 : 2;
+    }
+    for (size_t i = 0; i < trace.count; i++)
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(trace.items[i].task, trace.items[j].task) != 0) continue;
+            if (trace.items[i].index != trace.items[j].index) continue;
+            assert_int_equal(part_of[i], part_of[j]);
+            seen++;
+        }
+    assert_true(seen > 20);
+
+    assert_ok(or_parts_make(&trace, 0.2, 1, &again));
+    assert_memory_equal(parts.order, again.order, trace.count * sizeof *parts.order);
+    assert_ok(or_parts_make(&trace, 0.2, 2, &other));
+    assert_memory_not_equal(parts.order, other.order, trace.count * sizeof *parts.order);
+    or_parts_free(&parts);
+    or_parts_free(&again);
+    or_parts_free(&other);
+    or_trace_free(&trace);
+}
+
+static void test_part_sizes(void **state)
+{
+    (void)state;
+    size_t fit, calibration, test;
+    or_parts_count(1000, 0.2, &fit, &calibration, &test);
+    assert_int_equal(fit, 400);
+    assert_int_equal(calibration, 400);
+    assert_int_equal(test, 200);
+    or_parts_count(11, 0, &fit, &calibration, &test);
+    assert_int_equal(fit, 5);
+    assert_int_equal(calibration, 6);
+    assert_int_equal(test, 0);
+    or_parts_count(10, 0.3, &fit, &calibration, &test); /* 0.3 * 10 is a bit less than 3 in floating point */
+    assert_int_equal(test, 3);
+}
+
+static void test_draw_is_within_and_even(void **state)
+{
+    (void)state;
+    uint64_t seed = 3;
+    int seen[6] = {0};
+    for (int i = 0; i < 6000; i++) seen[or_draw(&seed, 6)]++;
+    for (int i = 0; i < 6; i++) assert_true(seen[i] > 850 && seen[i] < 1150);
+    assert_int_equal(or_draw(&seed, 1), 0);
+}
+
+static void test_errors_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(or_errors_allowed(0.9, 8), -1);
+    assert_int_equal(or_errors_allowed(0.9, 9), 0); /* 1 - 0.9 is less than 1 / 10 in floating point */
+    assert_int_equal(or_errors_allowed(0.9, 18), 0);
+    assert_int_equal(or_errors_allowed(0.9, 19), 1);
+    assert_int_equal(or_errors_allowed(0.99, 98), -1);
+    assert_int_equal(or_errors_allowed(0.99, 99), 0);
+    assert_int_equal(or_errors_allowed(0.99, 400), 3);
+    assert_int_equal(or_errors_allowed(0.5, 0), -1);
+}
+
+/* The ramp at which instance i leaves under threshold t, n_ramps when at none. */
+static int exit_ramp(const or_scores *scores, size_t i, double t)
+{
+    int r = 0;
+    while (r < scores->n_ramps && !(scores->score[i * (size_t)scores->n_ramps + (size_t)r] >= t)) r++;
+    return r;
+}
+
+/* As the header says it: every score tried as a threshold, from the highest down, until one leaves too many. */
+static double brute_threshold(const or_scores *scores, long allowed)
+{
+    double accepted = INFINITY, last = INFINITY;
+    for (;;) {
+        double t = -INFINITY;
+        for (size_t k = 0; k < scores->count * (size_t)scores->n_ramps; k++)
+            if (scores->score[k] < last && scores->score[k] > t) t = scores->score[k];
+        if (t == -INFINITY) return accepted;
+        long errors = 0;
+        for (size_t i = 0; i < scores->count; i++) {
+            int r = exit_ramp(scores, i, t);
+            errors += r < scores->n_ramps && !scores->right[i * (size_t)scores->n_ramps + (size_t)r];
+        }
+        if (errors > allowed) return accepted;
+        accepted = last = t;
+    }
+}
+
+/* Scores of a few distinct values, so that there are ties within and between instances. */
+static or_scores random_scores(uint64_t *seed, size_t count, int n_ramps, unsigned values)
+{
+    or_scores scores = {.count = count, .n_ramps = n_ramps};
+    assert_ok(OR_NEW(scores.score, count * (size_t)n_ramps));
+    assert_ok(OR_NEW(scores.right, count * (size_t)n_ramps));
+    for (size_t k = 0; k < count * (size_t)n_ramps; k++) {
+        scores.score[k] = random_bits(seed) % values * 0.25 - 1;
+        scores.right[k] = uniform(seed) < 0.4 + 0.1 * (scores.score[k] + 1);
+    }
+    return scores;
+}
+
+static void test_calibration_against_trying_everything(void **state)
+{
+    (void)state;
+    uint64_t seed = 21;
+    int never = 0, lowest = 0;
+    for (int round = 0; round < 3000; round++) {
+        or_scores scores = random_scores(&seed, 1 + random_bits(&seed) % 8, 1 + (int)(random_bits(&seed) % 5),
+                                         2 + random_bits(&seed) % 20);
+        long allowed = (long)(random_bits(&seed) % 5) - 1;
+        double found, expected = brute_threshold(&scores, allowed);
+        assert_ok(or_calibrate(&scores, allowed, &found));
+        /* both may differ in which of several thresholds of the same effect they name, not in the exits; the
+         * next lower score may change no exit, in which case only trying everything goes on to it */
+        assert_true(found >= expected);
+        for (size_t i = 0; i < scores.count; i++)
+            assert_int_equal(exit_ramp(&scores, i, found), exit_ramp(&scores, i, expected));
+        never += isinf(found);
+        lowest += found == -1;
+        or_scores_free(&scores);
+    }
+    assert_true(never > 50 && lowest > 50);
+}
+
+static double naive_work(const or_scores *scores, double t, const or_prices *prices, const bool *ramp)
+{
+    double work = 0;
+    for (size_t i = 0; i < scores->count; i++) {
+        bool left = false;
+        for (int layer = 1; layer <= scores->n_ramps + 1 && !left; layer++) {
+            work += prices->layer;
+            if (layer > scores->n_ramps) work += prices->head;
+            if (layer > scores->n_ramps || !ramp[layer]) continue;
+            work += prices->ramp;
+            left = scores->score[i * (size_t)scores->n_ramps + (size_t)layer - 1] >= t;
+        }
+    }
+    return work;
+}
+
+static void test_ramps_against_trying_everything(void **state)
+{
+    (void)state;
+    enum { RAMPS = 6 };
+    uint64_t seed = 8;
+    int best_found = 0, fewer = 0;
+    for (int round = 0; round < 300; round++) {
+        or_scores scores = random_scores(&seed, 20, RAMPS, 8);
+        or_prices prices = {.layer = 8, .ramp = random_bits(&seed) % 12, .head = 2};
+        bool ramp[RAMPS + 1], other[RAMPS + 1] = {false};
+        double least = INFINITY;
+        assert_ok(or_ramps_choose(&scores, 0.5, &prices, ramp));
+        assert_false(ramp[0]);
+        double work = naive_work(&scores, 0.5, &prices, ramp);
+        for (int layer = 1; layer <= RAMPS; layer++) { /* no single step makes it better */
+            memcpy(other, ramp, sizeof other);
+            other[layer] = !other[layer];
+            assert_true(naive_work(&scores, 0.5, &prices, other) >= work);
+        }
+        for (unsigned set = 0; set < 1u << RAMPS; set++) {
+            int count = 0;
+            for (int layer = 1; layer <= RAMPS; layer++) count += other[layer] = set >> (layer - 1) & 1;
+            double its = naive_work(&scores, 0.5, &prices, other);
+            if (count == RAMPS) assert_true(work <= its);
+            if (its < least) least = its;
+        }
+        best_found += work == least;
+        for (int layer = 1; layer <= RAMPS; layer++) fewer += !ramp[layer];
+        or_scores_free(&scores);
+    }
+    assert_true(best_found > 270); /* nearly always the very best of all sets */
+    assert_true(fewer > 300);
+}
+
+/* The way of a request through the pipeline, written out anew: at each ramp count back over the ramps before. */
+static int simulate(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token)
+{
+    for (int layer = 1; layer < n_layers; layer++) {
+        if (!or_policy_has_ramp(policy, layer)) continue;
+        or_observation seen = item->seen[layer - 1];
+        seen.stable = 0;
+        for (int before = layer; before >= 1; before--) {
+            if (!or_policy_has_ramp(policy, before)) continue;
+            if (item->seen[before - 1].token != seen.token) break;
+            seen.stable++;
+        }
+        *token = seen.token;
+        if (or_policy_fires(policy, &seen)) return layer;
+    }
+    *token = item->final_token;
+    return n_layers;
+}
+
+static void test_replay_is_what_the_pipeline_does(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(300, 12, 31, 20);
+    or_train_options options = defaults("svm");
+    options.features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_STABLE | 1u << OR_FEATURE_LAYER;
+    or_train_report report;
+    or_policy *policy;
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    assert_ok(or_policy_load(path, &policy));
+    policy->ramp[3] = policy->ramp[6] = false; /* a set with holes */
+    policy->ramp[4] = policy->ramp[5] = policy->ramp[8] = true;
+    double layers = 0, work = 0;
+    size_t agree = 0, early = 0, all[300];
+    for (size_t i = 0; i < trace.count; i++) {
+        int32_t token, expected;
+        int exit = or_policy_replay(policy, &trace.items[i], 12, &token);
+        assert_int_equal(exit, simulate(policy, &trace.items[i], 12, &expected));
+        assert_int_equal(token, expected);
+        layers += exit;
+        agree += token == trace.items[i].final_token;
+        early += exit < 12;
+        work += 1e8 * exit + (exit == 12 ? 5e6 : 0);
+        for (int l = 1; l <= exit; l++)
+            if (or_policy_has_ramp(policy, l)) work += 5e6 + (double)or_policy_cost(policy);
+        all[i] = i;
+    }
+    assert_true(early > 100 && early < 300);
+    or_train_result result;
+    or_replay_result(policy, &trace, all, 300, &result);
+    assert_int_equal(result.instances, 300);
+    assert_near(result.agreement, agree / 300.0, 1e-12);
+    assert_near(result.exit_layer_mean, layers / 300, 1e-12);
+    assert_near(result.layers_saved, 1 - layers / 300 / 12, 1e-12);
+    assert_near(result.work_saved, 1 - work / 300 / 1.205e9, 1e-12);
+    or_replay_result(policy, &trace, all, 0, &result);
+    assert_int_equal(result.instances, 0);
+    or_policy_free(policy);
+    or_trace_free(&trace);
+}
+
+static void test_oracle_leaves_where_the_token_stays(void **state)
+{
+    (void)state;
+    or_trace trace = make_trace(1, 4, 1, 0);
+    or_policy *policy;
+    or_train_result result;
+    size_t first = 0;
+    const int32_t tokens[3][4] = {{5, 1, 5, 5}, {5, 5, 5, 5}, {5, 5, 5, 1}};
+    const double saved[3] = {0.25, 0.75, 0.75}; /* the last layer's token is the final one by definition */
+    assert_ok(or_policy_new("p.json", 4, &policy));
+    policy->ops = &or_classifier_gap;
+    for (int k = 0; k < 3; k++) {
+        trace.items[0].final_token = 5;
+        for (int l = 0; l < 4; l++) trace.items[0].seen[l].token = tokens[k][l];
+        or_replay_result(policy, &trace, &first, 1, &result);
+        assert_near(result.oracle_saved, saved[k], 1e-12);
+        assert_near(result.work_saved, 0, 1e-12);
+        assert_near(result.exit_layer_mean, 4, 1e-12);
+    }
+    or_policy_free(policy);
+    or_trace_free(&trace);
+}
+
+static void same_result(const or_train_result *a, const or_train_result *b)
+{
+    assert_int_equal(a->instances, b->instances);
+    assert_true(a->agreement == b->agreement && a->exit_layer_mean == b->exit_layer_mean);
+    assert_true(a->layers_saved == b->layers_saved && a->work_saved == b->work_saved);
+    assert_true(a->oracle_saved == b->oracle_saved);
+}
+
+/* The target is reached where it was promised, nearly so on fresh instances, and something is saved; and the
+ * policy on disk does to each part what the report says. */
+static void check_training(const or_train_options *options, double least_saved)
+{
+    char path[1024];
+    or_trace trace = make_trace(600, 12, 41, 60), fresh = make_trace(1500, 12, 1041, 60);
+    or_train_report report;
+    or_train_result result;
+    or_policy *policy;
+    or_parts parts;
+    assert_ok(or_train(&trace, options, policy_path(path), &report));
+    assert_int_equal(report.fit_instances, 240);
+    assert_int_equal(report.calibration.instances, 240);
+    assert_int_equal(report.test.instances, 120);
+    assert_true(report.calibration.agreement >=
+                1 - or_errors_allowed(options->target_agreement, 240) / 240.0);
+    assert_true(report.n_ramps > 0 && report.n_ramps <= 11);
+    assert_true(report.seconds > 0);
+
+    assert_ok(or_policy_load(path, &policy));
+    assert_ok(or_policy_check(policy, 12, 7, false));
+    assert_int_equal(or_policy_ramp_count(policy), report.n_ramps);
+    assert_true(policy->threshold == report.threshold);
+    assert_ok(or_parts_make(&trace, options->test_share, options->seed, &parts));
+    or_replay_result(policy, &trace, parts.order + 240, 240, &result);
+    same_result(&result, &report.calibration);
+    or_replay_result(policy, &trace, parts.order + 480, 120, &result);
+    same_result(&result, &report.test);
+
+    size_t *all;
+    assert_ok(OR_NEW(all, fresh.count));
+    for (size_t i = 0; i < fresh.count; i++) all[i] = i;
+    or_replay_result(policy, &fresh, all, fresh.count, &result);
+    assert_true(result.agreement >= options->target_agreement - 0.015);
+    assert_true(result.agreement <= options->target_agreement + 0.04); /* nor is it wastefully strict */
+    assert_true(result.work_saved >= least_saved);
+    assert_true(result.layers_saved <= result.oracle_saved + 0.05);
+    free(all);
+    or_parts_free(&parts);
+    or_policy_free(policy);
+    or_trace_free(&trace);
+    or_trace_free(&fresh);
+}
+
+static void test_training_reaches_its_target(void **state)
+{
+    (void)state;
+    or_train_options options = defaults("svm");
+    check_training(&options, 0.25);
+    options.kernel = "linear";
+    check_training(&options, 0.2);
+    options = defaults("gap");
+    check_training(&options, 0.1);
+}
+
+static or_buffer contents(const char *path)
+{
+    or_buffer text = {0};
+    assert_ok(or_file_read(path, &text));
+    return text;
+}
+
+static void test_the_same_again_gives_the_same_files(void **state)
+{
+    (void)state;
+    or_trace trace = make_trace(200, 8, 3, 40);
+    or_train_options options = defaults("svm");
+    or_train_report report;
+    or_buffer json[3], svm[3];
+    for (int i = 0; i < 3; i++) {
+        char path[1024], file[1024];
+        policy_path(path);
+        snprintf(file, sizeof file, "%.*s.svm", (int)strlen(path) - 5, path);
+        options.seed = i < 2 ? 1 : 2;
+        assert_ok(or_train(&trace, &options, path, &report));
+        json[i] = contents(path);
+        svm[i] = contents(file);
+    }
+    assert_string_equal(json[0].data, json[1].data);
+    assert_string_equal(svm[0].data, svm[1].data);
+    assert_string_not_equal(json[0].data, json[2].data);
+    assert_non_null(strstr(json[0].data, "\"tasks\": [\"one\", \"two\"]"));
+    assert_non_null(strstr(json[0].data, "\"target_agreement\": 0.95"));
+    for (int i = 0; i < 3; i++) {
+        or_buffer_free(&json[i]);
+        or_buffer_free(&svm[i]);
+    }
+    or_trace_free(&trace);
+}
+
+static void test_rows_are_thinned(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(200, 8, 3, 0);
+    or_train_options options = defaults("svm");
+    or_train_report report;
+    options.max_rows = 100;
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    assert_int_equal(report.fit_rows, 100);
+    assert_int_equal(report.fit_rows_all % 80, 0); /* 80 instances, some ramps each */
+    assert_true(report.fit_rows_all >= 80 && report.fit_rows_all <= 80 * 7);
+    or_trace_free(&trace);
+}
+
+static void test_own_threshold_without_a_target(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(100, 8, 3, 0);
+    or_train_options options = defaults("gap");
+    or_train_report report;
+    options.target_agreement = 0;
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    assert_true(report.threshold == 0.8);
+    options.threshold = 0.6;
+    assert_ok(or_train(&trace, &options, path, &report));
+    assert_true(report.threshold == 0.6);
+    or_buffer json = contents(path);
+    assert_null(strstr(json.data, "target_agreement"));
+    or_buffer_free(&json);
+    or_trace_free(&trace);
+}
+
+static void test_too_few_instances(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_train_options options = defaults("gap");
+    or_train_report report;
+    options.target_agreement = 0.9; /* 9 must calibrate: 17 without a test part, 21 with a fifth for it */
+    options.test_share = 0;
+    or_trace trace = make_trace(16, 4, 2, 0);
+    assert_fails(or_train(&trace, &options, policy_path(path), &report), OR_ERR_INPUT,
+                 "8 of its 16 instances calibrate, expected 9 of 17 for an agreement of 0.9");
+    options.test_share = 0.2;
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT,
+                 "7 of its 16 instances calibrate, expected 9 of 21");
+    assert_false(or_path_exists(path));
+    or_trace_free(&trace);
+    trace = make_trace(21, 4, 2, 0);
+    assert_ok(or_train(&trace, &options, path, &report));
+    or_trace_free(&trace);
+    trace = make_trace(20, 4, 2, 0);
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT, "8 of its 20");
+    options.target_agreement = 1 - 1e-15;
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT, "trace too small");
+    or_trace_free(&trace);
+    trace = make_trace(1, 4, 2, 0);
+    options.target_agreement = 0;
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT, "expected 1 of 2");
+    or_trace_free(&trace);
+    trace = make_trace(0, 4, 2, 0);
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT, "0 of its 0 instances");
+    or_trace_free(&trace);
+}
+
+static void test_one_label_only(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(60, 4, 2, 0);
+    or_train_report report;
+    for (int right = 0; right < 2; right++) {
+        for (size_t i = 0; i < trace.count; i++)
+            for (int l = 0; l < 3; l++)
+                trace.items[i].seen[l].token = right ? trace.items[i].final_token : 500;
+        or_train_options options = defaults("svm");
+        assert_fails(or_train(&trace, &options, policy_path(path), &report), OR_ERR_INPUT,
+                     right ? "show the full model's token" : "show another token than the full model");
+        options = defaults("gap");
+        assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT, "one label only");
+    }
+    or_trace_free(&trace);
+}
+
+/* Where the surest are always wrong, no threshold will do, and the policy is one that never fires. */
+static void test_a_target_out_of_reach(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(200, 6, 2, 0);
+    for (size_t i = 0; i < trace.count; i++)
+        for (int l = 0; l < 5; l++) {
+            or_observation *seen = &trace.items[i].seen[l];
+            seen->gap = seen->token == trace.items[i].final_token ? 0.2f : 0.9f;
+        }
+    or_train_options options = defaults("gap");
+    or_train_report report;
+    or_policy *policy;
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    assert_true(isinf(report.threshold));
+    assert_int_equal(report.n_ramps, 0);
+    assert_near(report.test.agreement, 1, 0);
+    assert_near(report.test.work_saved, 0, 1e-12);
+    assert_ok(or_policy_load(path, &policy));
+    for (size_t i = 0; i < trace.count; i++) {
+        int32_t token;
+        assert_int_equal(or_policy_replay(policy, &trace.items[i], 6, &token), 6);
+        assert_int_equal(token, trace.items[i].final_token);
+    }
+    or_policy_free(policy);
+    or_trace_free(&trace);
+}
+
+static void test_dear_ramps_are_few(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(400, 16, 2, 0);
+    const double prices[] = {0, 6e7, 3e8, 1e11};
+    int ramps[4];
+    const char *kinds[] = {"svm", "gap"};
+    for (int k = 0; k < 2; k++) {
+        or_train_options options = defaults(kinds[k]);
+        options.target_agreement = 0.9;
+        for (int i = 0; i < 4; i++) {
+            or_train_report report;
+            trace.meta.ramp_macs = prices[i];
+            assert_ok(or_train(&trace, &options, policy_path(path), &report));
+            ramps[i] = report.n_ramps;
+            assert_true(report.calibration.work_saved >= 0);
+            assert_int_equal(report.calibration.work_saved > 0, report.n_ramps > 0);
+        }
+        assert_true(ramps[0] > ramps[1] && ramps[1] > ramps[2] && ramps[1] > 0);
+        assert_int_equal(ramps[3], 0);
+    }
+    or_trace_free(&trace);
+}
+
+static void test_options_that_are_refused(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(100, 4, 2, 0);
+    or_train_report report;
+    policy_path(path);
+#define REFUSES(change, status, part)                                                                        \
+    do {                                                                                                     \
+        or_train_options options = defaults("svm");                                                          \
+        change;                                                                                              \
+        assert_fails(or_train(&trace, &options, path, &report), status, part);                               \
+    } while (0)
+    REFUSES(options.target_agreement = 1, OR_ERR_USAGE, "target agreement");
+    REFUSES(options.target_agreement = -0.1, OR_ERR_USAGE, "target agreement");
+    REFUSES(options.target_agreement = NAN, OR_ERR_USAGE, "target agreement");
+    REFUSES(options.test_share = 0.6, OR_ERR_USAGE, "test share");
+    REFUSES(options.test_share = -0.1, OR_ERR_USAGE, "test share");
+    REFUSES(options.threshold = -1, OR_ERR_USAGE, "threshold");
+    REFUSES(options.threshold = INFINITY, OR_ERR_USAGE, "threshold");
+    REFUSES(options.features = 1u << OR_FEATURE_COUNT, OR_ERR_USAGE, "no such feature");
+    REFUSES(options.kernel = "poly", OR_ERR_USAGE, "kernel");
+    REFUSES(options.c = 0, OR_ERR_USAGE, "cost c");
+    REFUSES(options.c = INFINITY, OR_ERR_USAGE, "cost c");
+    REFUSES(options.gamma = -1, OR_ERR_USAGE, "gamma");
+    REFUSES(options.max_rows = 1, OR_ERR_USAGE, "rows fitted");
+    REFUSES(options.max_rows = 2000000, OR_ERR_USAGE, "rows fitted");
+    REFUSES(options.classifier = "tree", OR_ERR_INPUT, "found \"tree\"");
+    REFUSES((options.classifier = "gap", options.features = 1u << OR_FEATURE_LAYER), OR_ERR_INPUT,
+            "looks at gap alone");
+    trace.meta.n_layers = 1;
+    REFUSES((void)0, OR_ERR_INPUT, "the model has 1 layers, expected 2..");
+    trace.meta.n_layers = 4;
+    snprintf(path, sizeof path, "%s/none/p.json", scratch_folder());
+    REFUSES((void)0, OR_ERR_INPUT, "cannot be written");
+    or_trace_free(&trace);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parts_share_no_question),
+        cmocka_unit_test(test_part_sizes),
+        cmocka_unit_test(test_draw_is_within_and_even),
+        cmocka_unit_test(test_errors_allowed),
+        cmocka_unit_test(test_calibration_against_trying_everything),
+        cmocka_unit_test(test_ramps_against_trying_everything),
+        cmocka_unit_test(test_replay_is_what_the_pipeline_does),
+        cmocka_unit_test(test_oracle_leaves_where_the_token_stays),
+        cmocka_unit_test(test_training_reaches_its_target),
+        cmocka_unit_test(test_the_same_again_gives_the_same_files),
+        cmocka_unit_test(test_rows_are_thinned),
+        cmocka_unit_test(test_own_threshold_without_a_target),
+        cmocka_unit_test(test_too_few_instances),
+        cmocka_unit_test(test_one_label_only),
+        cmocka_unit_test(test_a_target_out_of_reach),
+        cmocka_unit_test(test_dear_ramps_are_few),
+        cmocka_unit_test(test_options_that_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
