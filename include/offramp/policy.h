@@ -70,7 +70,7 @@ or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t finger
 const char *or_policy_name(const or_policy *policy);       /* file name without folder and .json */
 const char *or_policy_classifier(const or_policy *policy); /* "svm", "gap" */
 bool or_policy_has_ramp(const or_policy *policy, int layer); /* layer 1..L; L itself never has one */
-int or_policy_last_ramp(const or_policy *policy);
+int or_policy_last_ramp(const or_policy *policy);           /* 0 when it has none */
 bool or_policy_wants_cosines(const or_policy *policy);
 uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of all that decides: policy.json, SVM file */
 uint64_t or_policy_cost(const or_policy *policy); /* multiply-adds of one decision, for flops_ratio */

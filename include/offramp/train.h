@@ -1,11 +1,14 @@
 /* train.h - fitting and calibrating an exit policy from traces. Local, deterministic for a given seed.
  *
- * Instances (not rows) are split into fit, calibration and test parts. Labels: 1 where this layer's argmax is
- * the full model's (AdaInfer, section 4.2). The classifier is fitted on the rows of the fit part (a large
- * trace is sub-sampled), stored and read back, so that what is calibrated is what will run. Its threshold is
- * the one that saves most compute while the calibration part's agreement with full depth, counted with one
- * extra error (the conformal risk bound (errors + 1) / (n + 1) <= 1 - target, arXiv 2208.02814), reaches
- * the target. Ramps that cost more than they save are dropped, and threshold and classifier made anew.
+ * Instances (not rows) are split into fit, calibration and test parts; those of the same task and index (one
+ * question at several numbers of shots) stay together. Labels: 1 where this layer's argmax is the full model's
+ * (AdaInfer, section 4.2). The classifier is fitted on the rows of the fit part (a large trace is sub-sampled),
+ * stored and read back, so that what is calibrated is what will run. Its threshold is the one that saves most
+ * compute while the calibration part's agreement with full depth, counted with one extra error (the conformal
+ * risk bound (errors + 1) / (n + 1) <= 1 - target, arXiv 2208.02814), reaches the target.
+ * Ramps that cost more than they save on the fit part are dropped, and threshold and classifier made anew; this
+ * policy is kept unless ramps at all layers do better on the calibration part. Where neither saves any work, or
+ * no threshold reaches the target, the policy has no ramps and never fires.
  * The test part is looked at once, for the report.
  */
 #ifndef OFFRAMP_TRAIN_H
@@ -43,13 +46,14 @@ typedef struct or_train_result {
 typedef struct or_train_report {
     size_t fit_instances, fit_rows, fit_rows_all; /* rows used, rows there were */
     or_train_result calibration, test;
-    double threshold;
-    int n_ramps;
+    double threshold; /* INFINITY: the policy never fires */
+    int n_ramps;      /* 0: it saves nothing to have any */
     double seconds;
 } or_train_report;
 
 /* Trains on `trace` and writes `path` (policy.json) and what belongs beside it. OR_ERR_INPUT when the trace is
- * too small (the message says how many instances are needed) or has one label only. */
+ * too small (the message says how many instances are needed) or has one label only; OR_ERR_USAGE for options out
+ * of their range. The same trace, options and file name give the same bytes. */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report);
 

@@ -456,6 +456,15 @@ static void test_rows_are_thinned(void **state)
     assert_int_equal(report.fit_rows_all % 80, 0); /* 80 instances, some ramps each */
     assert_true(report.fit_rows_all >= 80 && report.fit_rows_all <= 80 * 7);
     or_trace_free(&trace);
+
+    /* from all layers of all instances: the first rows there are would all be wrong ones */
+    trace = make_trace(60, 41, 4, 0);
+    for (size_t i = 0; i < trace.count; i++)
+        for (int l = 0; l < 41; l++) trace.items[i].seen[l].token = l < 30 ? 99 : trace.items[i].final_token;
+    options.max_rows = 30;
+    assert_ok(or_train(&trace, &options, path, &report));
+    assert_int_equal(report.fit_rows, 30);
+    or_trace_free(&trace);
 }
 
 static void test_own_threshold_without_a_target(void **state)
@@ -583,6 +592,33 @@ static void test_dear_ramps_are_few(void **state)
     or_trace_free(&trace);
 }
 
+/* All become clear at the same layer: ramps before it go (those behind are never reached and cost nothing), and
+ * the rows that are left have one label. */
+static void test_ramps_where_all_is_right(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(100, 12, 9, 0);
+    for (size_t i = 0; i < trace.count; i++)
+        for (int l = 0; l < 12; l++) {
+            or_observation *seen = &trace.items[i].seen[l];
+            seen->token = l < 6 ? 99 : trace.items[i].final_token;
+            seen->gap = l < 6 ? 0.25f : 0.75f;
+        }
+    or_train_options options = defaults("svm");
+    options.features = 1u << OR_FEATURE_GAP;
+    or_train_report report;
+    or_policy *policy;
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    assert_near(report.test.agreement, 1, 0);
+    assert_near(report.test.exit_layer_mean, 7, 0);
+    assert_near(report.test.layers_saved, report.test.oracle_saved, 0);
+    assert_ok(or_policy_load(path, &policy));
+    for (int layer = 1; layer < 12; layer++) assert_int_equal(or_policy_has_ramp(policy, layer), layer >= 7);
+    or_policy_free(policy);
+    or_trace_free(&trace);
+}
+
 static void test_options_that_are_refused(void **state)
 {
     (void)state;
@@ -640,6 +676,7 @@ int main(void)
         cmocka_unit_test(test_one_label_only),
         cmocka_unit_test(test_a_target_out_of_reach),
         cmocka_unit_test(test_dear_ramps_are_few),
+        cmocka_unit_test(test_ramps_where_all_is_right),
         cmocka_unit_test(test_options_that_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
