@@ -39,8 +39,8 @@ typedef struct or_trace {
 } or_trace;
 
 /* Writing, as requests finish: begin, then each item in order, then end (which checks the stream, syncs and
- * renames the file into place; abandon instead removes it). Both release the writer, end also when it fails; after
- * a failed put, abandon. OR_ERR_INPUT when the file cannot be made or a task's name is no line of text,
+ * renames the file into place; abandon instead removes it). Both release the writer, end also when it fails;
+ * after a failed put, abandon. OR_ERR_INPUT when the file cannot be made or a task's name is no line of text,
  * OR_ERR_FAILED for an item that the reader would refuse: layers out of order, numbers out of range. */
 typedef struct or_trace_writer or_trace_writer;
 or_status or_trace_begin(const char *path, int n_layers, or_trace_writer **writer);
@@ -48,8 +48,8 @@ or_status or_trace_put(or_trace_writer *writer, const or_trace_item *item);
 or_status or_trace_end(or_trace_writer *writer, const or_trace_meta *meta);
 void or_trace_abandon(or_trace_writer *writer); /* NULL is fine */
 
-/* Appends the items of a file to *trace ({0} at first); the costs in meta become the mean over all items. Files of
- * several models do not mix: refused. When refused, *trace is as it was. */
+/* Appends the items of a file to *trace ({0} at first); the costs in meta become the mean over all items. Files
+ * of several models do not mix: refused. When refused, *trace is as it was. */
 or_status or_trace_read(const char *path, or_trace *trace);
 void or_trace_free(or_trace *trace);
 

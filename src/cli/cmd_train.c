@@ -108,6 +108,8 @@ static void print_report(const or_train_options *train, const or_train_report *r
            "layers saved", "work saved", "oracle saves");
     print_result("calibration", &report->calibration);
     print_result("held out", &report->test);
+    if (report->n_ramps == 0)
+        printf("no exit reaches the target and saves work: this policy never lets a request leave\n");
     printf("policy: %s\n", output);
 }
 

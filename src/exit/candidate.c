@@ -139,6 +139,7 @@ unwind:
     return status;
 }
 
+/* What is left when ramps cost more than they save: a policy that costs nothing and changes nothing. */
 static void take_away_ramps(const or_train_job *job, or_candidate *made)
 {
     memset(made->policy->ramp, 0, ((size_t)made->policy->n_layers + 1) * sizeof *made->policy->ramp);
@@ -161,6 +162,7 @@ or_status or_candidate_find(const or_train_job *job, or_candidate *best)
     bool same = memcmp(chosen, everywhere, (size_t)n_layers + 1) == 0;
     if (!same && memchr(chosen, true, (size_t)n_layers + 1)) {
         OR_TRY_GOTO(unwind, make_candidate(job, chosen, everywhere, &other));
+        /* a tie goes to the fewer ramps */
         if (other.calibration.work_saved >= best->calibration.work_saved) {
             or_candidate kept = *best;
             *best = other;

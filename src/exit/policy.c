@@ -128,6 +128,7 @@ static or_status read_policy(const cJSON *json, const char *path, or_policy **po
                        format_name);
     OR_TRY(or_json_string(json, "classifier", path, &classifier));
     OR_TRY(or_json_int(json, "layers", path, 2, OR_MAX_LAYERS, &layers));
+    /* each step needs those before it: features are the classifier's, ramps lie within the layers */
     OR_TRY(or_policy_new(path, (int)layers, policy));
     OR_TRY(or_classifier_find(classifier, path, &(*policy)->ops));
     OR_TRY(read_features(json, *policy));
@@ -179,6 +180,8 @@ static or_status put_shape(const or_policy *policy, or_buffer *out)
     return or_buffer_puts(out, "]");
 }
 
+/* The whole file. The classifier comes last, since its own files must be on disk before policy.json names them: a
+ * job that dies in between leaves the old policy.json, whose hash refuses the new model file. */
 static or_status put_policy(const or_policy *policy, const char *notes, or_buffer *out)
 {
     OR_TRY(or_buffer_printf(out, "{\n  \"format\": \"%s\",\n  \"classifier\": \"%s\",\n  ", format_name,

@@ -18,6 +18,7 @@ int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_l
     return n_layers;
 }
 
+/* A ramp is the same output projection as the final head, and a decision on top of it. */
 or_prices or_prices_of(const or_policy *policy, const or_trace_meta *meta)
 {
     return (or_prices){.layer = meta->layer_macs,
@@ -40,6 +41,7 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
     if (count == 0) return;
     int n_layers = trace->meta.n_layers;
     or_prices prices = or_prices_of(policy, &trace->meta);
+    /* whole numbers until the end, so that the sums do not depend on the order of the instances */
     uint64_t agree = 0, layers = 0, ramps = 0, ends = 0, oracle = 0;
     for (size_t i = 0; i < count; i++) {
         const or_trace_item *item = &trace->items[chosen[i]];
@@ -73,6 +75,7 @@ or_status or_scores_make(const or_policy *policy, const or_trace *trace, const s
         or_ramp_state state = {-1, 0};
         for (int layer = 1; layer < policy->n_layers; layer++) {
             if (!policy->ramp[layer]) continue;
+            /* the trace counted `stable` over all layers; here it counts over the policy's ramps */
             or_observation seen = item->seen[layer - 1];
             seen.stable = or_ramp_state_update(&state, seen.token);
             scores->score[at] = or_policy_score(policy, &seen);

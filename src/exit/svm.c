@@ -302,6 +302,8 @@ static or_status svm_describe(const or_train_options *options, int n_features, o
         OR_TRY(or_buffer_puts(json, ", \"gamma\": "));
         OR_TRY(or_json_put_double(json, width(options, n_features)));
     }
+    OR_TRY(or_buffer_puts(json, ", \"error_weight\": "));
+    OR_TRY(or_json_put_double(json, options->error_weight));
     return or_buffer_puts(json, ", ");
 }
 

@@ -140,6 +140,7 @@ static or_status take_row(cursor *at, int n_layers, trace_row *row)
     return OR_OK;
 }
 
+/* The item is in the trace from its first row on, so that or_trace_cut() releases it whatever comes. */
 static or_status begin_item(or_trace *trace, int n_layers, const trace_row *row)
 {
     OR_RESERVE(trace->items, trace->capacity, trace->count + 1);
@@ -152,6 +153,7 @@ static or_status begin_item(or_trace *trace, int n_layers, const trace_row *row)
     return OR_NEW(item->seen, (size_t)n_layers);
 }
 
+/* Columns that are of the request, not of the layer, must be the same in all its rows. */
 static bool same_item(const or_trace_item *item, const trace_row *row)
 {
     return strcmp(item->task, row->task.data) == 0 && item->shots == row->shots &&
@@ -251,7 +253,7 @@ static or_status check_same_model(const char *path, const or_trace_meta *first, 
 static void merge_meta(or_trace_meta *meta, size_t before, const or_trace_meta *more, size_t added)
 {
     double all = (double)(before + added), share = all > 0 ? (double)added / all : 1;
-    if (before == 0) share = 1;
+    if (before == 0) share = 1; /* meta was never set */
     or_trace_meta merged = *more;
     merged.layer_macs = (1 - share) * meta->layer_macs + share * more->layer_macs;
     merged.ramp_macs = (1 - share) * meta->ramp_macs + share * more->ramp_macs;
@@ -264,6 +266,7 @@ or_status or_trace_read(const char *path, or_trace *trace)
     or_buffer text = {0};
     int64_t instances;
     size_t before = trace->count;
+    /* the side file first: a row's layers are checked against its depth */
     OR_TRY(read_meta(path, &meta, &instances));
     if (trace->meta.n_layers > 0) OR_TRY(check_same_model(path, &trace->meta, &meta));
     or_status status = or_file_read(path, &text);

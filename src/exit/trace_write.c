@@ -85,6 +85,7 @@ static or_status check_item(const or_trace_writer *writer, const or_trace_item *
     return OR_OK;
 }
 
+/* RFC 4180: quoted only where it must be, a quote within doubled. */
 static or_status put_name(or_buffer *out, const char *name)
 {
     if (!strpbrk(name, ",\"")) return or_buffer_puts(out, name);
@@ -106,6 +107,7 @@ static or_status put_row(or_buffer *out, const or_trace_item *item, or_observati
 
 or_status or_trace_put(or_trace_writer *writer, const or_trace_item *item)
 {
+    /* an instance is written in one piece or not at all */
     OR_TRY(check_item(writer, item));
     or_buffer rows = {0};
     or_status status = OR_OK;

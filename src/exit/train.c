@@ -73,6 +73,7 @@ static size_t calibration_needed(double target)
     return count;
 }
 
+/* Refused before any work, with the number of instances that would do. */
 static or_status check_size(const or_train_job *job)
 {
     double target = job->options->target_agreement;
@@ -131,6 +132,8 @@ static or_status put_tasks(or_buffer *out, const or_trace *trace)
     return or_buffer_puts(out, "]");
 }
 
+/* How the policy came about, for people and for tables: nothing of it is read back, and no times are in it, so
+ * that the same training gives the same bytes. */
 static or_status put_notes(const or_train_job *job, const or_candidate *best, const or_train_result *test,
                            or_buffer *out)
 {

@@ -121,6 +121,35 @@ static void test_svm_separates(void **state)
     }
 }
 
+/* Labels that the features tell only by chance: the weight says on which side of the border the errors fall. */
+static void test_svm_weighs_errors(void **state)
+{
+    (void)state;
+    const or_classifier_ops *ops = &or_classifier_svm;
+    const double weights[] = {0.1, 1, 10};
+    data_set data;
+    int leave_wrongly[3] = {0}, stay_needlessly[3] = {0};
+    uint64_t seed = 6;
+    or_fit_rows rows = make_rows(&data, false, true);
+    for (int i = 0; i < ROWS; i++) data.right[i] = uniform(&seed) < data.x[i * WIDE];
+    for (int w = 0; w < 3; w++) {
+        or_train_options options = with_kernel("linear");
+        options.error_weight = weights[w];
+        void *model;
+        assert_ok(ops->fit(&rows, &options, &model));
+        for (int i = 0; i < ROWS; i++) {
+            bool leaves = ops->score(model, data.x + i * WIDE) > 0;
+            leave_wrongly[w] += leaves && !data.right[i];
+            stay_needlessly[w] += !leaves && data.right[i];
+        }
+        ops->free(model);
+    }
+    for (int w = 0; w < 2; w++) {
+        assert_true(leave_wrongly[w] > leave_wrongly[w + 1]);
+        assert_true(stay_needlessly[w] < stay_needlessly[w + 1]);
+    }
+}
+
 static void test_svm_ignores_a_feature_that_never_varied(void **state)
 {
     (void)state;
@@ -222,11 +251,11 @@ static void test_svm_describes_what_it_was_told(void **state)
     or_buffer json = {0};
     or_train_options options = with_kernel("rbf");
     assert_ok(or_classifier_svm.describe(&options, 4, &json));
-    assert_string_equal(json.data, "\"kernel\": \"rbf\", \"c\": 10, \"gamma\": 0.25, ");
+    assert_string_equal(json.data, "\"kernel\": \"rbf\", \"c\": 10, \"gamma\": 0.25, \"error_weight\": 20, ");
     json.size = 0;
     options = with_kernel("linear");
     assert_ok(or_classifier_svm.describe(&options, 4, &json));
-    assert_string_equal(json.data, "\"kernel\": \"linear\", \"c\": 10, ");
+    assert_string_equal(json.data, "\"kernel\": \"linear\", \"c\": 10, \"error_weight\": 20, ");
     or_buffer_free(&json);
 }
 
@@ -352,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_gap),
         cmocka_unit_test(test_svm_separates),
+        cmocka_unit_test(test_svm_weighs_errors),
         cmocka_unit_test(test_svm_ignores_a_feature_that_never_varied),
         cmocka_unit_test(test_svm_comes_back_bit_for_bit),
         cmocka_unit_test(test_svm_of_another_label_order),

@@ -86,6 +86,26 @@ static void test_check(void **state)
     or_policy_free(policy);
 }
 
+static uint64_t fingerprint_with(const char *key, const char *value)
+{
+    or_policy *policy;
+    assert_ok(or_policy_load(policy_with(key, value), &policy));
+    uint64_t found = or_policy_fingerprint(policy);
+    or_policy_free(policy);
+    return found;
+}
+
+static void test_fingerprint_is_of_what_decides(void **state)
+{
+    (void)state;
+    uint64_t plain = fingerprint_with(NULL, NULL);
+    assert_true(fingerprint_with("threshold", "0.625") == plain);
+    assert_true(fingerprint_with("threshold", "0.62500") == plain); /* the same number */
+    assert_true(fingerprint_with("threshold", "0.626") != plain);
+    assert_true(fingerprint_with("ramps", "[2, 3, 6]") != plain);
+    assert_true(fingerprint_with("layers", "9") != plain);
+}
+
 static void test_every_field_is_checked(void **state)
 {
     (void)state;
@@ -288,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_gap_policy),
         cmocka_unit_test(test_a_policy_that_never_fires),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_fingerprint_is_of_what_decides),
         cmocka_unit_test(test_every_field_is_checked),
         cmocka_unit_test(test_what_is_saved_is_loaded),
         cmocka_unit_test(test_svm_fields_are_checked),

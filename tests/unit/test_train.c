@@ -643,6 +643,8 @@ static void test_options_that_are_refused(void **state)
     REFUSES(options.kernel = "poly", OR_ERR_USAGE, "kernel");
     REFUSES(options.c = 0, OR_ERR_USAGE, "cost c");
     REFUSES(options.c = INFINITY, OR_ERR_USAGE, "cost c");
+    REFUSES(options.error_weight = 0, OR_ERR_USAGE, "weight of errors");
+    REFUSES(options.error_weight = NAN, OR_ERR_USAGE, "weight of errors");
     REFUSES(options.gamma = -1, OR_ERR_USAGE, "gamma");
     REFUSES(options.max_rows = 1, OR_ERR_USAGE, "rows fitted");
     REFUSES(options.max_rows = 2000000, OR_ERR_USAGE, "rows fitted");
