@@ -108,14 +108,15 @@ static or_status replay(or_journal *journal, const or_buffer *text, const char *
         if (number++ > 1) journal->lines++;
         begin += (size_t)(end - line) + 1;
     }
+    if (number == 1)
+        return or_fail(OR_ERR_INPUT, "not a journal", journal->path,
+                       "its first line is no journal's head, expected "
+                       "one that offramp wrote");
     if (begin < text->size) {
         or_log_warn("%s: %zu bytes of a torn line are cut off", journal->path, text->size - begin);
         if (ftruncate(journal->fd, (off_t)begin) != 0) return fail_errno(journal, "journal cannot be cut");
     }
-    if (number > 1) return OR_OK;
-    return or_fail(OR_ERR_INPUT, "not a journal", journal->path,
-                   "its first line is no journal's head, expected "
-                   "one that offramp wrote");
+    return OR_OK;
 }
 
 /* Another job on the same folder would double the results. The lock goes with the process. */

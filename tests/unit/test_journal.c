@@ -1,0 +1,148 @@
+/* test_journal.c - the journal: resumed, cut at every byte, of another run, in use. */
+#include "support.h"
+
+#include "file.h"
+#include "journal.h"
+
+#include <unistd.h>
+
+/* Lines that were taken when opening: their "n", in order. */
+typedef struct taken {
+    int n[16];
+    size_t count;
+} taken;
+
+static or_status take(void *context, const cJSON *line, const char *where)
+{
+    taken *t = context;
+    int64_t n;
+    OR_TRY(or_json_int(line, "n", where, 0, 99, &n));
+    t->n[t->count++] = (int)n;
+    return OR_OK;
+}
+
+static or_journal *open_journal(const char *path, const char *run, bool resume, taken *t)
+{
+    or_journal *journal = NULL;
+    *t = (taken){0};
+    assert_ok(or_journal_open(path, run, resume, take, t, &journal));
+    return journal;
+}
+
+static void append(or_journal *journal, int n)
+{
+    char line[32];
+    int size = snprintf(line, sizeof line, "{\"n\":%d}", n);
+    assert_ok(or_journal_append(journal, line, (size_t)size));
+}
+
+/* A journal of three lines; *text is the file. */
+static void make_journal(const char *path, or_buffer *text)
+{
+    taken t;
+    size_t lines;
+    or_journal *journal = open_journal(path, "run A", false, &t);
+    for (int n = 1; n <= 3; n++) append(journal, n);
+    assert_ok(or_journal_sync(journal, &lines));
+    assert_int_equal(lines, 3);
+    or_journal_close(journal);
+    assert_ok(or_file_read(path, text));
+}
+
+static void lines_come_back(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    or_buffer text = {0};
+    taken t;
+    size_t lines;
+    make_journal(path, &text);
+    or_journal *journal = open_journal(path, "run A", true, &t);
+    assert_int_equal(t.count, 3);
+    append(journal, 4);
+    assert_ok(or_journal_sync(journal, &lines));
+    assert_int_equal(lines, 4);
+    or_journal_close(journal);
+    or_journal_close(open_journal(path, "run A", true, &t));
+    for (int i = 0; i < 4; i++) assert_int_equal(t.n[i], i + 1);
+    assert_int_equal(t.count, 4);
+    or_buffer_free(&text);
+}
+
+static void appended_lines_are_not_counted_before_sync(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    taken t;
+    or_journal *journal = open_journal(path, "run A", false, &t);
+    append(journal, 1);
+    or_journal_close(journal); /* never synced: never counted, never written */
+    or_journal_close(open_journal(path, "run A", true, &t));
+    assert_int_equal(t.count, 0);
+}
+
+/* Killed at any byte: the whole lines before it are taken, and what is appended then follows them. */
+static void every_cut_leaves_whole_lines(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    or_buffer text = {0};
+    taken t;
+    size_t lines;
+    make_journal(path, &text);
+    for (size_t cut = 0; cut <= text.size; cut++) {
+        int whole = -1; /* the head is no result */
+        for (size_t i = 0; i < cut; i++) whole += text.data[i] == '\n';
+        put_file(path, text.data, cut);
+        or_journal *journal = open_journal(path, "run A", true, &t);
+        assert_int_equal(t.count, whole > 0 ? whole : 0);
+        append(journal, 77);
+        assert_ok(or_journal_sync(journal, &lines));
+        or_journal_close(journal);
+        or_journal_close(open_journal(path, "run A", true, &t));
+        assert_int_equal(t.count, (whole > 0 ? whole : 0) + 1);
+        assert_int_equal(t.n[t.count - 1], 77);
+    }
+    or_buffer_free(&text);
+}
+
+static void others_are_refused(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    or_buffer text = {0};
+    taken t = {0};
+    or_journal *second = NULL;
+    make_journal(path, &text);
+    assert_fails(or_journal_open(path, "run A", false, take, &t, &second), OR_ERR_INPUT, "--resume");
+    assert_fails(or_journal_open(path, "run B", true, take, &t, &second), OR_ERR_INPUT, "another run");
+    or_journal *first = open_journal(path, "run A", true, &t);
+    assert_fails(or_journal_open(path, "run A", true, take, &t, &second), OR_ERR_INPUT, "in use");
+    or_journal_close(first);
+    put_text(path, "{\"offramp_journal\":1,\"run\":\"run A\"}\n{\"n\":\"x\"}\n");
+    assert_fails(or_journal_open(path, "run A", true, take, &t, &second), OR_ERR_INPUT, "journal.jsonl:2");
+    put_text(path, "my notes\n");
+    assert_fails(or_journal_open(path, "run A", true, take, &t, &second), OR_ERR_INPUT, "not a journal");
+    or_buffer after = {0};
+    assert_ok(or_file_read(path, &after));
+    assert_string_equal(after.data, "my notes\n"); /* a refused file stays as it was */
+    or_buffer_free(&after);
+    or_buffer_free(&text);
+    assert_fails(or_journal_open("/nowhere/journal.jsonl", "run A", false, take, &t, &second), OR_ERR_INPUT,
+                 "nowhere");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_come_back),
+        cmocka_unit_test(appended_lines_are_not_counted_before_sync),
+        cmocka_unit_test(every_cut_leaves_whole_lines),
+        cmocka_unit_test(others_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
