@@ -51,7 +51,7 @@ typedef struct or_common {
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
     {"plan", OR_OPTION_TEXT, &(c).plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,    \
      0,      false},                                                                                         \
-        {"wave-tokens", OR_OPTION_INT, &(c).wave_tokens, "N", "rows of a wave at most (4096)", 1,            \
+        {"wave-tokens", OR_OPTION_INT, &(c).wave_tokens, "N", "rows of a wave at most (1024)", 1,            \
          1 << 24,       false},                                                                              \
         OR_OPTIONS_COMPUTE(c)
 #define OR_OPTIONS_TALK(c)                                                                                   \

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static or_common common = {.wave_tokens = 4096};
+static or_common common = {.wave_tokens = 1024};
 static char *input, *output;
 
 static or_option options[] = {

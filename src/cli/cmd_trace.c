@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static or_common common = {.wave_tokens = 4096};
+static or_common common = {.wave_tokens = 1024};
 static or_task_options tasks = {.seed = 1};
 static char *output;
 
