@@ -1,7 +1,10 @@
-/* tokenizer_internal.h - a vocabulary with merges, and the readers that fill one.
+/* tokenizer_internal.h - what a tokenizer is made of: a vocabulary, a kind, and the readers that fill it.
  *
- * A reader is a const table of functions in a file of its own and a line in tokenizer.c: it looks whether its
- * file is in the model folder, and fills the vocabulary. SentencePiece-BPE (spm.c) is the one kind so far.
+ *   tokenizer.json  --spm_json.c-->  or_tokenizer {pieces, merges}  --spm.c-->  ids, text
+ *   tokenizer.model --spm_model.c->  or_tokenizer {pieces, ranks}   --spm.c-->
+ *
+ * A kind is an algorithm (or_tokenizer_kind), a reader a file format (or_tokenizer_reader); each is a const
+ * struct in a file of its own. spm_json.c says how to write the next reader.
  */
 #ifndef OFFRAMP_TEXT_TOKENIZER_INTERNAL_H
 #define OFFRAMP_TEXT_TOKENIZER_INTERNAL_H
@@ -10,63 +13,95 @@
 
 #include <offramp/tokenizer.h>
 
-/* What a token is. Only NORMAL pieces are found in text. */
-typedef enum or_piece_kind { OR_PIECE_HOLE, OR_PIECE_NORMAL, OR_PIECE_CONTROL, OR_PIECE_BYTE } or_piece_kind;
+/* What a token is, and whether it is found in text:
+ *   NORMAL   may be merged from its parts
+ *   USER     is one wherever its text stands, and never merged with anything
+ *   BYTE     <0xXX>: stands for a byte of a character that has no piece
+ *   CONTROL  never, and has no text: BOS, EOS, unknown, unused */
+typedef enum or_piece_kind { OR_PIECE_NORMAL, OR_PIECE_USER, OR_PIECE_BYTE, OR_PIECE_CONTROL } or_piece_kind;
 
 typedef struct or_piece {
-    char *text; /* malloc'ed, NUL-terminated UTF-8; NULL for a hole in the ids */
+    char *text; /* malloc'ed, NUL-terminated UTF-8, not empty; NULL until it is set */
     uint32_t length;
+    uint32_t rank; /* by text: when it is merged, see or_tokenizer.by_text */
     or_piece_kind kind;
     uint8_t byte; /* BYTE: which */
 } or_piece;
 
-/* Two neighbours that may become one piece; a lower rank goes first. */
+/* Two neighbours that may become one piece; a lower rank goes first, the leftmost among equals. */
 typedef struct or_merge {
     int32_t left, right, merged;
     uint32_t rank;
 } or_merge;
 
+typedef struct or_tokenizer_kind {
+    const char *name;
+    /* Appends the ids of valid UTF-8 to tokens / the text of valid ids to *out. */
+    or_status (*encode)(const or_tokenizer *tokenizer, const char *text, size_t size, or_tokens *tokens);
+    or_status (*decode)(const or_tokenizer *tokenizer, const int32_t *ids, size_t count, or_buffer *out);
+} or_tokenizer_kind;
+
 struct or_tokenizer {
+    const or_tokenizer_kind *kind;
     or_piece *pieces; /* [n_pieces], the index is the id */
     size_t n_pieces;
-    or_merge *merges;
-    size_t n_merges, merges_capacity;
-    bool prefix_space;         /* text begins with an added ▁ */
-    int32_t bytes[256];        /* id of <0xXX>, -1 */
+    size_t longest_user;       /* bytes of the longest USER piece; 0: there is none */
+    int32_t bytes[256];        /* id of <0xXX>; -1: none */
     int32_t unknown, bos, eos; /* -1: none */
     bool adds_bos;
 
-    /* Open addressing, sizes are powers of two; slots hold an index + 1, 0 is empty. */
+    /* Which neighbours merge. by_text: any two whose texts together are a piece, at that piece's rank (as
+     * SentencePiece's own file has it); otherwise the pairs that are listed (as tokenizer.json has it). */
+    bool by_text;
+    or_merge *merges;
+    size_t n_merges, merges_capacity;
+
+    bool prefix_space;    /* a ▁ is put in front of the text */
+    bool prefix_if_none;  /* ... but not where it begins with one already */
+    bool fuse_unknown;    /* a run of unknown characters is one unknown token */
+
+    /* Hash tables, open addressing; sizes are powers of two, slots hold an index + 1, 0 is empty. */
     uint32_t *piece_slots, *merge_slots;
     size_t n_piece_slots, n_merge_slots;
 };
 
-enum { OR_VOCAB_MAX = 1 << 24 };
+enum {
+    OR_VOCAB_MAX = 1 << 24, /* tokens */
+    OR_PIECE_MAX = 1 << 12  /* bytes of a piece */
+};
 
-/* Makes room for ids 0 .. n-1, all holes. */
+/* Makes room for ids 0 .. n-1, none of them set. */
 or_status or_vocab_reserve(or_tokenizer *tokenizer, size_t n, const char *where);
 
-/* Gives id `id` its text; refused when the id is taken, outside, or the text is not UTF-8. Bytes are known by
- * their text <0xXX> when `kind` says BYTE. */
+/* Gives id `id` its text; refused when the id is taken or outside, or the text is empty, too long, not UTF-8,
+ * or for BYTE not <0xXX>. */
 or_status or_vocab_set(or_tokenizer *tokenizer, int64_t id, const char *text, size_t length,
                        or_piece_kind kind, const char *where);
 
-/* After all pieces are set: indexes them. Refused: no pieces, a NORMAL text twice. */
+/* After all pieces are set: indexes them. Refused: an id without a text, a text twice. */
 or_status or_vocab_index(or_tokenizer *tokenizer, const char *where);
 
-/* Id of the NORMAL piece with this text, -1 if there is none (after or_vocab_index()). */
+/* Id of the token with this text, -1 if there is none (after or_vocab_index()): of any kind / found in text. */
+int32_t or_vocab_token(const or_tokenizer *tokenizer, const char *text, size_t length);
 int32_t or_vocab_find(const or_tokenizer *tokenizer, const char *text, size_t length);
 
-/* Appends a merge; all of them are indexed by or_vocab_index_merges(). */
-or_status or_vocab_merge(or_tokenizer *tokenizer, const or_merge *merge);
+/* True when the text is "<0xXX>" with two upper-case hexadecimal digits. */
+bool or_piece_is_byte(const char *text, size_t length, uint8_t *byte);
+
+/* Appends a merge; all of them are indexed by or_vocab_index_merges(). A pair given twice counts as given
+ * last, as in the tokenizers library. */
+or_status or_vocab_add_merge(or_tokenizer *tokenizer, const or_merge *merge);
 or_status or_vocab_index_merges(or_tokenizer *tokenizer);
-const or_merge *or_vocab_find_merge(const or_tokenizer *tokenizer, int32_t left, int32_t right);
 
-/* spm.c: the algorithm. */
-or_status or_spm_encode(const or_tokenizer *tokenizer, const char *text, size_t size, or_tokens *tokens);
-or_status or_spm_decode(const or_tokenizer *tokenizer, const int32_t *ids, size_t count, or_buffer *out);
+/* Whether two neighbours may become one piece, and which and when. left, right: their ids, -1 for a character
+ * that is no piece; text: the bytes of both. */
+bool or_vocab_can_merge(const or_tokenizer *tokenizer, int32_t left, int32_t right, const char *text,
+                        size_t length, or_merge *merge);
 
-/* A file that a tokenizer can be read from. */
+/* SentencePiece BPE, spm.c. */
+extern const or_tokenizer_kind or_tokenizer_kind_spm;
+
+/* A file that a tokenizer is read from. read() fills everything above but merge_slots. */
 typedef struct or_tokenizer_reader {
     const char *file; /* name in the model folder */
     or_status (*read)(or_tokenizer *tokenizer, const char *path);

@@ -1,4 +1,4 @@
-/* vocab.c - pieces and merges, with hash tables for finding them. */
+/* vocab.c - pieces and merges, found by hashing (XXH3, open addressing, linear probing). */
 #include "tokenizer_internal.h"
 
 #include "utf8.h"
@@ -6,53 +6,64 @@
 #include <string.h>
 #include <xxhash.h>
 
+static const char refused[] = "tokenizer refused";
+
 or_status or_vocab_reserve(or_tokenizer *tokenizer, size_t n, const char *where)
 {
     if (n == 0 || n > OR_VOCAB_MAX)
-        return or_fail(OR_ERR_INPUT, "tokenizer refused", where, "it has %zu tokens, expected 1..%d", n,
-                       OR_VOCAB_MAX);
+        return or_fail(OR_ERR_INPUT, refused, where, "it has %zu tokens, expected 1..%d", n, OR_VOCAB_MAX);
+    OR_TRY(OR_NEW(tokenizer->pieces, n));
     tokenizer->n_pieces = n;
-    return OR_NEW(tokenizer->pieces, n);
+    return OR_OK;
 }
 
-/* "<0x0A>" -> 10 */
-static bool parse_byte(const char *text, size_t length, uint8_t *byte)
+bool or_piece_is_byte(const char *text, size_t length, uint8_t *byte)
 {
+    static const char digits[] = "0123456789ABCDEF";
     if (length != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>') return false;
-    char *end;
-    char digits[3] = {text[3], text[4], '\0'};
-    *byte = (uint8_t)strtoul(digits, &end, 16);
-    return *end == '\0' && end == digits + 2;
+    const char *high = memchr(digits, text[3], 16), *low = memchr(digits, text[4], 16);
+    if (!high || !low) return false;
+    *byte = (uint8_t)((high - digits) << 4 | (low - digits));
+    return true;
 }
 
-or_status or_vocab_set(or_tokenizer *tokenizer, int64_t id, const char *text, size_t length,
-                       or_piece_kind kind, const char *where)
+or_status or_vocab_set(or_tokenizer *t, int64_t id, const char *text, size_t length, or_piece_kind kind,
+                       const char *where)
 {
-    const char *what = "tokenizer refused";
-    if (id < 0 || (size_t)id >= tokenizer->n_pieces)
-        return or_fail(OR_ERR_INPUT, what, where, "token id %lld is outside 0..%zu", (long long)id,
-                       tokenizer->n_pieces - 1);
-    or_piece *piece = &tokenizer->pieces[id];
-    if (piece->text) return or_fail(OR_ERR_INPUT, what, where, "token id %lld is given twice", (long long)id);
+    if (id < 0 || (uint64_t)id >= t->n_pieces)
+        return or_fail(OR_ERR_INPUT, refused, where, "token id %lld was found, expected 0..%zu",
+                       (long long)id, t->n_pieces - 1);
+    or_piece *piece = &t->pieces[id];
+    if (piece->text)
+        return or_fail(OR_ERR_INPUT, refused, where, "token id %lld is given twice, expected once",
+                       (long long)id);
+    if (length == 0 || length > OR_PIECE_MAX)
+        return or_fail(OR_ERR_INPUT, refused, where, "the text of token %lld has %zu bytes, expected 1..%d",
+                       (long long)id, length, OR_PIECE_MAX);
     if (!or_utf8_valid(text, length, NULL) || memchr(text, '\0', length))
-        return or_fail(OR_ERR_INPUT, what, where, "the text of token %lld is not UTF-8", (long long)id);
+        return or_fail(OR_ERR_INPUT, refused, where,
+                       "the text of token %lld is broken, expected UTF-8 without NUL", (long long)id);
+    if (kind == OR_PIECE_BYTE) {
+        if (!or_piece_is_byte(text, length, &piece->byte))
+            return or_fail(OR_ERR_INPUT, refused, where, "byte token %lld is \"%.*s\", expected <0x00>..<0xFF>",
+                           (long long)id, (int)length, text);
+        t->bytes[piece->byte] = (int32_t)id;
+    }
+    if (kind == OR_PIECE_USER && length > t->longest_user) t->longest_user = length;
     piece->kind = kind;
     piece->length = (uint32_t)length;
-    if (kind == OR_PIECE_BYTE) {
-        if (!parse_byte(text, length, &piece->byte))
-            return or_fail(OR_ERR_INPUT, what, where, "byte token %lld is \"%.*s\", expected <0x00>..<0xFF>",
-                           (long long)id, (int)length, text);
-        tokenizer->bytes[piece->byte] = (int32_t)id;
-    }
-    return or_format(&piece->text, "%.*s", (int)length, text);
+    piece->text = strndup(text, length);
+    return piece->text ? OR_OK : or_fail_memory(length + 1);
 }
 
 /* Slots for n entries, at most half full. */
 static or_status make_slots(size_t n, uint32_t **slots, size_t *n_slots)
 {
-    *n_slots = 16;
-    while (*n_slots < 2 * n) *n_slots *= 2;
-    return OR_NEW(*slots, *n_slots);
+    size_t wanted = 16;
+    while (wanted < 2 * n) wanted *= 2;
+    OR_TRY(OR_NEW(*slots, wanted));
+    *n_slots = wanted;
+    return OR_OK;
 }
 
 /* The slot of this text: the one that holds it, or the empty one where it belongs. */
@@ -71,23 +82,31 @@ or_status or_vocab_index(or_tokenizer *t, const char *where)
     OR_TRY(make_slots(t->n_pieces, &t->piece_slots, &t->n_piece_slots));
     for (size_t id = 0; id < t->n_pieces; id++) {
         const or_piece *piece = &t->pieces[id];
-        if (piece->kind != OR_PIECE_NORMAL || piece->length == 0) continue;
-        size_t slot = piece_slot(t, piece->text, piece->length);
+        if (!piece->text)
+            return or_fail(OR_ERR_INPUT, refused, where, "no token has id %zu, expected all of 0..%zu", id,
+                           t->n_pieces - 1);
+        const size_t slot = piece_slot(t, piece->text, piece->length);
         if (t->piece_slots[slot] != 0)
-            return or_fail(OR_ERR_INPUT, "tokenizer refused", where,
-                           "tokens %u and %zu have the same text \"%s\"", t->piece_slots[slot] - 1, id,
-                           piece->text);
+            return or_fail(OR_ERR_INPUT, refused, where,
+                           "tokens %u and %zu have the same text \"%s\", expected different ones",
+                           t->piece_slots[slot] - 1, id, piece->text);
         t->piece_slots[slot] = (uint32_t)id + 1;
     }
     return OR_OK;
 }
 
-int32_t or_vocab_find(const or_tokenizer *t, const char *text, size_t length)
+int32_t or_vocab_token(const or_tokenizer *t, const char *text, size_t length)
 {
     return (int32_t)t->piece_slots[piece_slot(t, text, length)] - 1;
 }
 
-or_status or_vocab_merge(or_tokenizer *t, const or_merge *merge)
+int32_t or_vocab_find(const or_tokenizer *t, const char *text, size_t length)
+{
+    const int32_t id = or_vocab_token(t, text, length);
+    return id >= 0 && t->pieces[id].kind <= OR_PIECE_USER ? id : -1;
+}
+
+or_status or_vocab_add_merge(or_tokenizer *t, const or_merge *merge)
 {
     OR_RESERVE(t->merges, t->merges_capacity, t->n_merges + 1);
     t->merges[t->n_merges++] = *merge;
@@ -108,16 +127,23 @@ static size_t merge_slot(const or_tokenizer *t, int32_t left, int32_t right)
 or_status or_vocab_index_merges(or_tokenizer *t)
 {
     OR_TRY(make_slots(t->n_merges, &t->merge_slots, &t->n_merge_slots));
-    for (size_t i = 0; i < t->n_merges; i++) {
-        size_t slot = merge_slot(t, t->merges[i].left, t->merges[i].right);
-        if (t->merge_slots[slot] == 0)
-            t->merge_slots[slot] = (uint32_t)i + 1; /* given twice: the first counts */
-    }
+    for (size_t i = 0; i < t->n_merges; i++)
+        t->merge_slots[merge_slot(t, t->merges[i].left, t->merges[i].right)] = (uint32_t)i + 1;
     return OR_OK;
 }
 
-const or_merge *or_vocab_find_merge(const or_tokenizer *t, int32_t left, int32_t right)
+bool or_vocab_can_merge(const or_tokenizer *t, int32_t left, int32_t right, const char *text, size_t length,
+                        or_merge *merge)
 {
+    if (t->by_text) {
+        const int32_t merged = length <= OR_PIECE_MAX ? or_vocab_find(t, text, length) : -1;
+        if (merged < 0) return false;
+        *merge = (or_merge){left, right, merged, t->pieces[merged].rank};
+        return true;
+    }
+    if (left < 0 || right < 0) return false;
     const uint32_t at = t->merge_slots[merge_slot(t, left, right)];
-    return at ? &t->merges[at - 1] : NULL;
+    if (at == 0) return false;
+    *merge = t->merges[at - 1];
+    return true;
 }
