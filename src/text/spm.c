@@ -177,7 +177,8 @@ static or_status emit(const work *w, or_tokens *tokens)
 /* ▁ in front, and for every space. */
 static or_status escape(const or_tokenizer *t, const char *text, size_t size, or_buffer *out)
 {
-    const bool begins = text[0] == ' ' || (size >= SPACE_LENGTH && memcmp(text, space_piece, SPACE_LENGTH) == 0);
+    const bool begins =
+        text[0] == ' ' || (size >= SPACE_LENGTH && memcmp(text, space_piece, SPACE_LENGTH) == 0);
     if (t->prefix_space && !(t->prefix_if_none && begins)) OR_TRY(or_buffer_puts(out, space_piece));
     for (const char *at = text, *end = text + size; at < end;) {
         const char *space = memchr(at, ' ', (size_t)(end - at));

@@ -1,14 +1,16 @@
 /* spm_model.c - reads SentencePiece's tokenizer.model (a protobuf, sentencepiece_model.proto).
  *
- * Five of its fields are needed, and nothing else of protobuf; Debian's C library for it would add generated
- * code and a dependency for less than this file does. Every length is checked against the bytes there are.
+ * A dozen of its fields are needed, and nothing else of protobuf; Debian's C library for it would add a code
+ * generator and a dependency for less than this file does. Every length is checked against the bytes there are.
  *
  *   ModelProto       1: pieces {1: text, 2: score, 3: type}   2: TrainerSpec   3: NormalizerSpec
- *   TrainerSpec      3: model_type   40, 41, 42: ids of unknown, begin, end
+ *   TrainerSpec      3: model_type   24: treat_whitespace_as_suffix   35: byte_fallback   41, 42: ids of
+ *                    begin and end
  *   NormalizerSpec   2: precompiled_charsmap   3: add_dummy_prefix   4: remove_extra_whitespaces
+ *                    5: escape_whitespaces
  *
- * Merges are not stored: two pieces merge when their texts together are a piece, and the better that one's
- * score, the earlier. They are listed here once, for every way to cut a piece in two.
+ * Merges are not stored: two neighbours merge when their texts together are a piece, and the better that one's
+ * score, the earlier.
  */
 #include "tokenizer_internal.h"
 
@@ -22,11 +24,13 @@ typedef struct reader {
 } reader;
 
 typedef struct field {
-    uint32_t number;
-    uint64_t value; /* varints, and the bits of fixed32 */
-    reader bytes;   /* length-delimited */
-    int wire;       /* 0 varint, 1 fixed64, 2 bytes, 5 fixed32 */
+    uint64_t number;
+    uint64_t value; /* varints */
+    reader bytes;   /* everything else */
+    int wire;
 } field;
+
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 static or_status broken(const reader *r, const char *found)
 {
@@ -49,173 +53,204 @@ static or_status read_field(reader *r, field *f)
 {
     uint64_t key, length;
     OR_TRY(read_varint(r, &key));
-    *f = (field){.number = (uint32_t)(key >> 3), .wire = (int)(key & 7)};
-    if (f->wire == 0) return read_varint(r, &f->value);
-    if (f->wire == 2) {
+    *f = (field){.number = key >> 3, .wire = (int)(key & 7)};
+    if (f->number == 0) return broken(r, "a field has the number 0");
+    if (f->wire == WIRE_VARINT) return read_varint(r, &f->value);
+    if (f->wire == WIRE_BYTES)
         OR_TRY(read_varint(r, &length));
-    } else if (f->wire == 1 || f->wire == 5) {
-        length = f->wire == 1 ? 8 : 4;
-    } else {
+    else if (f->wire == WIRE_FIXED64 || f->wire == WIRE_FIXED32)
+        length = f->wire == WIRE_FIXED64 ? 8 : 4;
+    else
         return broken(r, "a field is of an unknown kind");
-    }
-    if (length > (uint64_t)(r->end - r->at)) return broken(r, "a field is longer than the file");
+    if (length > (uint64_t)(r->end - r->at)) return broken(r, "a field is longer than what is left");
     f->bytes = (reader){r->at, r->at + length, r->path};
-    if (f->wire == 5) {
-        uint32_t bits;
-        memcpy(&bits, r->at, sizeof bits);
-        f->value = bits;
-    }
     r->at += length;
     return OR_OK;
 }
 
-enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED, TYPE_BYTE };
+/* What the file says besides its pieces; begun with the defaults of sentencepiece_model.proto. */
+typedef struct settings {
+    uint64_t model_type;
+    bool suffix, byte_fallback;
+    bool maps, prefix, trims, escapes;
+    uint64_t bos, eos; /* SentencePiece writes -1 for none, which is a huge number here */
+    size_t n_pieces;
+} settings;
 
-static or_status read_piece(or_tokenizer *t, reader message, int64_t id, float *score)
+static const settings defaults = {
+    .model_type = 1, .prefix = true, .trims = true, .escapes = true, .bos = 1, .eos = 2};
+
+static or_status read_trainer(reader message, settings *s)
 {
     field f;
-    reader text = {NULL, NULL, message.path};
-    uint64_t type = TYPE_NORMAL;
+    while (message.at < message.end) {
+        OR_TRY(read_field(&message, &f));
+        if (f.wire != WIRE_VARINT) continue;
+        if (f.number == 3) s->model_type = f.value;
+        if (f.number == 24) s->suffix = f.value != 0;
+        if (f.number == 35) s->byte_fallback = f.value != 0;
+        if (f.number == 41) s->bos = f.value;
+        if (f.number == 42) s->eos = f.value;
+    }
+    return OR_OK;
+}
+
+static or_status read_normalizer(reader message, settings *s)
+{
+    field f;
+    while (message.at < message.end) {
+        OR_TRY(read_field(&message, &f));
+        if (f.number == 2 && f.wire == WIRE_BYTES) s->maps = f.bytes.end > f.bytes.at;
+        if (f.wire != WIRE_VARINT) continue;
+        if (f.number == 3) s->prefix = f.value != 0;
+        if (f.number == 4) s->trims = f.value != 0;
+        if (f.number == 5) s->escapes = f.value != 0;
+    }
+    return OR_OK;
+}
+
+static or_status read_settings(reader whole, settings *s)
+{
+    field f;
+    *s = defaults;
+    while (whole.at < whole.end) {
+        OR_TRY(read_field(&whole, &f));
+        if (f.wire != WIRE_BYTES) continue;
+        if (f.number == 1) s->n_pieces++;
+        if (f.number == 2) OR_TRY(read_trainer(f.bytes, s));
+        if (f.number == 3) OR_TRY(read_normalizer(f.bytes, s));
+    }
+    return OR_OK;
+}
+
+static or_status check_settings(const settings *s, const char *path)
+{
+    static const char *const types[] = {"of no known type", "unigram", "bpe", "word", "char"};
+    const char *found = s->model_type != 2 ? types[s->model_type < 5 ? s->model_type : 0]
+                        : s->suffix        ? "bpe with spaces behind words"
+                        : s->maps          ? "bpe that maps characters (normalization)"
+                        : s->trims         ? "bpe that removes extra spaces"
+                        : !s->escapes      ? "bpe that keeps spaces as they are"
+                                           : NULL;
+    if (!found) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "tokenizer refused", path,
+                   "it is SentencePiece %s, expected bpe that keeps all text (Llama-2)", found);
+}
+
+/* SentencePiece's types, of which UNUSED is never found in text. */
+static or_status kind_of(uint64_t type, const reader *r, or_piece_kind *kind)
+{
+    static const or_piece_kind kinds[] = {
+        [1] = OR_PIECE_NORMAL, [2] = OR_PIECE_CONTROL /* UNKNOWN */, [3] = OR_PIECE_CONTROL,
+        [4] = OR_PIECE_USER,   [5] = OR_PIECE_CONTROL /* UNUSED */,  [6] = OR_PIECE_BYTE};
+    if (type < 1 || type > 6) return broken(r, "a piece is of an unknown type");
+    *kind = kinds[type];
+    return OR_OK;
+}
+
+static or_status read_piece(or_tokenizer *t, reader message, int32_t id, float *score)
+{
+    field f;
+    reader text = {message.at, message.at, message.path};
+    uint64_t type = 1;
+    or_piece_kind kind;
     *score = 0;
     while (message.at < message.end) {
         OR_TRY(read_field(&message, &f));
-        if (f.number == 1 && f.wire == 2) text = f.bytes;
-        if (f.number == 2 && f.wire == 5) memcpy(score, &(uint32_t){(uint32_t)f.value}, sizeof *score);
-        if (f.number == 3 && f.wire == 0) type = f.value;
+        if (f.number == 1 && f.wire == WIRE_BYTES) text = f.bytes;
+        if (f.number == 2 && f.wire == WIRE_FIXED32) memcpy(score, f.bytes.at, sizeof *score);
+        if (f.number == 3 && f.wire == WIRE_VARINT) type = f.value;
     }
-    if (!text.at) return broken(&message, "a piece has no text");
-    if (!(*score == *score)) return broken(&message, "the score of a piece is no number");
-    or_piece_kind kind = type == TYPE_BYTE                                  ? OR_PIECE_BYTE
-                         : type == TYPE_NORMAL || type == TYPE_USER_DEFINED ? OR_PIECE_NORMAL
-                                                                            : OR_PIECE_CONTROL;
+    if (*score != *score) return broken(&message, "the score of a piece is no number");
+    OR_TRY(kind_of(type, &message, &kind));
+    if (type == 2) t->unknown = id;
     return or_vocab_set(t, id, (const char *)text.at, (size_t)(text.end - text.at), kind, message.path);
 }
 
-static or_status read_trainer(or_tokenizer *t, reader message)
+static or_status read_pieces(or_tokenizer *t, reader whole, float *scores)
 {
     field f;
-    while (message.at < message.end) {
-        OR_TRY(read_field(&message, &f));
-        if (f.wire != 0) continue;
-        if (f.number == 3 && f.value != 2)
-            return or_fail(OR_ERR_INPUT, "tokenizer refused", message.path,
-                           "it is a SentencePiece %s model, expected bpe",
-                           f.value == 1   ? "unigram"
-                           : f.value == 3 ? "word"
-                                          : "char");
-        if (f.number == 40) t->unknown = (int32_t)f.value;
-        if (f.number == 41) t->bos = (int32_t)f.value;
-        if (f.number == 42) t->eos = (int32_t)f.value;
+    for (int32_t id = 0; whole.at < whole.end;) {
+        OR_TRY(read_field(&whole, &f));
+        if (f.number != 1 || f.wire != WIRE_BYTES) continue;
+        OR_TRY(read_piece(t, f.bytes, id, &scores[id]));
+        id++;
     }
+    return or_vocab_index(t, whole.path);
+}
+
+/* All byte pieces with byte fallback, none without. */
+static or_status check_bytes(const or_tokenizer *t, bool fallback, const char *path)
+{
+    for (int byte = 0; byte < 256; byte++)
+        if ((t->bytes[byte] >= 0) != fallback)
+            return or_fail(OR_ERR_INPUT, "tokenizer refused", path,
+                           "byte fallback is %s but piece <0x%02X> is %s, expected all of them or none",
+                           fallback ? "on" : "off", byte, fallback ? "not there" : "there");
     return OR_OK;
 }
 
-static or_status read_normalizer(or_tokenizer *t, reader message)
-{
-    field f;
-    while (message.at < message.end) {
-        OR_TRY(read_field(&message, &f));
-        if (f.number == 2 && f.wire == 2 && f.bytes.end > f.bytes.at)
-            return broken(&message, "it normalises text by a character map, which is not supported");
-        if (f.number == 3 && f.wire == 0) t->prefix_space = f.value != 0;
-        if (f.number == 4 && f.wire == 0 && f.value != 0)
-            return broken(&message, "it removes extra spaces, which is not supported");
-    }
-    return OR_OK;
-}
-
-/* Ids outside the vocabulary mean that there is no such token (SentencePiece writes -1). */
-static void drop_missing(const or_tokenizer *t, int32_t *id)
-{
-    if (*id < 0 || (size_t)*id >= t->n_pieces) *id = -1;
-}
-
-/* Rank of every piece by falling score; equal scores share a rank, since the leftmost pair then goes first. */
 typedef struct scored {
     float score;
     uint32_t id;
 } scored;
 
-static int by_score(const void *a, const void *b)
+static int by_falling_score(const void *a, const void *b)
 {
     const float x = ((const scored *)a)->score, y = ((const scored *)b)->score;
     return (x < y) - (x > y);
 }
 
-static or_status list_merges(or_tokenizer *t, const float *scores)
+/* Ranks by falling score. Equal scores share a rank, since the leftmost pair then goes first. */
+static or_status rank_pieces(or_tokenizer *t, const float *scores)
 {
     scored *order = NULL;
     OR_TRY(OR_NEW(order, t->n_pieces));
     for (size_t i = 0; i < t->n_pieces; i++) order[i] = (scored){scores[i], (uint32_t)i};
-    qsort(order, t->n_pieces, sizeof *order, by_score);
-    or_status status = OR_OK;
+    qsort(order, t->n_pieces, sizeof *order, by_falling_score);
     uint32_t rank = 0;
-    for (size_t i = 0; i < t->n_pieces && status == OR_OK; i++) {
+    for (size_t i = 0; i < t->n_pieces; i++) {
         if (i > 0 && order[i].score != order[i - 1].score) rank++;
-        const or_piece *piece = &t->pieces[order[i].id];
-        if (piece->kind != OR_PIECE_NORMAL) continue;
-        for (size_t cut = 1; cut < piece->length && status == OR_OK; cut++) {
-            if (((unsigned char)piece->text[cut] & 0xc0) == 0x80) continue; /* within a character */
-            const int32_t left = or_vocab_find(t, piece->text, cut);
-            const int32_t right = or_vocab_find(t, piece->text + cut, piece->length - cut);
-            if (left >= 0 && right >= 0)
-                status = or_vocab_merge(t, &(or_merge){left, right, (int32_t)order[i].id, rank});
-        }
+        t->pieces[order[i].id].rank = rank;
     }
     free(order);
-    return status;
-}
-
-/* Calls for each piece once `count` of them is known: first pass counts, second pass sets. */
-static or_status read_pieces(or_tokenizer *t, reader whole, float *scores, size_t *count)
-{
-    field f;
-    *count = 0;
-    while (whole.at < whole.end) {
-        OR_TRY(read_field(&whole, &f));
-        if (f.number != 1 || f.wire != 2) continue;
-        if (scores) OR_TRY(read_piece(t, f.bytes, (int64_t)*count, &scores[*count]));
-        ++*count;
-    }
     return OR_OK;
 }
 
-static or_status read_model(or_tokenizer *t, reader whole, float **scores)
+/* A control piece's id as the trainer gave it, -1 when there is no such piece. */
+static int32_t control_id(const or_tokenizer *t, uint64_t id)
 {
-    field f;
-    size_t count;
-    OR_TRY(read_pieces(t, whole, NULL, &count));
-    OR_TRY(or_vocab_reserve(t, count, whole.path));
-    OR_TRY(OR_NEW(*scores, count));
-    OR_TRY(read_pieces(t, whole, *scores, &count));
-    t->prefix_space = true; /* SentencePiece's defaults */
-    t->unknown = 0;
-    t->bos = 1;
-    t->eos = 2;
-    while (whole.at < whole.end) {
-        OR_TRY(read_field(&whole, &f));
-        if (f.number == 2 && f.wire == 2) OR_TRY(read_trainer(t, f.bytes));
-        if (f.number == 3 && f.wire == 2) OR_TRY(read_normalizer(t, f.bytes));
-    }
-    drop_missing(t, &t->unknown);
-    drop_missing(t, &t->bos);
-    drop_missing(t, &t->eos);
+    return id < t->n_pieces && t->pieces[id].kind == OR_PIECE_CONTROL ? (int32_t)id : -1;
+}
+
+static or_status read_model(or_tokenizer *t, reader whole)
+{
+    settings s;
+    float *scores = NULL;
+    OR_TRY(read_settings(whole, &s));
+    OR_TRY(check_settings(&s, whole.path));
+    OR_TRY(or_vocab_reserve(t, s.n_pieces, whole.path));
+    OR_TRY(OR_NEW(scores, s.n_pieces));
+    or_status status = read_pieces(t, whole, scores);
+    if (status == OR_OK) status = check_bytes(t, s.byte_fallback, whole.path);
+    if (status == OR_OK) status = rank_pieces(t, scores);
+    free(scores);
+    t->by_text = true;
+    t->prefix_space = s.prefix;
+    t->fuse_unknown = true;
+    t->bos = control_id(t, s.bos);
+    t->eos = control_id(t, s.eos);
     t->adds_bos = t->bos >= 0;
-    return or_vocab_index(t, whole.path);
+    return status;
 }
 
 static or_status read_spm(or_tokenizer *t, const char *path)
 {
-    or_buffer file = {0};
-    float *scores = NULL;
-    or_status status = or_file_read(path, &file);
-    if (status == OR_OK) {
-        const unsigned char *bytes = (const unsigned char *)file.data;
-        status = read_model(t, (reader){bytes, bytes + file.size, path}, &scores);
-    }
-    if (status == OR_OK) status = list_merges(t, scores);
-    free(scores);
-    or_buffer_free(&file);
+    or_map file;
+    t->kind = &or_tokenizer_kind_spm;
+    OR_TRY(or_map_open(path, &file));
+    or_status status = read_model(t, (reader){file.data, file.data + file.size, path});
+    or_map_close(&file);
     return status;
 }
 

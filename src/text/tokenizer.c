@@ -1,4 +1,9 @@
-/* tokenizer.c - opening a model's tokenizer, its BOS rule, and the public calls. */
+/* tokenizer.c - opening a model's tokenizer, its BOS rule, and the public calls.
+ *
+ * BOS and EOS come from the tokenizer file first (SentencePiece: the ids its trainer noted; tokenizer.json:
+ * <s>, </s>, and the token its template puts in front) and prompts begin with BOS if that file says so.
+ * tokenizer_config.json, where there is one, has the last word on all three.
+ */
 #include "tokenizer_internal.h"
 
 #include "file.h"
@@ -27,14 +32,7 @@ void or_tokens_free(or_tokens *tokens)
     *tokens = (or_tokens){0};
 }
 
-static int32_t find_special(const or_tokenizer *t, const char *text)
-{
-    for (size_t id = 0; id < t->n_pieces; id++)
-        if (t->pieces[id].text && strcmp(t->pieces[id].text, text) == 0) return (int32_t)id;
-    return -1;
-}
-
-/* A token as the text itself or as {"content": text}; absent leaves *id. */
+/* A token as the text itself or as {"content": text}; absent or null leaves *id. */
 static or_status read_special(const or_tokenizer *t, const cJSON *config, const char *key, const char *path,
                               int32_t *id)
 {
@@ -43,12 +41,12 @@ static or_status read_special(const or_tokenizer *t, const cJSON *config, const 
     if (!item) return OR_OK;
     OR_TRY(cJSON_IsObject(item) ? or_json_string(item, "content", path, &text)
                                 : or_json_string(config, key, path, &text));
-    *id = find_special(t, text);
+    *id = or_vocab_token(t, text, strlen(text));
     if (*id >= 0) return OR_OK;
-    return or_fail(OR_ERR_INPUT, "tokenizer refused", path, "\"%s\" is \"%s\", which is no token", key, text);
+    return or_fail(OR_ERR_INPUT, "tokenizer refused", path, "\"%s\" is \"%s\", expected one of its tokens",
+                   key, text);
 }
 
-/* tokenizer_config.json, where there is one, has the last word on BOS and EOS. */
 static or_status read_config(or_tokenizer *t, const char *folder)
 {
     char *path = NULL;
@@ -82,10 +80,20 @@ static or_status read_first(or_tokenizer *t, const char *folder, bool *found)
     return status;
 }
 
+/* Tokens with a meaning of their own have no text, whatever the files call them. */
+static void make_control(or_tokenizer *t)
+{
+    const int32_t ids[] = {t->unknown, t->bos, t->eos};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (ids[i] >= 0 && t->pieces[ids[i]].kind == OR_PIECE_NORMAL)
+            t->pieces[ids[i]].kind = OR_PIECE_CONTROL;
+}
+
 or_status or_tokenizer_open(const char *model_path, or_tokenizer **out)
 {
     or_tokenizer *t = NULL;
     bool found;
+    *out = NULL;
     or_status status = OR_NEW(t, 1);
     if (status != OR_OK) return status;
     t->unknown = t->bos = t->eos = -1;
@@ -98,6 +106,7 @@ or_status or_tokenizer_open(const char *model_path, or_tokenizer **out)
     }
     OR_TRY_GOTO(close, or_vocab_index_merges(t));
     OR_TRY_GOTO(close, read_config(t, model_path));
+    make_control(t);
     *out = t;
     return OR_OK;
 
@@ -123,7 +132,7 @@ or_status or_tokenizer_encode(const or_tokenizer *t, const char *text, size_t si
     if (!or_utf8_valid(text, size, &bad))
         return or_fail(OR_ERR_INPUT, "text refused", NULL, "byte %zu is not UTF-8, expected UTF-8 text",
                        bad + 1);
-    return or_spm_encode(t, text, size, tokens);
+    return t->kind->encode(t, text, size, tokens);
 }
 
 or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t count, char **text,
@@ -132,9 +141,9 @@ or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t 
     or_buffer out = {0};
     for (size_t i = 0; i < count; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= t->n_pieces)
-            return or_fail(OR_ERR_INPUT, "token refused", NULL, "id %d is outside the vocabulary of %zu",
-                           ids[i], t->n_pieces);
-    or_status status = or_spm_decode(t, ids, count, &out);
+            return or_fail(OR_ERR_INPUT, "token refused", NULL, "id %d was found, expected 0..%zu", ids[i],
+                           t->n_pieces - 1);
+    or_status status = t->kind->decode(t, ids, count, &out);
     if (status != OR_OK) {
         or_buffer_free(&out);
         return status;

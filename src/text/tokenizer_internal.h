@@ -56,9 +56,9 @@ struct or_tokenizer {
     or_merge *merges;
     size_t n_merges, merges_capacity;
 
-    bool prefix_space;    /* a ▁ is put in front of the text */
-    bool prefix_if_none;  /* ... but not where it begins with one already */
-    bool fuse_unknown;    /* a run of unknown characters is one unknown token */
+    bool prefix_space;   /* a ▁ is put in front of the text */
+    bool prefix_if_none; /* ... but not where it begins with one already */
+    bool fuse_unknown;   /* a run of unknown characters is one unknown token */
 
     /* Hash tables, open addressing; sizes are powers of two, slots hold an index + 1, 0 is empty. */
     uint32_t *piece_slots, *merge_slots;

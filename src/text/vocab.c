@@ -45,8 +45,9 @@ or_status or_vocab_set(or_tokenizer *t, int64_t id, const char *text, size_t len
                        "the text of token %lld is broken, expected UTF-8 without NUL", (long long)id);
     if (kind == OR_PIECE_BYTE) {
         if (!or_piece_is_byte(text, length, &piece->byte))
-            return or_fail(OR_ERR_INPUT, refused, where, "byte token %lld is \"%.*s\", expected <0x00>..<0xFF>",
-                           (long long)id, (int)length, text);
+            return or_fail(OR_ERR_INPUT, refused, where,
+                           "byte token %lld is \"%.*s\", expected <0x00>..<0xFF>", (long long)id, (int)length,
+                           text);
         t->bytes[piece->byte] = (int32_t)id;
     }
     if (kind == OR_PIECE_USER && length > t->longest_user) t->longest_user = length;
