@@ -22,17 +22,27 @@ typedef struct or_tokens {
 or_status or_tokens_add(or_tokens *tokens, int32_t id);
 void or_tokens_free(or_tokens *tokens);
 
-/* Opens the tokenizer of a model folder: tokenizer.json, or else tokenizer.model. Kinds: SentencePiece BPE
- * with byte fallback (Llama-2). A kind that is not supported is refused by name with OR_ERR_INPUT. */
+/* Opens the tokenizer of a model folder: tokenizer.json, or where there is none tokenizer.model; and
+ * tokenizer_config.json, where there is one, for BOS and EOS. Kinds: SentencePiece BPE (Llama-2). Another kind,
+ * an option that would change ids, and a broken file are refused by name with OR_ERR_INPUT. *tokenizer is NULL
+ * unless OR_OK. */
 or_status or_tokenizer_open(const char *model_path, or_tokenizer **tokenizer);
 void or_tokenizer_close(or_tokenizer *tokenizer); /* NULL is fine */
 
-/* Appends the ids of `size` bytes of UTF-8 text; special tokens in the text are plain text; no BOS.
- * OR_ERR_INPUT when the text is not UTF-8. */
+/* Appends the ids of `size` bytes of UTF-8 text (NUL characters too); special tokens in the text are plain
+ * text; no BOS; nothing for an empty text. Takes O(n log n).
+ * OR_ERR_INPUT when the text is not UTF-8 or has 512 MiB or more. */
 or_status or_tokenizer_encode(const or_tokenizer *tokenizer, const char *text, size_t size, or_tokens *tokens);
 
 /* The text of `count` ids in *text (malloc'ed, *size bytes and a NUL). Special tokens have no text. Bytes that
- * form no UTF-8 (a sequence cut within a character) become U+FFFD. For text of encode(): the same text again.
+ * form no UTF-8 (a character cut by the end or by another token) become U+FFFD, one for each byte.
+ *
+ * One space at the beginning is dropped, since encoding put it there. So ids that continue others lose theirs:
+ * for the text of a continuation decode both together and cut.
+ *
+ * decode(encode(x)) is x, but for what SentencePiece itself forgets: U+2581, with which it writes spaces, comes
+ * back as a space; a character without a piece where the file has no byte pieces has no text; and a
+ * tokenizer.json of the Metaspace form gives the same ids for "x" and " x".
  * OR_ERR_INPUT for an id outside the vocabulary. */
 or_status or_tokenizer_decode(const or_tokenizer *tokenizer, const int32_t *ids, size_t count, char **text,
                               size_t *size);
@@ -40,7 +50,7 @@ or_status or_tokenizer_decode(const or_tokenizer *tokenizer, const int32_t *ids,
 int or_tokenizer_vocab(const or_tokenizer *tokenizer); /* ids are 0 .. vocab-1 */
 int or_tokenizer_bos(const or_tokenizer *tokenizer);   /* -1 when there is none */
 int or_tokenizer_eos(const or_tokenizer *tokenizer);   /* -1 when there is none */
-bool or_tokenizer_adds_bos(const or_tokenizer *tokenizer); /* prompts begin with BOS (tokenizer_config.json) */
+bool or_tokenizer_adds_bos(const or_tokenizer *tokenizer); /* prompts begin with BOS */
 
 /* The piece as stored, for tables ("▁the", "<0x0A>"); "" outside the vocabulary. */
 const char *or_tokenizer_piece(const or_tokenizer *tokenizer, int32_t id);

@@ -74,6 +74,22 @@ static or_status add_groups(or_eval *eval, const or_instance_set *set)
     return OR_OK;
 }
 
+/* Results name task and policy, so each name may stand for one of them only. */
+static or_status check_names(const or_eval_plan *plan)
+{
+    for (size_t a = 0; a < plan->n_tasks; a++)
+        for (size_t b = 0; b < a; b++)
+            if (strcmp(or_task_name(plan->tasks[a]), or_task_name(plan->tasks[b])) == 0)
+                return or_fail(OR_ERR_USAGE, "two tasks of one name", NULL,
+                               "both are \"%s\", give them different names", or_task_name(plan->tasks[a]));
+    for (size_t a = 0; a < plan->n_policies; a++)
+        for (size_t b = 0; b < a; b++)
+            if (strcmp(or_policy_name(plan->policies[a]), or_policy_name(plan->policies[b])) == 0)
+                return or_fail(OR_ERR_USAGE, "two policies of one name", NULL,
+                               "both are \"%s\", rename one of the files", or_policy_name(plan->policies[a]));
+    return OR_OK;
+}
+
 or_status or_eval_open(const or_eval_plan *plan, const or_tokenizer *tokenizer, const or_hparams *hparams,
                        or_eval **out)
 {
@@ -82,6 +98,7 @@ or_status or_eval_open(const or_eval_plan *plan, const or_tokenizer *tokenizer, 
     if (status != OR_OK) return status;
     eval->plan = *plan;
     eval->hparams = *hparams;
+    OR_TRY_GOTO(close, check_names(plan));
     OR_TRY_GOTO(close, OR_NEW(eval->sets, plan->n_tasks * plan->n_shots));
     OR_TRY_GOTO(close, OR_NEW(eval->groups, plan->n_tasks * plan->n_shots * (plan->n_policies + 1)));
     for (size_t t = 0; t < plan->n_tasks; t++) {

@@ -137,12 +137,16 @@ static or_status check_settings(const settings *s, const char *path)
                    "it is SentencePiece %s, expected bpe that keeps all text (Llama-2)", found);
 }
 
-/* SentencePiece's types, of which UNUSED is never found in text. */
+/* SentencePiece's types. UNUSED (5) pieces are merged and then taken apart again; only programs that cut a
+ * vocabulary down write them. */
 static or_status kind_of(uint64_t type, const reader *r, or_piece_kind *kind)
 {
-    static const or_piece_kind kinds[] = {
-        [1] = OR_PIECE_NORMAL, [2] = OR_PIECE_CONTROL /* UNKNOWN */, [3] = OR_PIECE_CONTROL,
-        [4] = OR_PIECE_USER,   [5] = OR_PIECE_CONTROL /* UNUSED */,  [6] = OR_PIECE_BYTE};
+    static const or_piece_kind kinds[] = {[1] = OR_PIECE_NORMAL,
+                                          [2] = OR_PIECE_CONTROL, /* UNKNOWN */
+                                          [3] = OR_PIECE_CONTROL,
+                                          [4] = OR_PIECE_USER,
+                                          [6] = OR_PIECE_BYTE};
+    if (type == 5) return broken(r, "a piece is of type UNUSED, which is not supported");
     if (type < 1 || type > 6) return broken(r, "a piece is of an unknown type");
     *kind = kinds[type];
     return OR_OK;
@@ -153,7 +157,7 @@ static or_status read_piece(or_tokenizer *t, reader message, int32_t id, float *
     field f;
     reader text = {message.at, message.at, message.path};
     uint64_t type = 1;
-    or_piece_kind kind;
+    or_piece_kind kind = OR_PIECE_NORMAL;
     *score = 0;
     while (message.at < message.end) {
         OR_TRY(read_field(&message, &f));

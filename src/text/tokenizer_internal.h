@@ -17,7 +17,7 @@
  *   NORMAL   may be merged from its parts
  *   USER     is one wherever its text stands, and never merged with anything
  *   BYTE     <0xXX>: stands for a byte of a character that has no piece
- *   CONTROL  never, and has no text: BOS, EOS, unknown, unused */
+ *   CONTROL  never, and has no text: BOS, EOS, unknown, padding */
 typedef enum or_piece_kind { OR_PIECE_NORMAL, OR_PIECE_USER, OR_PIECE_BYTE, OR_PIECE_CONTROL } or_piece_kind;
 
 typedef struct or_piece {

@@ -24,6 +24,8 @@ echo '{"modle": "x"}' >"$scratch/config.json"
 expect 2 'no option of this command' 1 eval --config "$scratch/config.json"
 expect 2 'unknown kernel set' 2 eval --model "$demo/model" "${common[@]}" --kernels fast
 
+expect 2 'two tasks of one name' 2 eval --model "$demo/model" --task "$task" "${common[@]}"
+
 # ---- models ----
 # broken NAME: a copy of the demo model to break; MODEL is its folder
 broken() {

@@ -86,7 +86,8 @@ static or_tokenizer *open_demo(const char *file)
     FILE *in = fopen(from, "rb");
     assert_non_null(in);
     char chunk[4096];
-    for (size_t got; (got = fread(chunk, 1, sizeof chunk, in)) > 0;) assert_ok(or_buffer_append(&bytes, chunk, got));
+    for (size_t got; (got = fread(chunk, 1, sizeof chunk, in)) > 0;)
+        assert_ok(or_buffer_append(&bytes, chunk, got));
     fclose(in);
     put_file(path_in(folder, file), bytes.data, bytes.size);
     or_buffer_free(&bytes);
@@ -96,9 +97,17 @@ static or_tokenizer *open_demo(const char *file)
 static void demo_files_agree(void **state)
 {
     (void)state;
-    static const char *const texts[] = {
-        "Q: hungry\nA:", "", " ", "  two  spaces ", "\n\n", "caf\xc3\xa9 \xf0\x9f\x99\x82 \xe4\xb8\x96", "<s> </s> <0x0A>",
-        "one long string of cliches", "tab\tend", "\xe2\x96\x81lower", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const texts[] = {"Q: hungry\nA:",
+                                        "",
+                                        " ",
+                                        "  two  spaces ",
+                                        "\n\n",
+                                        "caf\xc3\xa9 \xf0\x9f\x99\x82 \xe4\xb8\x96",
+                                        "<s> </s> <0x0A>",
+                                        "one long string of cliches",
+                                        "tab\tend",
+                                        "\xe2\x96\x81lower",
+                                        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     or_tokenizer *json = open_demo("tokenizer.json"), *model = open_demo("tokenizer.model");
     assert_int_equal(or_tokenizer_vocab(json), 4096);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -167,17 +176,21 @@ static void bad_json_is_refused(void **state)
     assert_fails(or_tokenizer_open(scratch_folder(), &tokenizer), OR_ERR_INPUT, "no tokenizer.json");
     try_json("{", "not JSON");
     try_json("{\"model\": {\"type\": \"Unigram\"}}", "Unigram");
-    try_json("{\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}", "without byte fallback");
+    try_json("{\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}", "normalizer");
     try_json("{\"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\"}}", "ByteLevel");
-#define BPE "{\"model\": {\"type\": \"BPE\", \"byte_fallback\": true, "
+#define BPE                                                                                                  \
+    "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Prepend\", \"prepend\": "      \
+    "\"\u2581\"}, "                                                                                          \
+    "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\u2581\"}]}, \"model\": "      \
+    "{\"type\": \"BPE\", \"byte_fallback\": true, "
     try_json(BPE "\"vocab\": {}, \"merges\": []}}", "0 tokens");
     try_json(BPE "\"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []}}", "given twice");
-    try_json(BPE "\"vocab\": {\"a\": 0.5}, \"merges\": []}}", "no id");
-    try_json(BPE "\"vocab\": {\"a\": -1, \"b\": 2}, \"merges\": []}}", "no id");
-    try_json(BPE "\"vocab\": {\"a\": 0, \"b\": 99999999999}, \"merges\": []}}", "0 tokens");
-    try_json(BPE "\"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b\"]}}", "does not have");
-    try_json(BPE "\"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"ab\"]}}", "two pieces");
-    try_json(BPE "\"vocab\": {\"<0xZZ>\": 0}, \"merges\": []}}", "<0x00>");
+    try_json(BPE "\"vocab\": {\"a\": 0.5}, \"merges\": []}}", "whole number");
+    try_json(BPE "\"vocab\": {\"a\": -1, \"b\": 2}, \"merges\": []}}", "whole number");
+    try_json(BPE "\"vocab\": {\"a\": 0, \"b\": 99999999999}, \"merges\": []}}", "whole number");
+    try_json(BPE "\"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"a b\"]}}", "merge 1");
+    try_json(BPE "\"vocab\": {\"a\": 0, \"b\": 1}, \"merges\": [\"ab\"]}}", "merge 1");
+    try_json(BPE "\"vocab\": {\"<0xZZ>\": 0}, \"merges\": []}}", "tokenizer.json");
 }
 
 static void try_model(const void *bytes, size_t size, const char *part)
@@ -191,15 +204,18 @@ static void try_model(const void *bytes, size_t size, const char *part)
 static void bad_model_is_refused(void **state)
 {
     (void)state;
-    try_model("\x0a\xff\x01", 3, "longer than the file");
+    try_model("\x0a\xff\x01", 3, "longer than");
     try_model("\x0a", 1, "ends within a number");
     try_model("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11, "more than 10 bytes");
     try_model("\x0f", 1, "unknown kind");
-    try_model("\x12\x02\x18\x01", 4, "0 tokens");
-    try_model("\x0a\x03\x0a\x01" "a" "\x12\x02\x18\x01", 9, "unigram");
-    try_model("\x0a\x02\x18\x01", 4, "no text");
-    try_model("\x0a\x03\x0a\x01\xff", 5, "not UTF-8");
-    try_model("\x0a\x03\x0a\x01" "a" "\x0a\x03\x0a\x01" "a", 10, "same text");
+    try_model("\x12\x02\x18\x02", 4, "tokenizer.model");
+#define SPM_BPE "\x12\x02\x18\x02" /* TrainerSpec: model_type bpe */
+    try_model("\x0a\x03\x0a\x01"
+              "a"
+              "\x12\x02\x18\x01",
+              9, "unigram");
+    try_model("\x0a\x03\x0a\x01\xff" SPM_BPE, 9, "tokenizer.model");
+    try_model("\x0a\x02\x18\x01" SPM_BPE, 8, "tokenizer.model");
 }
 
 int main(void)
