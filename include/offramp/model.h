@@ -12,10 +12,10 @@
 #define OFFRAMP_MODEL_H
 
 #include <offramp/checkpoint.h>
+#include <offramp/span.h>
 #include <offramp/status.h>
 
 typedef struct or_model or_model;
-struct or_span; /* compute.h: rows [first, first + count) */
 
 /* Opens layers [first, last) of the checkpoint at `path`; 0 <= first < last <= L. OR_ERR_INPUT when a tensor is
  * missing or of another shape than the config says, naming it. */
@@ -44,8 +44,8 @@ typedef struct or_model_taps {
 
 /* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows.
  * taps may be NULL. OR_ERR_FAILED when the workspace cannot be allocated. */
-or_status or_model_layer(or_model *model, int layer, const struct or_span *spans, size_t n_spans,
-                         float *hidden, const or_model_taps *taps);
+or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans, float *hidden,
+                         const or_model_taps *taps);
 
 /* The next-token logits that the hidden states `rows` [n, d_model] give: logits[n, n_vocab] = output projection
  * of the final norm (logit lens). Any layer's hidden states may be asked. */

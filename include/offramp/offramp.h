@@ -9,6 +9,7 @@
 #include <offramp/pipeline.h>
 #include <offramp/plan.h>
 #include <offramp/policy.h>
+#include <offramp/span.h>
 #include <offramp/status.h>
 #include <offramp/task.h>
 #include <offramp/tokenizer.h>

@@ -17,6 +17,7 @@
 #define OFFRAMP_COMPUTE_COMPUTE_H
 
 #include <offramp/dtype.h>
+#include <offramp/span.h>
 #include <offramp/status.h>
 
 #include <stdbool.h>
@@ -30,11 +31,6 @@ typedef struct or_matrix {
     or_dtype dtype;
     int rows, columns;
 } or_matrix;
-
-/* One request's tokens within a wave: rows [first, first + count), at positions 0 .. count-1. */
-typedef struct or_span {
-    int32_t first, count;
-} or_span;
 
 /* Shape of an attention layer; n_heads is a multiple of n_kv_heads (grouped queries). */
 typedef struct or_attention_shape {
