@@ -5,6 +5,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+[ -f "$root/CMakeLists.txt" ] || die "check.sh needs the source tree, this is an installed copy"
 "$root/launch/install-deps.sh"
 allow_root_mpi
 
