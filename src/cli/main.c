@@ -12,6 +12,16 @@ static const or_command *const commands[] = {
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
+/* Threads between two parallel loops must sleep, not spin: with more threads than cores (several ranks on a
+ * node) spinning made a job a hundred times slower. OpenMP reads its policy before main() begins, so it is set and
+ * the program starts once more. A policy of the user's own stands. */
+static void let_threads_sleep(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv("/proc/self/exe", argv); /* returns only on failure: then it works as it is */
+}
+
 static void print_usage(FILE *out)
 {
     fprintf(out,
@@ -76,6 +86,7 @@ static or_status run_together(const or_command *command, or_session *session)
 
 int main(int argc, char **argv)
 {
+    let_threads_sleep(argv);
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_usage(stdout);
