@@ -109,6 +109,95 @@ static void every_cut_leaves_whole_lines(void **state)
     or_buffer_free(&text);
 }
 
+/* As above, but not every byte before the cut is as it was written: the first broken line ends what is taken. */
+static void broken_lines_end_the_journal(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    static const char head[] = "{\"offramp_journal\":1,\"run\":\"run A\"}\n";
+    static const char *const broken[] = {"{\"n\":2", "", "{\"n\":2}}", "\xff\xfe", "{\"n\":2} {}"};
+    char text[256];
+    or_buffer after = {0};
+    taken t;
+    size_t lines;
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        snprintf(text, sizeof text, "%s{\"n\":1}\n%s\n{\"n\":3}\n", head, broken[i]);
+        put_text(path, text);
+        or_journal *journal = open_journal(path, "run A", true, &t);
+        assert_int_equal(t.count, 1);
+        append(journal, 8);
+        assert_ok(or_journal_sync(journal, &lines));
+        assert_int_equal(lines, 2);
+        or_journal_close(journal);
+        assert_ok(or_file_read(path, &after));
+        snprintf(text, sizeof text, "%s{\"n\":1}\n{\"n\":8}\n", head);
+        assert_string_equal(after.data, text);
+        or_buffer_free(&after);
+    }
+    /* a block of zeros, as some file systems leave them after a crash */
+    char zeros[100] = {0};
+    const int used = snprintf(zeros, sizeof zeros, "%s{\"n\":1}\n", head);
+    put_file(path, zeros, sizeof zeros);
+    or_journal_close(open_journal(path, "run A", true, &t));
+    assert_int_equal(t.count, 1);
+    assert_ok(or_file_read(path, &after));
+    assert_int_equal(after.size, used);
+    or_buffer_free(&after);
+}
+
+/* The file holds the head and the lines, each ended by a line break, whatever the name of the run. */
+static void files_are_what_the_header_says(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    or_buffer text = {0};
+    taken t;
+    size_t lines = 99;
+    or_journal *journal = open_journal(path, "say \"A\" \\ \xc3\xa9", true, &t); /* nothing there: begun */
+    assert_int_equal(t.count, 0);
+    assert_ok(or_journal_sync(journal, &lines));
+    assert_int_equal(lines, 0);
+    append(journal, 1);
+    assert_ok(or_file_read(path, &text)); /* the head is there at once, a line after the next sync */
+    assert_string_equal(text.data, "{\"offramp_journal\":1,\"run\":\"say \\\"A\\\" \\\\ \xc3\xa9\"}\n");
+    append(journal, 2);
+    assert_ok(or_journal_sync(journal, &lines));
+    assert_int_equal(lines, 2);
+    assert_ok(or_journal_sync(journal, &lines)); /* nothing is written twice */
+    or_journal_close(journal);
+    const size_t head = text.size;
+    text.size = 0;
+    assert_ok(or_file_read(path, &text));
+    assert_string_equal(text.data + head, "{\"n\":1}\n{\"n\":2}\n");
+    or_buffer_free(&text);
+    or_journal_close(open_journal(path, "say \"A\" \\ \xc3\xa9", true, &t));
+    assert_int_equal(t.count, 2);
+    or_journal_close(NULL);
+}
+
+/* A head cut at every byte is begun anew for its own run; for another run the file is refused, and left. */
+static void torn_heads_of_another_run_are_kept(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    static const char head[] = "{\"offramp_journal\":1,\"run\":\"run A\"}\n";
+    const size_t same = (size_t)(strstr(head, "A\"") - head); /* up to here both runs' heads are alike */
+    or_buffer after = {0};
+    for (size_t cut = same + 1; cut <= sizeof head - 1; cut++) {
+        taken t = {0};
+        or_journal *journal = NULL;
+        put_file(path, head, cut);
+        assert_fails(or_journal_open(path, "run B", true, take, &t, &journal), OR_ERR_INPUT, "journal.jsonl");
+        assert_null(journal);
+        assert_ok(or_file_read(path, &after));
+        assert_int_equal(after.size, cut);
+        or_buffer_free(&after);
+    }
+}
+
 static void others_are_refused(void **state)
 {
     (void)state;
@@ -125,6 +214,12 @@ static void others_are_refused(void **state)
     or_journal_close(first);
     put_text(path, "{\"offramp_journal\":1,\"run\":\"run A\"}\n{\"n\":\"x\"}\n");
     assert_fails(or_journal_open(path, "run A", true, take, &t, &second), OR_ERR_INPUT, "journal.jsonl:2");
+    static const char *const heads[] = {"{\"offramp_journal\":2,\"run\":\"run A\"}\n", "{\"n\":1}\n", "[]\n",
+                                        "{\"offramp_journal\":1}\n", "{\"offramp_journal\":1,\"run\":7}\n"};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        put_text(path, heads[i]);
+        assert_fails(or_journal_open(path, "run A", true, take, &t, &second), OR_ERR_INPUT, "wrong field");
+    }
     put_text(path, "my notes\n");
     assert_fails(or_journal_open(path, "run A", true, take, &t, &second), OR_ERR_INPUT, "not a journal");
     or_buffer after = {0};
@@ -132,6 +227,8 @@ static void others_are_refused(void **state)
     assert_string_equal(after.data, "my notes\n"); /* a refused file stays as it was */
     or_buffer_free(&after);
     or_buffer_free(&text);
+    const char *folder = scratch_folder();
+    assert_fails(or_journal_open(folder, "run A", true, take, &t, &second), OR_ERR_INPUT, folder);
     assert_fails(or_journal_open("/nowhere/journal.jsonl", "run A", false, take, &t, &second), OR_ERR_INPUT,
                  "nowhere");
 }
@@ -142,6 +239,9 @@ int main(void)
         cmocka_unit_test(lines_come_back),
         cmocka_unit_test(appended_lines_are_not_counted_before_sync),
         cmocka_unit_test(every_cut_leaves_whole_lines),
+        cmocka_unit_test(broken_lines_end_the_journal),
+        cmocka_unit_test(files_are_what_the_header_says),
+        cmocka_unit_test(torn_heads_of_another_run_are_kept),
         cmocka_unit_test(others_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

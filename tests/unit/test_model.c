@@ -4,6 +4,7 @@
 
 #include "compute.h"
 #include "memory.h"
+#include "threads.h"
 #include "tiny_model.h"
 
 #include <offramp/model.h>
@@ -70,6 +71,92 @@ static void company_does_not_matter(void **state)
     }
     or_model_close(model);
 }
+
+/* ---- the demo model: wider than one vector, many layers ---- */
+
+enum { DEMO_LAYERS = 16, DEMO_WIDTH = 128, DEMO_VOCAB = 4096, DEMO_ROWS = 64 };
+
+/* Through the parts that `bounds` (ended by L) describe; logits at the last row of each span. With taps, those
+ * of the last layer go to `taps`. */
+static void run_demo(const int *bounds, const int32_t *tokens, const or_span *spans, size_t n_spans,
+                     const or_model_taps *taps, float *logits)
+{
+    float hidden[DEMO_ROWS * DEMO_WIDTH], last[4 * DEMO_WIDTH];
+    const size_t rows = (size_t)(spans[n_spans - 1].first + spans[n_spans - 1].count);
+    for (int first = 0; first < DEMO_LAYERS; first = *bounds++) {
+        or_model *model;
+        assert_ok(or_model_open(source_path("configs/demo/model"), first, *bounds, &model));
+        assert_int_equal(or_model_first(model), first);
+        assert_int_equal(or_model_last(model), *bounds);
+        if (first == 0) or_model_embed(model, tokens, rows, hidden);
+        for (int layer = first; layer < *bounds; layer++)
+            assert_ok(or_model_layer(model, layer, spans, n_spans, hidden, taps));
+        if (*bounds == DEMO_LAYERS) {
+            or_gather_last(spans, n_spans, hidden, DEMO_WIDTH, last);
+            assert_ok(or_model_logits(model, last, n_spans, logits));
+        }
+        or_model_close(model);
+    }
+}
+
+static void demo_tokens(int32_t *tokens)
+{
+    uint64_t seed = 12;
+    for (size_t i = 0; i < DEMO_ROWS; i++) tokens[i] = (int32_t)(random_bits(&seed) % DEMO_VOCAB);
+}
+
+static void demo_gives_the_same_bits_in_any_split(void **state)
+{
+    (void)state;
+    static const int splits[][5] = {{16}, {8, 16}, {1, 4, 9, 15, 16}};
+    static const char *const sets[] = {"reference", NULL};
+    const or_span spans[] = {{0, 9}, {9, 1}, {10, 30}};
+    int32_t tokens[DEMO_ROWS];
+    float *whole = or_alloc(3 * DEMO_VOCAB, sizeof *whole), *parts = or_alloc(3 * DEMO_VOCAB, sizeof *parts);
+    demo_tokens(tokens);
+    for (size_t set = 0; set < 2; set++) {
+        assert_ok(or_kernels_use(sets[set]));
+        or_threads_set(1);
+        run_demo(splits[0], tokens, spans, 3, NULL, whole);
+        for (int i = 0; i < 6; i++) {
+            or_threads_set(1 + i / 3);
+            run_demo(splits[i % 3], tokens, spans, 3, NULL, parts);
+            assert_memory_equal(whole, parts, 3 * DEMO_VOCAB * sizeof *whole);
+        }
+    }
+    assert_ok(or_kernels_use(NULL));
+    free(whole), free(parts);
+}
+
+/* The same prompt alone and between two others, logits and taps. */
+static void demo_requests_do_not_depend_on_company(void **state)
+{
+    (void)state;
+    enum { N = 23 };
+    const int all[] = {DEMO_LAYERS};
+    int32_t tokens[DEMO_ROWS], other[DEMO_ROWS];
+    float *alone = or_alloc(DEMO_VOCAB, sizeof *alone), *logits = or_alloc(3 * DEMO_VOCAB, sizeof *logits);
+    float attn[DEMO_WIDTH], mlp[DEMO_WIDTH], attns[3 * DEMO_WIDTH], mlps[3 * DEMO_WIDTH];
+    demo_tokens(tokens);
+    or_threads_set(1);
+    run_demo(all, tokens, &(or_span){0, N}, 1, &(or_model_taps){attn, mlp}, alone);
+    run_demo(all, tokens, &(or_span){0, N}, 1, NULL, logits); /* looking on changes nothing */
+    assert_memory_equal(alone, logits, DEMO_VOCAB * sizeof *alone);
+    or_threads_set(2);
+    for (int before = 1; before < 38; before += 9) {
+        const or_span spans[] = {{0, before}, {before, N}, {before + N, 3}};
+        demo_tokens(other);
+        memcpy(other + before, tokens, N * sizeof *tokens);
+        run_demo(all, other, spans, 3, &(or_model_taps){attns, mlps}, logits);
+        assert_memory_equal(alone, logits + DEMO_VOCAB, DEMO_VOCAB * sizeof *alone);
+        assert_memory_equal(attn, attns + DEMO_WIDTH, sizeof attn);
+        assert_memory_equal(mlp, mlps + DEMO_WIDTH, sizeof mlp);
+        assert_true(memcmp(alone, logits, DEMO_VOCAB * sizeof *alone) != 0); /* the others are others */
+    }
+    free(alone), free(logits);
+}
+
+/* ---- folders that hold the same model ---- */
 
 static void storage_does_not_matter(void **state)
 {
@@ -192,6 +279,29 @@ static void rope_scaling_changes_later_positions(void **state)
     }
 }
 
+/* Where a stretched frequency is known: head_dim is 4, so wavelengths are 2 pi and 200 pi. */
+static void rope_scaling_stretches_what_it_should(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *scaling, *same; /* NULL: plain */
+    } cases[] = {{"{\"type\": \"linear\", \"factor\": 1.0}", NULL},
+                 /* every wavelength is short against the context: left as it is */
+                 {"{\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, "
+                  "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 8192}",
+                  NULL},
+                 /* every wavelength is long: all are divided, as by linear */
+                 {"{\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, "
+                  "\"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 2}",
+                  "{\"type\": \"linear\", \"factor\": 8.0}"}};
+    float expected[TINY_VOCAB], scaled[TINY_VOCAB];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        run_whole(cases[i].same ? scaled_folder(cases[i].same) : tiny_folder("BF16", tiny_config), expected);
+        run_whole(scaled_folder(cases[i].scaling), scaled);
+        assert_memory_equal(expected, scaled, sizeof scaled);
+    }
+}
+
 static void ranges_are_checked(void **state)
 {
     (void)state;
@@ -200,6 +310,10 @@ static void ranges_are_checked(void **state)
     assert_fails(or_model_open(folder, 0, 5, &model), OR_ERR_USAGE, "the model has 4");
     assert_fails(or_model_open(folder, 2, 2, &model), OR_ERR_USAGE, "wrong layer range");
     assert_fails(or_model_open(folder, -1, 2, &model), OR_ERR_USAGE, "wrong layer range");
+    assert_fails(or_model_open(folder, 3, 2, &model), OR_ERR_USAGE, "wrong layer range");
+    assert_fails(or_model_open(folder, 4, 5, &model), OR_ERR_USAGE, "asked for layers 5..5");
+    assert_fails(or_model_open(path_in(folder, "none"), 0, 4, &model), OR_ERR_INPUT, "does not exist");
+    or_model_close(NULL);
     uint64_t fingerprint;
     assert_ok(or_model_open(folder, 0, 1, &model));
     fingerprint = or_model_fingerprint(model);
@@ -224,10 +338,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_split_gives_the_same_bits),
         cmocka_unit_test(company_does_not_matter),
+        cmocka_unit_test(demo_gives_the_same_bits_in_any_split),
+        cmocka_unit_test(demo_requests_do_not_depend_on_company),
         cmocka_unit_test(storage_does_not_matter),
         cmocka_unit_test(shards_are_one_model),
         cmocka_unit_test(tied_heads_have_either_name),
         cmocka_unit_test(rope_scaling_changes_later_positions),
+        cmocka_unit_test(rope_scaling_stretches_what_it_should),
         cmocka_unit_test(ranges_are_checked),
         cmocka_unit_test(macs_are_counted),
     };

@@ -13,7 +13,7 @@ static float number(uint64_t index, size_t row, size_t column)
 
 static void add(or_wave *wave, uint64_t index, int rows, int n_choices, int policy)
 {
-    int32_t choices[8];
+    int32_t choices[8] = {0};
     for (int c = 0; c < n_choices; c++) choices[c] = (int32_t)index * 10 + c;
     const size_t r = wave->n_riders, row = wave->n_rows;
     const or_rider rider = {.index = index, .rows = rows, .policy = policy, .n_choices = n_choices};
@@ -136,6 +136,151 @@ static void damaged_waves_are_refused(void **state)
     or_wave_free(&narrow);
 }
 
+/* A rider's own numbers, all of them, cross the wire and survive merging. */
+static void riders_keep_their_state(void **state)
+{
+    (void)state;
+    or_wave wave, other, arrived;
+    or_wave_init(&wave, WIDTH, false);
+    or_wave_init(&other, WIDTH, false);
+    or_wave_init(&arrived, WIDTH, false);
+    const or_rider rider = {.index = UINT64_C(1) << 40,
+                            .rows = 2,
+                            .policy = 2,
+                            .observe = 1,
+                            .n_choices = 1,
+                            .state = {.token = 4095, .stable = 7}};
+    add(&wave, 1, 3, 2, 0);
+    wave.layer = 5;
+    assert_ok(or_wave_add(&other, &rider, &(int32_t){-3}));
+    for (size_t i = 0; i < 2 * WIDTH; i++) other.hidden[i] = i % 2 ? -0.0f : 1e-42f;
+    other.layer = 5;
+    assert_ok(or_wave_append(&wave, &other));
+    or_wave_compact(&wave, (const bool[]){true, false});
+    send_over(&arrived, &wave);
+    assert_int_equal(arrived.layer, 5);
+    assert_int_equal(arrived.n_riders, 1);
+    assert_memory_equal(&arrived.riders[0], &rider, sizeof rider);
+    assert_int_equal(arrived.choices[0], -3);
+    assert_memory_equal(arrived.hidden, other.hidden, 2 * WIDTH * sizeof(float));
+    or_wave_free(&wave);
+    or_wave_free(&other);
+    or_wave_free(&arrived);
+}
+
+static void empty_waves_are_waves(void **state)
+{
+    (void)state;
+    or_wave wave, other;
+    or_wave_init(&wave, WIDTH, true);
+    or_wave_init(&other, WIDTH, true);
+    send_over(&other, &wave);
+    assert_holds(&other, NULL, 0);
+    add(&wave, 3, 2, 1, -1);
+    wave.layer = 4;
+    assert_ok(or_wave_append(&other, &wave)); /* an empty wave takes the layer */
+    assert_int_equal(other.layer, 4);
+    assert_holds(&other, (const uint64_t[]){3}, 1);
+    or_wave_clear(&wave);
+    assert_int_equal(wave.layer, 0);
+    assert_holds(&wave, NULL, 0);
+    assert_ok(or_wave_append(&other, &wave)); /* nothing comes along */
+    assert_holds(&other, (const uint64_t[]){3}, 1);
+    or_wave_compact(&other, (const bool[]){true});
+    assert_holds(&other, NULL, 0);
+    assert_ok(or_wave_add(&other, &(or_rider){.rows = 1}, NULL)); /* where taps of another rider were */
+    for (size_t c = 0; c < WIDTH; c++) assert_true(other.attn[c] == 0 && other.mlp[c] == 0);
+    or_wave_free(&wave);
+    or_wave_free(&other);
+    assert_null(wave.riders);
+    assert_int_equal(wave.width, WIDTH); /* free leaves an initialised wave */
+    add(&wave, 5, 1, 0, 0);
+    assert_holds(&wave, (const uint64_t[]){5}, 1);
+    or_wave_free(&wave);
+}
+
+/* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, choices (8 each). */
+enum {
+    AT_MAGIC = 0,
+    AT_LAYER = 4,
+    AT_WIDTH = 8,
+    AT_TAPS = 16,
+    AT_RIDERS = 24,
+    AT_ROWS = 32,
+    AT_CHOICES = 40
+};
+#define AT_RIDER(r, field) (48 + (r) * sizeof(or_rider) + offsetof(or_rider, field))
+
+static void every_wrong_field_is_refused(void **state)
+{
+    (void)state;
+    const char *sums = "do not add up", *sizes = "another size", *job = "another job";
+    const struct {
+        size_t at, size; /* bytes of the field */
+        int64_t value;
+        const char *part;
+    } cases[] = {{AT_MAGIC, 4, 0, job},
+                 {AT_LAYER, 4, -1, job},
+                 {AT_WIDTH, 8, WIDTH + 1, job},
+                 {AT_WIDTH, 8, 0, job},
+                 {AT_TAPS, 8, 0, job},
+                 {AT_TAPS, 8, 2, job},
+                 {AT_RIDERS, 8, 0, sizes},
+                 {AT_RIDERS, 8, 3, sizes},
+                 {AT_RIDERS, 8, -1, sizes}, /* 2^64 - 1 */
+                 {AT_RIDERS, 8, INT64_MAX, sizes},
+                 {AT_ROWS, 8, 4, sizes},
+                 {AT_ROWS, 8, INT64_C(1) << 31, sizes},
+                 {AT_ROWS, 8, (INT64_C(1) << 62) + 5, sizes}, /* x 3 x 4 bytes is 5 rows' again, mod 2^64 */
+                 {AT_CHOICES, 8, 1, sizes},
+                 {AT_CHOICES, 8, (INT64_C(1) << 62) + 2, sizes},
+                 {AT_RIDER(0, rows), 4, 0, sums},
+                 {AT_RIDER(0, rows), 4, -2, sums},
+                 {AT_RIDER(0, rows), 4, 1, sums},
+                 {AT_RIDER(1, rows), 4, 4, sums},
+                 {AT_RIDER(1, rows), 4, INT32_MAX, sums},
+                 {AT_RIDER(0, policy), 4, -2, sums},
+                 {AT_RIDER(0, policy), 4, 3, sums},
+                 {AT_RIDER(1, policy), 4, INT32_MAX, sums},
+                 {AT_RIDER(0, n_choices), 4, -1, sums},
+                 {AT_RIDER(0, n_choices), 4, 1, sums},
+                 {AT_RIDER(1, n_choices), 4, 1, sums},
+                 {AT_RIDER(1, n_choices), 4, INT32_MAX, sums}};
+    or_wave wave, arrived;
+    or_wave_init(&wave, WIDTH, true);
+    or_wave_init(&arrived, WIDTH, true);
+    add(&wave, 1, 2, 2, 2);
+    add(&wave, 2, 3, 0, -1);
+    const size_t size = or_wave_wire_size(&wave);
+    char *bytes = malloc(size);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        or_wave_encode(&wave, bytes);
+        memcpy(bytes + cases[i].at, &cases[i].value, cases[i].size);
+        assert_fails(or_wave_decode(&arrived, bytes, size, 3), OR_ERR_PEER, cases[i].part);
+        or_wave_encode(&wave, bytes); /* a wave that was refused leaves the next one alone */
+        assert_ok(or_wave_decode(&arrived, bytes, size, 3));
+        assert_holds(&arrived, (const uint64_t[]){1, 2}, 2);
+    }
+    char *longer = malloc(size + 1);
+    or_wave_encode(&wave, longer);
+    longer[size] = 0;
+    assert_fails(or_wave_decode(&arrived, longer, size + 1, 3), OR_ERR_PEER, sizes);
+    free(bytes), free(longer);
+    or_wave_free(&wave);
+    or_wave_free(&arrived);
+}
+
+static void waves_that_mpi_cannot_send_have_no_size(void **state)
+{
+    (void)state;
+    or_wave wave = {.width = 8192, .n_riders = 1, .n_rows = 65535}; /* 64 KiB short of 2 GiB of numbers */
+    assert_int_equal(or_wave_wire_size(&wave), 48 + sizeof(or_rider) + (size_t)65535 * 8192 * 4);
+    wave.n_rows = 65536;
+    assert_int_equal(or_wave_wire_size(&wave), 0);
+    wave.n_rows = SIZE_MAX / 4;
+    assert_int_equal(or_wave_wire_size(&wave), 0);
+}
+
 static void taking_fills_the_budget(void **state)
 {
     (void)state;
@@ -146,6 +291,11 @@ static void taking_fills_the_budget(void **state)
     assert_int_equal(or_take_within(sizes, 4, 10), 3);
     assert_int_equal(or_take_within(sizes, 4, 18), 3);
     assert_int_equal(or_take_within(sizes, 4, 19), 4);
+    assert_int_equal(or_take_within(sizes, 4, 100), 4);
+    assert_int_equal(or_take_within(sizes, 2, 100), 2);
+    assert_int_equal(or_take_within(sizes + 1, 3, 6), 2);
+    assert_int_equal(or_take_within((const size_t[]){9, 1}, 2, 5), 1);    /* the long one runs by itself */
+    assert_int_equal(or_take_within((const size_t[]){1, 9, 1}, 3, 5), 1); /* in order */
 }
 
 int main(void)
@@ -153,6 +303,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations_keep_riders_whole),
         cmocka_unit_test(damaged_waves_are_refused),
+        cmocka_unit_test(riders_keep_their_state),
+        cmocka_unit_test(empty_waves_are_waves),
+        cmocka_unit_test(every_wrong_field_is_refused),
+        cmocka_unit_test(waves_that_mpi_cannot_send_have_no_size),
         cmocka_unit_test(taking_fills_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
