@@ -35,7 +35,7 @@ OR_CLONES static void expand_f16(const unsigned char *data, size_t count, float 
 
 void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, float *out)
 {
-    const unsigned char *bytes = (const unsigned char *)data + from * or_dtype_size(dtype);
+    const unsigned char *bytes = (const unsigned char *)data + or_dtype_bytes(dtype, from);
     switch (dtype) {
     case OR_F32:
         memcpy(out, bytes, count * sizeof *out);
@@ -46,7 +46,7 @@ void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, floa
     case OR_BF16:
         expand_bf16(bytes, count, out);
         break;
-    case OR_DTYPE_OTHER:
+    default:
         break; /* never a weight: or_checkpoint_require() refuses it */
     }
 }

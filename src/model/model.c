@@ -67,11 +67,11 @@ static or_status bind_ends(or_model *model)
 static uint64_t hash_weights(const or_model *model)
 {
     enum { PART = 1 << 16 };
-    size_t head_bytes = (size_t)model->head.rows * (size_t)model->head.columns;
-    head_bytes *= or_dtype_size(model->head.dtype);
+    const or_matrix *head = &model->head;
+    const size_t head_bytes = or_dtype_bytes(head->dtype, (size_t)head->rows * (size_t)head->columns);
     uint64_t hash = or_checkpoint_fingerprint(model->checkpoint);
     hash = XXH3_64bits_withSeed(model->final_norm, (size_t)model->hparams->d_model * sizeof(float), hash);
-    return XXH3_64bits_withSeed(model->head.data, head_bytes < PART ? head_bytes : PART, hash);
+    return XXH3_64bits_withSeed(head->data, head_bytes < PART ? head_bytes : PART, hash);
 }
 
 or_status or_model_open(const char *path, int first, int last, or_model **out)
