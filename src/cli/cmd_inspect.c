@@ -29,44 +29,6 @@ static or_status parse(int argc, char **argv, bool *helped)
     return or_fail(OR_ERR_USAGE, "argument missing", NULL, "expected a model, as in offramp inspect MODEL");
 }
 
-/* Where the bytes are. */
-typedef struct shares {
-    size_t total, embedding, head, other; /* other: norms and what belongs to no layer */
-    uint64_t parameters;
-    size_t *layers; /* [n_layers] */
-} shares;
-
-/* "model.layers.17.mlp..." -> 17; -1 for a tensor of no layer */
-static int layer_of(const char *name)
-{
-    const char *at = strstr(name, "layers.");
-    int layer;
-    return at && sscanf(at, "layers.%d.", &layer) == 1 ? layer : -1;
-}
-
-static or_status add_up(const or_checkpoint *checkpoint, shares *s)
-{
-    const int n_layers = or_checkpoint_hparams(checkpoint)->n_layers;
-    OR_TRY(OR_NEW(s->layers, (size_t)n_layers));
-    for (size_t i = 0; i < or_checkpoint_count(checkpoint); i++) {
-        const or_tensor *tensor = or_checkpoint_at(checkpoint, i);
-        const int layer = layer_of(tensor->name);
-        uint64_t elements = 1;
-        for (int d = 0; d < tensor->n_dims; d++) elements *= (uint64_t)tensor->dims[d];
-        s->parameters += elements;
-        s->total += tensor->bytes;
-        if (layer >= 0 && layer < n_layers)
-            s->layers[layer] += tensor->bytes;
-        else if (strstr(tensor->name, "embed_tokens"))
-            s->embedding += tensor->bytes;
-        else if (strstr(tensor->name, "lm_head"))
-            s->head += tensor->bytes;
-        else
-            s->other += tensor->bytes;
-    }
-    return OR_OK;
-}
-
 static void print_shape(const or_tensor *tensor)
 {
     printf("[");
@@ -74,7 +36,7 @@ static void print_shape(const or_tensor *tensor)
     printf("]");
 }
 
-static void print_text(const or_checkpoint *checkpoint, const shares *s)
+static void print_text(const or_checkpoint *checkpoint, const or_shares *s)
 {
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     printf("model        %s (%s, %s)\n", or_checkpoint_path(checkpoint), h->family,
@@ -101,7 +63,7 @@ static void print_text(const or_checkpoint *checkpoint, const shares *s)
     }
 }
 
-static or_status print_json(const or_checkpoint *checkpoint, const shares *s)
+static or_status print_json(const or_checkpoint *checkpoint, const or_shares *s)
 {
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     or_buffer out = {0};
@@ -139,12 +101,12 @@ static or_status run_inspect(or_session *session)
 {
     (void)session;
     or_checkpoint *checkpoint = NULL;
-    shares s = {0};
+    or_shares s = {0};
     OR_TRY(or_checkpoint_open(model, &checkpoint));
-    or_status status = add_up(checkpoint, &s);
+    or_status status = or_checkpoint_shares(checkpoint, &s);
     if (status == OR_OK && as_json) status = print_json(checkpoint, &s);
     if (status == OR_OK && !as_json) print_text(checkpoint, &s);
-    free(s.layers);
+    or_shares_free(&s);
     or_checkpoint_close(checkpoint);
     return status;
 }

@@ -11,9 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Far above any model; they keep products of two of them within an int64_t, and widths within an int. */
-enum { WIDTH_MAX = 1 << 20, LAYERS_MAX = 1000, VOCAB_MAX = 1 << 24, CONTEXT_MAX = 1 << 30 };
-
 /* A whole number of low..high; absent (or null): *value stays, unless it is 0, which means required. */
 static or_status read_int(const cJSON *config, const char *key, const char *where, int low, int high,
                           int *value)
@@ -103,7 +100,7 @@ static or_status read_rope_members(const cJSON *rope, const char *where, or_hpar
         return or_fail(OR_ERR_INPUT, "model refused", where,
                        "\"low_freq_factor\" is %g and \"high_freq_factor\" %g, expected low < high",
                        (double)h->rope_low_freq_factor, (double)h->rope_high_freq_factor);
-    return read_int(rope, "original_max_position_embeddings", where, 1, CONTEXT_MAX,
+    return read_int(rope, "original_max_position_embeddings", where, 1, OR_CONTEXT_MAX,
                     &h->rope_original_context);
 }
 
@@ -153,7 +150,7 @@ done:
 /* Heads, and how wide each is: "head_dim", or else an even part of the hidden state. */
 static or_status read_heads(const cJSON *config, const char *path, or_hparams *h)
 {
-    OR_TRY(read_int(config, "num_attention_heads", path, 1, WIDTH_MAX, &h->n_heads));
+    OR_TRY(read_int(config, "num_attention_heads", path, 1, OR_WIDTH_MAX, &h->n_heads));
     h->n_kv_heads = h->n_heads;
     OR_TRY(read_int(config, "num_key_value_heads", path, 1, h->n_heads, &h->n_kv_heads));
     if (h->n_heads % h->n_kv_heads != 0)
@@ -161,7 +158,7 @@ static or_status read_heads(const cJSON *config, const char *path, or_hparams *h
                        "\"num_attention_heads\" is %d, expected a multiple of \"num_key_value_heads\" (%d)",
                        h->n_heads, h->n_kv_heads);
     if (or_json_find(config, "head_dim"))
-        OR_TRY(read_int(config, "head_dim", path, 1, WIDTH_MAX, &h->head_dim));
+        OR_TRY(read_int(config, "head_dim", path, 1, OR_WIDTH_MAX, &h->head_dim));
     else if (h->d_model % h->n_heads == 0)
         h->head_dim = h->d_model / h->n_heads;
     else
@@ -172,10 +169,10 @@ static or_status read_heads(const cJSON *config, const char *path, or_hparams *h
     if (h->head_dim % 2 != 0)
         return or_fail(OR_ERR_INPUT, "model refused", path,
                        "a head is %d wide, expected an even number (rotary pairs)", h->head_dim);
-    if ((int64_t)h->n_heads * h->head_dim > WIDTH_MAX)
+    if ((int64_t)h->n_heads * h->head_dim > OR_WIDTH_MAX)
         return or_fail(OR_ERR_INPUT, "model refused", path,
                        "%d heads of %d are too wide, expected at most %d", h->n_heads, h->head_dim,
-                       WIDTH_MAX);
+                       OR_WIDTH_MAX);
     return OR_OK;
 }
 
@@ -205,12 +202,12 @@ static or_status refuse_llama_variants(const cJSON *config, const char *path)
 /* Llama 1, 2, 3. Defaults are those of transformers' LlamaConfig, where models rely on them. */
 static or_status read_llama(const cJSON *config, const char *path, or_hparams *h)
 {
-    OR_TRY(read_int(config, "hidden_size", path, 1, WIDTH_MAX, &h->d_model));
-    OR_TRY(read_int(config, "intermediate_size", path, 1, WIDTH_MAX, &h->d_ff));
-    OR_TRY(read_int(config, "num_hidden_layers", path, 1, LAYERS_MAX, &h->n_layers));
-    OR_TRY(read_int(config, "vocab_size", path, 1, VOCAB_MAX, &h->n_vocab));
+    OR_TRY(read_int(config, "hidden_size", path, 1, OR_WIDTH_MAX, &h->d_model));
+    OR_TRY(read_int(config, "intermediate_size", path, 1, OR_WIDTH_MAX, &h->d_ff));
+    OR_TRY(read_int(config, "num_hidden_layers", path, 1, OR_LAYERS_MAX, &h->n_layers));
+    OR_TRY(read_int(config, "vocab_size", path, 1, OR_VOCAB_ROWS_MAX, &h->n_vocab));
     h->n_context = 2048;
-    OR_TRY(read_int(config, "max_position_embeddings", path, 1, CONTEXT_MAX, &h->n_context));
+    OR_TRY(read_int(config, "max_position_embeddings", path, 1, OR_CONTEXT_MAX, &h->n_context));
     h->norm_eps = 1e-6f;
     OR_TRY(read_float(config, "rms_norm_eps", path, 1e-12, 1, &h->norm_eps));
     OR_TRY(read_heads(config, path, h));

@@ -26,8 +26,10 @@ static or_status find_family(const or_checkpoint *checkpoint, const or_family **
 or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix)
 {
     const or_tensor *tensor;
+    const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, rows, columns, &tensor));
-    *matrix = (or_matrix){tensor->data, tensor->dtype, rows, columns};
+    OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
+    *matrix = (or_matrix){data, tensor->dtype, rows, columns};
     model->bytes += tensor->bytes;
     return OR_OK;
 }
@@ -35,9 +37,11 @@ or_status or_model_matrix(or_model *model, const char *name, int rows, int colum
 or_status or_model_vector(or_model *model, const char *name, int count, float **vector)
 {
     const or_tensor *tensor;
+    const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, count, 0, &tensor));
+    OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
     OR_TRY(OR_NEW(*vector, (size_t)count));
-    or_expand(tensor->data, tensor->dtype, 0, (size_t)count, *vector);
+    or_expand(data, tensor->dtype, 0, (size_t)count, *vector);
     model->bytes += tensor->bytes;
     return OR_OK;
 }
