@@ -13,6 +13,14 @@
 
 #include <offramp/checkpoint.h>
 
+/* Far above any model; they keep products of two of them within an int64_t, and widths within an int. */
+enum {
+    OR_WIDTH_MAX = 1 << 20,
+    OR_LAYERS_MAX = 1000,
+    OR_VOCAB_ROWS_MAX = 1 << 24,
+    OR_CONTEXT_MAX = 1 << 30
+};
+
 typedef struct or_format_ops {
     const char *name;                /* what or_checkpoint_format() says */
     const char *accepts;             /* completes "expected ..." in the message that refuses a path */
