@@ -18,33 +18,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How rotary frequencies are stretched for longer contexts. */
+/* How positions enter: by rotary frequencies, stretched in some way for longer contexts, or not by rotation. */
 typedef enum or_rope_kind {
     OR_ROPE_PLAIN,
     OR_ROPE_LINEAR, /* positions divided by factor (position interpolation, arXiv 2306.15595) */
     OR_ROPE_LLAMA3, /* Llama 3.1's rule: low frequencies divided by factor, smooth in between */
-    OR_ROPE_TENSOR  /* frequencies divided by those of a tensor, "rope_freqs.weight" [head_dim / 2] (GGUF) */
+    OR_ROPE_TENSOR, /* frequencies divided by those of a tensor, "rope_freqs.weight" [head_dim / 2] (GGUF) */
+    OR_ROPE_NONE    /* nothing is rotated: a learned vector per position is added to the embedding */
 } or_rope_kind;
 
 /* The shape of a model. All counts are > 0 and consistent with each other (checked when read). */
 typedef struct or_hparams {
-    char family[32]; /* model_type: "llama" */
-    int n_layers;    /* L */
-    int d_model;     /* width of the hidden state */
-    int n_heads;     /* query heads */
-    int n_kv_heads;  /* key/value heads; divides n_heads (grouped-query attention) */
-    int head_dim;    /* even; n_heads * head_dim need not equal d_model */
-    int d_ff;        /* width of the feed-forward block */
-    int n_vocab;     /* rows of embedding and output projection */
-    int n_context;   /* longest prompt, tokens (max_position_embeddings) */
+    char family[32];  /* model_type: "llama", "opt" */
+    int n_layers;     /* L */
+    int d_model;      /* width of the hidden state */
+    int d_embed;      /* width of embedding and output projection; not d_model: a matrix lies in between */
+    int n_heads;      /* query heads */
+    int n_kv_heads;   /* key/value heads; divides n_heads (grouped-query attention) */
+    int head_dim;     /* even where rotated; n_heads * head_dim need not equal d_model */
+    int d_ff;         /* width of the feed-forward block */
+    int n_vocab;      /* rows of embedding and output projection */
+    int n_context;    /* longest prompt, tokens (max_position_embeddings) */
     float norm_eps;
     float rope_theta;
     or_rope_kind rope;
-    float rope_factor;                                 /* LINEAR, LLAMA3 */
-    float rope_low_freq_factor, rope_high_freq_factor; /* LLAMA3 */
-    int rope_original_context;                         /* LLAMA3 */
-    bool
-        rotary_pairs; /* rows of query and key weights are in rotary pairs: see or_matrix.interleaved (GGUF) */
+    float rope_factor;                                  /* LINEAR, LLAMA3 */
+    float rope_low_freq_factor, rope_high_freq_factor;  /* LLAMA3 */
+    int rope_original_context;                          /* LLAMA3 */
+    bool rotary_pairs; /* rows of query and key weights are in rotary pairs: see or_matrix.interleaved (GGUF) */
+    bool norm_first;  /* attention and feed-forward read normed states; else their sums are normed (post-norm) */
+    bool final_norm;  /* there is one between the last layer and the output projection */
+    bool biases;      /* the matrices of the layers have them */
+    bool gated_ff;    /* the feed-forward block has three matrices (gate, up, down), not two */
     bool tied_head;   /* config says the output projection is the embedding */
     int bos, eos;     /* token ids, -1 where the config has none */
 } or_hparams;

@@ -42,12 +42,19 @@ static void print_text(const or_checkpoint *checkpoint, const or_shares *s)
     printf("model        %s (%s, %s)\n", or_checkpoint_path(checkpoint), h->family,
            or_checkpoint_format(checkpoint));
     printf("parameters   %llu\n", (unsigned long long)s->parameters);
-    printf("layers       %d\n", h->n_layers);
-    printf("width        %d, feed-forward %d\n", h->d_model, h->d_ff);
+    printf("layers       %d, %s biases, norms %s%s\n", h->n_layers, h->biases ? "with" : "without",
+           h->norm_first ? "before each block" : "after each sum", h->final_norm ? "" : ", no final norm");
+    printf("width        %d, feed-forward %d%s", h->d_model, h->d_ff, h->gated_ff ? " (gated)" : "");
+    if (h->d_embed != h->d_model) printf(", embedding %d", h->d_embed);
+    printf("\n");
     printf("heads        %d of %d, %d for keys and values\n", h->n_heads, h->head_dim, h->n_kv_heads);
     printf("vocabulary   %d, output projection %s\n", h->n_vocab,
            h->tied_head ? "tied to the embedding" : "of its own");
-    printf("context      %d tokens, rope theta %g\n", h->n_context, (double)h->rope_theta);
+    printf("context      %d tokens, ", h->n_context);
+    if (h->rope == OR_ROPE_NONE)
+        printf("learned positions\n");
+    else
+        printf("rope theta %g\n", (double)h->rope_theta);
     printf("bytes        %zu in all, embedding %zu, head %zu, other %zu\n", s->total, s->embedding, s->head,
            s->other);
     for (int layer = 0, last; layer < h->n_layers; layer = last) { /* runs of layers of equal size */
@@ -70,12 +77,13 @@ static or_status print_json(const or_checkpoint *checkpoint, const or_shares *s)
     or_status status = or_buffer_printf(
         &out,
         "{\"family\": \"%s\", \"format\": \"%s\", \"parameters\": %llu, \"n_layers\": %d, \"d_model\": %d, "
-        "\"d_ff\": %d, \"n_heads\": %d, \"n_kv_heads\": %d, \"head_dim\": %d, \"n_vocab\": %d, "
+        "\"d_embed\": %d, \"d_ff\": %d, \"n_heads\": %d, \"n_kv_heads\": %d, \"head_dim\": %d, \"n_vocab\": "
+        "%d, "
         "\"n_context\": %d, "
         "\"tied_head\": %s, \"bytes\": %zu, \"embedding_bytes\": %zu, \"head_bytes\": %zu, \"layer_bytes\": "
         "[",
         h->family, or_checkpoint_format(checkpoint), (unsigned long long)s->parameters, h->n_layers,
-        h->d_model, h->d_ff, h->n_heads, h->n_kv_heads, h->head_dim, h->n_vocab, h->n_context,
+        h->d_model, h->d_embed, h->d_ff, h->n_heads, h->n_kv_heads, h->head_dim, h->n_vocab, h->n_context,
         h->tied_head ? "true" : "false", s->total, s->embedding, s->head);
     for (int layer = 0; layer < h->n_layers && status == OR_OK; layer++)
         status = or_buffer_printf(&out, "%s%zu", layer ? ", " : "", s->layers[layer]);

@@ -49,6 +49,9 @@ static or_status put_hparams(or_buffer *out, const or_hparams *h)
     OR_TRY(put_bits(out, h->rope_low_freq_factor));
     OR_TRY(put_bits(out, h->rope_high_freq_factor));
     if (h->rotary_pairs) OR_TRY(or_buffer_puts(out, " pairs"));
+    if (h->rope == OR_ROPE_NONE) /* not Llama: whose text, and so its policies, stay as they were */
+        OR_TRY(or_buffer_printf(out, " %d %d %d %d %d", h->d_embed, h->norm_first, h->final_norm, h->biases,
+                                h->gated_ff));
     return or_buffer_puts(out, "\n");
 }
 

@@ -153,11 +153,13 @@ static or_status refuse_variants(const or_gguf *g)
 or_status or_gguf_read_hparams(const or_gguf *g, or_hparams *h)
 {
     or_gguf_text architecture;
-    *h = (or_hparams){.family = "llama", .rotary_pairs = true};
+    *h = (or_hparams){
+        .family = "llama", .rotary_pairs = true, .norm_first = true, .final_norm = true, .gated_ff = true};
     OR_TRY(or_gguf_text_of(g, "general.architecture", &architecture));
     if (!or_gguf_text_is(architecture, "llama")) return refuse_text(g, "architecture", architecture, "llama");
     OR_TRY(read_int(g, "block_count", 1, OR_LAYERS_MAX, &h->n_layers));
     OR_TRY(read_int(g, "embedding_length", 1, OR_WIDTH_MAX, &h->d_model));
+    h->d_embed = h->d_model;
     OR_TRY(read_int(g, "feed_forward_length", 1, OR_WIDTH_MAX, &h->d_ff));
     OR_TRY(read_int(g, "context_length", 1, OR_CONTEXT_MAX, &h->n_context));
     if (!or_gguf_has(g, "llama.attention.layer_norm_rms_epsilon"))
