@@ -47,11 +47,12 @@ static inline float or_exp(float x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    uint32_t bits;
-    memcpy(&bits, &p, sizeof bits);
-    bits += (uint32_t)(int32_t)n << 23;
-    memcpy(&p, &bits, sizeof p);
-    return p;
+    uint32_t bits; /* n as the low bits of `shifted` have it: a NaN, which is no integer, stays one in p */
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127) << 23;
+    float power; /* 2^n */
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
 }
 
 #endif
