@@ -1,6 +1,9 @@
 /* threads.c */
 #include "threads.h"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 #include <sched.h>
 
 static int threads = 0;
@@ -22,4 +25,13 @@ int or_threads(void)
 {
     if (threads == 0) or_threads_set(0);
     return threads;
+}
+
+int or_thread_number(void)
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
 }

@@ -9,7 +9,6 @@
 #include "vector.h"
 
 #include <math.h>
-#include <omp.h>
 
 static int longest_span(const or_span *spans, size_t n_spans)
 {
@@ -96,7 +95,7 @@ void or_portable_attention(const or_attention_shape *shape, const or_span *spans
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(or_threads())
     for (size_t s = 0; s < n_spans; s++) {
         for (size_t head = 0; head < (size_t)shape->n_heads; head++) {
-            float *row = scores + scratch_per_thread(shape, longest) * (size_t)omp_get_thread_num();
+            float *row = scores + scratch_per_thread(shape, longest) * (size_t)or_thread_number();
             float *transposed = row + longest;
             const size_t first = (size_t)spans[s].first, n = (size_t)spans[s].count;
             const float *keys = k + first * kv_stride + head / group * head_dim;
