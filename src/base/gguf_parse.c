@@ -2,7 +2,8 @@
  *
  * The header's length is known only at its end, so it is read a chunk at a time while the parser goes: what is
  * kept of it are places in the buffer, which may move. No count is believed before as many bytes were seen as it
- * needs at least, so that a wrong one costs neither memory nor time.
+ * needs at least, so that a wrong one costs neither memory nor time; and a length that would take weights for text
+ * is stopped at HEADER_MAX.
  */
 #include "gguf_internal.h"
 
@@ -20,6 +21,7 @@ static const char refused[] = "GGUF file refused";
 
 enum {
     CHUNK = 1 << 18,
+    HEADER_MAX = 1 << 27,                 /* the largest vocabularies make headers of some 20 MB */
     NAME_MAX_BYTES = 65535,               /* the format's own limit */
     KEY_LEAST = 8 + 1 + 4 + 1,            /* bytes of the shortest key with its value */
     TENSOR_LEAST = 8 + 1 + 4 + 8 + 4 + 8, /* ... and of the shortest tensor */
@@ -46,6 +48,10 @@ static or_status need(parser *p, uint64_t size)
                        "the file ends at byte %" PRIu64 ", %" PRIu64
                        " bytes were to follow byte %zu; expected a complete file (cut off?)",
                        p->file_size, size, p->at);
+    if (size > HEADER_MAX - p->at)
+        return or_fail(OR_ERR_INPUT, refused, p->where,
+                       "%" PRIu64 " bytes were to follow byte %zu, expected a header of at most %d bytes",
+                       size, p->at, HEADER_MAX);
     while (header->size < p->at + size) {
         OR_RESERVE(header->data, header->capacity, header->size + CHUNK);
         const ssize_t got = pread(p->fd, header->data + header->size, CHUNK, (off_t)header->size);

@@ -4,6 +4,8 @@
 #include "file.h"
 #include "gguf.h"
 
+#include <unistd.h>
+
 /* ---- a file as the writer makes it ------------------------------------------------------------------------ */
 
 static void write_sample(const char *path)
@@ -284,6 +286,19 @@ static void bad_tensors_are_refused(void **state)
     refused(&b, "\"t\" is given twice");
 }
 
+/* In a file of a terabyte (holes take no disk) a name's length points at its end: the header may not take it all. */
+static void weights_are_not_taken_for_text(void **state)
+{
+    (void)state;
+    const char *path = path_in(scratch_folder(), "huge.gguf");
+    bytes b = head(3, 0, 1);
+    or_gguf *g;
+    put64(&b, (uint64_t)1 << 39);
+    put_file(path, b.data, b.size);
+    assert_int_equal(truncate(path, (off_t)1 << 40), 0);
+    assert_fails(or_gguf_open(path, &g), OR_ERR_INPUT, "expected a header of at most 134217728 bytes");
+}
+
 /* Types that are not computed with are kept under their names, without bytes. */
 static void other_types_have_names(void **state)
 {
@@ -372,7 +387,7 @@ int main(void)
         cmocka_unit_test(bad_counts_are_refused),     cmocka_unit_test(bad_values_are_refused),
         cmocka_unit_test(bad_tensors_are_refused),    cmocka_unit_test(other_types_have_names),
         cmocka_unit_test(damaged_headers_do_no_harm), cmocka_unit_test(unfinished_files_do_not_appear),
-        cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(what_is_no_file_is_refused), cmocka_unit_test(weights_are_not_taken_for_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
