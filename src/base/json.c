@@ -50,14 +50,61 @@ or_status or_json_parse(const char *text, size_t size, const char *where, cJSON 
     return OR_OK;
 }
 
+/* Names of the members of an object; the memory serves one object after the other. */
+typedef struct name_list {
+    const char **names;
+    size_t capacity;
+} name_list;
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static or_status check_names(const cJSON *object, const char *where, name_list *list)
+{
+    const cJSON *item;
+    size_t n = 0;
+    cJSON_ArrayForEach(item, object)
+    {
+        OR_RESERVE(list->names, list->capacity, n + 1);
+        list->names[n++] = item->string;
+    }
+    if (n > 1) qsort(list->names, n, sizeof *list->names, compare_names);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(list->names[i - 1], list->names[i]) == 0)
+            return or_fail(OR_ERR_INPUT, "wrong JSON", where, "found the key \"%s\" twice, expected it once",
+                           list->names[i]);
+    return OR_OK;
+}
+
+/* As deep as cJSON nests, which is 1000 at most. */
+static or_status check_tree(const cJSON *tree, const char *where, name_list *list)
+{
+    const cJSON *item;
+    if (cJSON_IsObject(tree)) OR_TRY(check_names(tree, where, list));
+    cJSON_ArrayForEach(item, tree) if (item->child) OR_TRY(check_tree(item, where, list));
+    return OR_OK;
+}
+
+or_status or_json_refuse_twins(const cJSON *tree, const char *where)
+{
+    name_list list = {0};
+    or_status status = check_tree(tree, where, &list);
+    free(list.names);
+    return status;
+}
+
 or_status or_json_load(const char *path, cJSON **json)
 {
     or_buffer text = {0};
     *json = NULL;
     or_status status = or_file_read(path, &text);
     if (status == OR_OK) status = or_json_parse(text.data, text.size, path, json);
-    if (status == OR_OK && !cJSON_IsObject(*json)) {
+    if (status == OR_OK && !cJSON_IsObject(*json))
         status = or_fail(OR_ERR_INPUT, "wrong JSON", path, "found no object, expected {...}");
+    if (status == OR_OK) status = or_json_refuse_twins(*json, path);
+    if (status != OR_OK) {
         cJSON_Delete(*json);
         *json = NULL;
     }

@@ -16,7 +16,11 @@
  * characters (bytes or \u0000), which C strings cannot carry. The caller releases *json by cJSON_Delete(). */
 or_status or_json_parse(const char *text, size_t size, const char *where, cJSON **json);
 
-/* Reads and parses a whole file; the value must be an object. */
+/* Refuses a tree in which an object has two members of one name: cJSON finds the first of them, others the last, so
+ * that the file would mean two things. */
+or_status or_json_refuse_twins(const cJSON *tree, const char *where);
+
+/* Reads and parses a whole file; the value must be an object, and no key be given twice. */
 or_status or_json_load(const char *path, cJSON **json);
 
 /* The member `key`, NULL when absent or null. */

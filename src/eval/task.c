@@ -18,7 +18,6 @@ enum { N_KEYS = sizeof known_keys / sizeof *known_keys };
 /* A misspelt key would be taken for an absent one: "seperator" must not mean the default. */
 static or_status check_keys(const cJSON *file, const char *path)
 {
-    bool seen[N_KEYS] = {false};
     const cJSON *member;
     cJSON_ArrayForEach(member, file)
     {
@@ -29,8 +28,6 @@ static or_status check_keys(const cJSON *file, const char *path)
                           "found the key \"%s\", expected name, format, train, test, input, output, prompt, "
                           "answer, separator, metric, description or choices",
                           member->string);
-        if (seen[i]) return REFUSE(path, "found the key \"%s\" twice, expected it once", member->string);
-        seen[i] = true;
     }
     return OR_OK;
 }

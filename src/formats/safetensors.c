@@ -191,7 +191,7 @@ static or_status read_header(reader *r, const or_buffer *text)
         status = or_fail(OR_ERR_INPUT, "model refused", r->path, "the header is no object, expected {...}");
         goto done;
     }
-    status = OR_OK;
+    OR_TRY_GOTO(done, or_json_refuse_twins(header, r->path));
     cJSON_ArrayForEach(item, header)
     {
         if (strcmp(item->string, "__metadata__") == 0) continue;

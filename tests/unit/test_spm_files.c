@@ -178,7 +178,7 @@ static void broken_json_vocabularies_are_refused(void **state)
     assert_fails(open_file("tokenizer.json", "{\"model\": \"\xff\"}", 14, &t), OR_ERR_INPUT, "not UTF-8");
     refuse_json((json_parts){.vocab = "", .merges = ""}, "0 tokens");
     refuse_json((json_parts){.vocab = "\"a\": 0, \"b\": 0", .merges = ""}, "id 0 is given twice");
-    refuse_json((json_parts){.vocab = "\"a\": 0, \"a\": 1", .merges = ""}, "same text \"a\"");
+    refuse_json((json_parts){.vocab = "\"a\": 0, \"a\": 1", .merges = ""}, "found the key \"a\" twice");
     refuse_json((json_parts){.vocab = "\"a\": 0, \"b\": 2", .merges = ""}, "expected no gaps");
     refuse_json((json_parts){.vocab = "\"a\": 1, \"b\": 16777215", .merges = ""}, "expected no gaps");
     refuse_json((json_parts){.vocab = "\"a\": 16777216", .merges = ""}, "a whole number 0..16777215");
