@@ -89,7 +89,7 @@ const char *or_bytes_text(unsigned long long bytes, char text[OR_BYTES_TEXT])
     enum { LAST = sizeof units / sizeof *units - 1 };
     double number = (double)bytes;
     int unit = 0;
-    for (; number >= 1000 && unit < LAST; unit++) number /= 1024;
+    for (; number >= 999.5 && unit < LAST; unit++) number /= 1024;
     snprintf(text, OR_BYTES_TEXT, unit == 0 ? "%.0f %s" : "%.3g %s", number, units[unit]);
     return text;
 }

@@ -94,6 +94,8 @@ typedef struct or_progress {
 /* By --progress and --quiet; auto: a bar when stderr is a terminal. */
 or_status or_progress_open(const or_common *common, const char *what, or_progress *progress);
 void or_progress_show(void *progress, const or_eval_progress *now); /* an or_eval_show */
+/* The same for work that is counted only: "quantize [####....] 12 % of the weights". */
+void or_progress_part(or_progress *progress, uint64_t done, uint64_t total, const char *what);
 void or_progress_close(or_progress *progress);
 
 /* True after SIGUSR1. */
