@@ -26,20 +26,23 @@ const or_hparams *or_model_hparams(const or_model *model);
 int or_model_first(const or_model *model);
 int or_model_last(const or_model *model);
 
-/* Identifies the weights: the checkpoint's fingerprint and the bytes of the final norm and of a part of the
- * output projection, which every rank has. Equal on all ranks. */
+/* Identifies the weights: the checkpoint's fingerprint and the bytes of the final norm, if there is one, and of a
+ * part of the output projection, which every rank has. Equal on all ranks. */
 uint64_t or_model_fingerprint(const or_model *model);
 
-/* Bytes of weights that this part computes with: its layers, final norm, head, and embedding if it has it. */
+/* Bytes of weights that this part computes with: its layers, final norm, head, and embedding if it has it. A
+ * tensor that is both embedding and head counts once. */
 size_t or_model_bytes(const or_model *model);
 
-/* hidden[rows, d_model] = the embeddings of `rows` tokens, each 0 <= token < n_vocab. Only where first is 0. */
-void or_model_embed(const or_model *model, const int32_t *tokens, size_t rows, float *hidden);
+/* hidden[rows, d_model] = the embeddings of the first `rows` tokens of one request: row i is position i, and rows
+ * <= n_context. 0 <= token < n_vocab. Only where first is 0. OR_ERR_FAILED when the workspace cannot be
+ * allocated. */
+or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, float *hidden);
 
-/* What a layer added at the last row of each span, for the cosine features: [n_spans, d_model] each. */
+/* What a layer computed at the last row of each span, for the cosine features: [n_spans, d_model] each. */
 typedef struct or_model_taps {
-    float *attn; /* attention output after its projection, before the residual */
-    float *mlp;  /* feed-forward output, before the residual */
+    float *attn; /* attention output after its projection (and bias), before the residual is added */
+    float *mlp;  /* feed-forward output, before the residual is added */
 } or_model_taps;
 
 /* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows.
@@ -48,7 +51,9 @@ or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_
                          const or_model_taps *taps);
 
 /* The next-token logits that the hidden states `rows` [n, d_model] give: logits[n, n_vocab] = output projection
- * of the final norm (logit lens). Any layer's hidden states may be asked. */
+ * of the final norm (logit lens). Any layer's hidden states may be asked. A model without a final norm (OPT 350M,
+ * whose layers end with a norm of their own) has its hidden states multiplied as they are; where the embedding is
+ * narrower than the layers, they are narrowed before the output projection as after the last layer. */
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits);
 
 /* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention), and of one row's

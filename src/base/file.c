@@ -14,26 +14,62 @@ static or_status fail_errno(const char *what, const char *path)
     return or_fail(OR_ERR_INPUT, what, path, "%s", strerror(errno));
 }
 
-or_status or_map_open(const char *path, or_map *map)
+/* Opens a regular file for reading and asks its size. */
+static or_status open_regular(const char *path, int *fd, uint64_t *size)
 {
-    *map = (or_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail_errno("file cannot be opened", path);
-
-    or_status status = OR_OK;
     struct stat info;
-    if (fstat(fd, &info) != 0) {
+    or_status status = OR_OK;
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0) return fail_errno("file cannot be opened", path);
+    if (fstat(*fd, &info) != 0)
         status = fail_errno("file cannot be read", path);
-    } else if (!S_ISREG(info.st_mode)) {
+    else if (!S_ISREG(info.st_mode))
         status = or_fail(OR_ERR_INPUT, "file cannot be read", path, "not a regular file");
-    } else if (info.st_size == 0) {
-        status = or_fail(OR_ERR_INPUT, "file is empty", path, "found 0 bytes, expected data");
+    else
+        *size = (uint64_t)info.st_size;
+    if (status != OR_OK) close(*fd);
+    return status;
+}
+
+or_status or_file_size(const char *path, uint64_t *size)
+{
+    int fd;
+    OR_TRY(open_regular(path, &fd, size));
+    close(fd);
+    return OR_OK;
+}
+
+static or_status too_short(const char *path, uint64_t found, uint64_t offset, size_t size)
+{
+    return or_fail(OR_ERR_INPUT, "file too short", path,
+                   "found %llu bytes, expected %zu from byte %llu on (cut off?)", (unsigned long long)found,
+                   size, (unsigned long long)offset);
+}
+
+/* ---- mapping ---------------------------------------------------------------------------------------------- */
+
+/* Bytes between the beginning of the page and `address`: mappings begin at pages. */
+static size_t lead(uint64_t address)
+{
+    return (size_t)(address % (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+or_status or_map_open(const char *path, uint64_t offset, size_t size, or_map *map)
+{
+    int fd;
+    uint64_t file_size;
+    const size_t before = lead(offset);
+    *map = (or_map){0};
+    OR_TRY(open_regular(path, &fd, &file_size));
+    or_status status = OR_OK;
+    if (offset > file_size || size > file_size - offset) {
+        status = too_short(path, file_size, offset, size);
     } else {
-        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (data == MAP_FAILED)
+        void *pages = mmap(NULL, size + before, PROT_READ, MAP_SHARED, fd, (off_t)(offset - before));
+        if (pages == MAP_FAILED)
             status = fail_errno("file cannot be mapped", path);
         else
-            *map = (or_map){data, (size_t)info.st_size};
+            *map = (or_map){(unsigned char *)pages + before, size};
     }
     close(fd);
     return status;
@@ -41,8 +77,47 @@ or_status or_map_open(const char *path, or_map *map)
 
 void or_map_close(or_map *map)
 {
-    if (map->data) munmap((void *)map->data, map->size);
+    const size_t before = lead((uintptr_t)map->data);
+    if (map->data) munmap((void *)(map->data - before), map->size + before);
     *map = (or_map){0};
+}
+
+or_status or_map_read(const or_map *map, const char *path)
+{
+    const size_t before = lead((uintptr_t)map->data);
+    void *pages = (void *)(map->data - before);
+    if (madvise(pages, map->size + before, MADV_POPULATE_READ) == 0) return OR_OK;
+    if (errno == EINVAL) { /* a kernel before 5.14: it may at least begin to read */
+        madvise(pages, map->size + before, MADV_WILLNEED);
+        return OR_OK;
+    }
+    return fail_errno("file cannot be read", path);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------- */
+
+or_status or_file_read_part(const char *path, uint64_t offset, size_t size, or_buffer *buffer)
+{
+    int fd;
+    uint64_t file_size;
+    OR_RESERVE(buffer->data, buffer->capacity, buffer->size + size + 1);
+    OR_TRY(open_regular(path, &fd, &file_size));
+    or_status status = OR_OK;
+    if (offset > file_size || size > file_size - offset) status = too_short(path, file_size, offset, size);
+    for (size_t done = 0; status == OR_OK && done < size;) {
+        const ssize_t got = pread(fd, buffer->data + buffer->size, size - done, (off_t)(offset + done));
+        if (got > 0) {
+            done += (size_t)got;
+            buffer->size += (size_t)got;
+        } else if (got == 0) {
+            status = too_short(path, offset + done, offset, size);
+        } else if (errno != EINTR) {
+            status = fail_errno("file cannot be read", path);
+        }
+    }
+    buffer->data[buffer->size] = '\0';
+    close(fd);
+    return status;
 }
 
 or_status or_file_read(const char *path, or_buffer *buffer)

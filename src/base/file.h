@@ -5,16 +5,27 @@
 #include "memory.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
-/* A file mapped read-only. Pages are read when touched, so mapping a large file costs nothing. */
+/* Bytes of a file mapped read-only. Pages are read when touched, so mapping much costs nothing. */
 typedef struct or_map {
     const unsigned char *data;
     size_t size;
 } or_map;
 
-/* OR_ERR_INPUT when the file cannot be opened, is no regular file or is empty. */
-or_status or_map_open(const char *path, or_map *map);
+/* Maps `size` > 0 bytes from `offset` on. OR_ERR_INPUT when the file cannot be opened or ends before. */
+or_status or_map_open(const char *path, uint64_t offset, size_t size, or_map *map);
 void or_map_close(or_map *map);
+
+/* Reads the mapped pages in now, so that touching them later does not wait for the disk. OR_ERR_INPUT when they
+ * cannot be read (where touching them would end the process). */
+or_status or_map_read(const or_map *map, const char *path);
+
+/* Size of a regular file; OR_ERR_INPUT when it cannot be opened or is no regular file. */
+or_status or_file_size(const char *path, uint64_t *size);
+
+/* Appends `size` bytes from `offset` on; OR_ERR_INPUT when the file has fewer. */
+or_status or_file_read_part(const char *path, uint64_t offset, size_t size, or_buffer *buffer);
 
 /* The whole file, with a NUL behind it. `path` "-" is standard input. The caller frees buffer. */
 or_status or_file_read(const char *path, or_buffer *buffer);

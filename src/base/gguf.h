@@ -72,12 +72,12 @@ double or_gguf_next_number(or_gguf_items *items);
 
 typedef struct or_gguf_tensor {
     const char *name;   /* UTF-8; owned by the or_gguf */
-    const char *stored; /* the type's name, "Q4_K"; "type 77" for one that is not known */
+    const char *stored; /* the type's name, "Q4_K"; "(unknown number)" for one that is not known */
     or_dtype dtype;     /* OR_DTYPE_OTHER when it is not a weight type of ours */
     int n_dims;         /* 1..4 */
-    int64_t dims[4];    /* row-major: dims[n_dims - 1] runs fastest, is a row (the file has them in reverse) */
-    uint64_t offset;    /* from the beginning of the file */
-    uint64_t bytes;     /* 0 for OR_DTYPE_OTHER */
+    int64_t dims[4]; /* row-major: dims[n_dims - 1] runs fastest, is a row (the file has them in reverse) */
+    uint64_t offset; /* from the beginning of the file */
+    uint64_t bytes;  /* 0 for OR_DTYPE_OTHER */
 } or_gguf_tensor;
 
 size_t or_gguf_tensors(const or_gguf *gguf);
@@ -97,7 +97,8 @@ or_status or_gguf_put_u32(or_gguf_writer *writer, const char *key, uint32_t valu
 or_status or_gguf_put_f32(or_gguf_writer *writer, const char *key, float value);
 or_status or_gguf_put_bool(or_gguf_writer *writer, const char *key, bool value);
 or_status or_gguf_put_text(or_gguf_writer *writer, const char *key, const char *value);
-or_status or_gguf_put_texts(or_gguf_writer *writer, const char *key, const or_gguf_text *values, size_t count);
+or_status or_gguf_put_texts(or_gguf_writer *writer, const char *key, const or_gguf_text *values,
+                            size_t count);
 or_status or_gguf_put_f32s(or_gguf_writer *writer, const char *key, const float *values, size_t count);
 or_status or_gguf_put_i32s(or_gguf_writer *writer, const char *key, const int32_t *values, size_t count);
 

@@ -29,44 +29,6 @@ static or_status parse(int argc, char **argv, bool *helped)
     return or_fail(OR_ERR_USAGE, "argument missing", NULL, "expected a model, as in offramp inspect MODEL");
 }
 
-/* Where the bytes are. */
-typedef struct shares {
-    size_t total, embedding, head, other; /* other: norms and what belongs to no layer */
-    uint64_t parameters;
-    size_t *layers; /* [n_layers] */
-} shares;
-
-/* "model.layers.17.mlp..." -> 17; -1 for a tensor of no layer */
-static int layer_of(const char *name)
-{
-    const char *at = strstr(name, "layers.");
-    int layer;
-    return at && sscanf(at, "layers.%d.", &layer) == 1 ? layer : -1;
-}
-
-static or_status add_up(const or_checkpoint *checkpoint, shares *s)
-{
-    const int n_layers = or_checkpoint_hparams(checkpoint)->n_layers;
-    OR_TRY(OR_NEW(s->layers, (size_t)n_layers));
-    for (size_t i = 0; i < or_checkpoint_count(checkpoint); i++) {
-        const or_tensor *tensor = or_checkpoint_at(checkpoint, i);
-        const int layer = layer_of(tensor->name);
-        uint64_t elements = 1;
-        for (int d = 0; d < tensor->n_dims; d++) elements *= (uint64_t)tensor->dims[d];
-        s->parameters += elements;
-        s->total += tensor->bytes;
-        if (layer >= 0 && layer < n_layers)
-            s->layers[layer] += tensor->bytes;
-        else if (strstr(tensor->name, "embed_tokens"))
-            s->embedding += tensor->bytes;
-        else if (strstr(tensor->name, "lm_head"))
-            s->head += tensor->bytes;
-        else
-            s->other += tensor->bytes;
-    }
-    return OR_OK;
-}
-
 static void print_shape(const or_tensor *tensor)
 {
     printf("[");
@@ -74,18 +36,25 @@ static void print_shape(const or_tensor *tensor)
     printf("]");
 }
 
-static void print_text(const or_checkpoint *checkpoint, const shares *s)
+static void print_text(const or_checkpoint *checkpoint, const or_shares *s)
 {
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     printf("model        %s (%s, %s)\n", or_checkpoint_path(checkpoint), h->family,
            or_checkpoint_format(checkpoint));
     printf("parameters   %llu\n", (unsigned long long)s->parameters);
-    printf("layers       %d\n", h->n_layers);
-    printf("width        %d, feed-forward %d\n", h->d_model, h->d_ff);
+    printf("layers       %d, %s biases, norms %s%s\n", h->n_layers, h->biases ? "with" : "without",
+           h->norm_first ? "before each block" : "after each sum", h->final_norm ? "" : ", no final norm");
+    printf("width        %d, feed-forward %d%s", h->d_model, h->d_ff, h->gated_ff ? " (gated)" : "");
+    if (h->d_embed != h->d_model) printf(", embedding %d", h->d_embed);
+    printf("\n");
     printf("heads        %d of %d, %d for keys and values\n", h->n_heads, h->head_dim, h->n_kv_heads);
     printf("vocabulary   %d, output projection %s\n", h->n_vocab,
            h->tied_head ? "tied to the embedding" : "of its own");
-    printf("context      %d tokens, rope theta %g\n", h->n_context, (double)h->rope_theta);
+    printf("context      %d tokens, ", h->n_context);
+    if (h->rope == OR_ROPE_NONE)
+        printf("learned positions\n");
+    else
+        printf("rope theta %g\n", (double)h->rope_theta);
     printf("bytes        %zu in all, embedding %zu, head %zu, other %zu\n", s->total, s->embedding, s->head,
            s->other);
     for (int layer = 0, last; layer < h->n_layers; layer = last) { /* runs of layers of equal size */
@@ -101,19 +70,20 @@ static void print_text(const or_checkpoint *checkpoint, const shares *s)
     }
 }
 
-static or_status print_json(const or_checkpoint *checkpoint, const shares *s)
+static or_status print_json(const or_checkpoint *checkpoint, const or_shares *s)
 {
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     or_buffer out = {0};
     or_status status = or_buffer_printf(
         &out,
         "{\"family\": \"%s\", \"format\": \"%s\", \"parameters\": %llu, \"n_layers\": %d, \"d_model\": %d, "
-        "\"d_ff\": %d, \"n_heads\": %d, \"n_kv_heads\": %d, \"head_dim\": %d, \"n_vocab\": %d, "
+        "\"d_embed\": %d, \"d_ff\": %d, \"n_heads\": %d, \"n_kv_heads\": %d, \"head_dim\": %d, \"n_vocab\": "
+        "%d, "
         "\"n_context\": %d, "
         "\"tied_head\": %s, \"bytes\": %zu, \"embedding_bytes\": %zu, \"head_bytes\": %zu, \"layer_bytes\": "
         "[",
         h->family, or_checkpoint_format(checkpoint), (unsigned long long)s->parameters, h->n_layers,
-        h->d_model, h->d_ff, h->n_heads, h->n_kv_heads, h->head_dim, h->n_vocab, h->n_context,
+        h->d_model, h->d_embed, h->d_ff, h->n_heads, h->n_kv_heads, h->head_dim, h->n_vocab, h->n_context,
         h->tied_head ? "true" : "false", s->total, s->embedding, s->head);
     for (int layer = 0; layer < h->n_layers && status == OR_OK; layer++)
         status = or_buffer_printf(&out, "%s%zu", layer ? ", " : "", s->layers[layer]);
@@ -139,12 +109,12 @@ static or_status run_inspect(or_session *session)
 {
     (void)session;
     or_checkpoint *checkpoint = NULL;
-    shares s = {0};
+    or_shares s = {0};
     OR_TRY(or_checkpoint_open(model, &checkpoint));
-    or_status status = add_up(checkpoint, &s);
+    or_status status = or_checkpoint_shares(checkpoint, &s);
     if (status == OR_OK && as_json) status = print_json(checkpoint, &s);
     if (status == OR_OK && !as_json) print_text(checkpoint, &s);
-    free(s.layers);
+    or_shares_free(&s);
     or_checkpoint_close(checkpoint);
     return status;
 }

@@ -63,6 +63,11 @@ typedef struct or_kernels {
     /* out[n, d] = x / sqrt(mean(x^2) + eps) * weight (RMSNorm, arXiv 1910.07467). out may be x. */
     void (*rms_norm)(const float *x, size_t n, size_t d, const float *weight, float eps, float *out);
 
+    /* out[n, d] = (x - mean) / sqrt(variance + eps) * weight + bias (layer norm, arXiv 1607.06450); the variance
+     * is that of the population, from the differences. out may be x. */
+    void (*layer_norm)(const float *x, size_t n, size_t d, const float *weight, const float *bias, float eps,
+                       float *out);
+
     /* Rotates heads in place: x [rows, n_heads * head_dim]; pairs are (i, i + head_dim/2), the layout of
      * Hugging Face checkpoints. cos, sin: [positions, head_dim/2] (RoFormer, arXiv 2104.09864). */
     void (*rope)(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
@@ -95,6 +100,15 @@ void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, floa
 
 /* out[n_spans, width] = the last row of each span of rows[.., width]. */
 void or_gather_last(const or_span *spans, size_t n_spans, const float *rows, size_t width, float *out);
+
+/* x[i] += y[i] */
+void or_add(float *x, const float *y, size_t n);
+
+/* x[n, d] += bias[d], to every row. */
+void or_add_bias(float *x, size_t n, size_t d, const float *bias);
+
+/* x[i] = max(x[i], 0); NaN stays NaN, so that damage is seen. */
+void or_relu(float *x, size_t n);
 
 /* Sum of a[i] * b[i] in 16 interleaved partial sums, which are then added pairwise. */
 float or_dot(const float *a, const float *b, size_t n);

@@ -120,6 +120,7 @@ const or_kernels or_kernels_openblas = {
     .matmul = matmul,
     .attention = or_portable_attention,
     .rms_norm = or_portable_rms_norm,
+    .layer_norm = or_portable_layer_norm,
     .rope = or_portable_rope,
     .silu_mul = or_portable_silu_mul,
     .top = or_portable_top,

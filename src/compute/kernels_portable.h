@@ -8,6 +8,8 @@
 void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
                            const float *q, const float *k, const float *v, float *out, float *scores);
 void or_portable_rms_norm(const float *x, size_t n, size_t d, const float *weight, float eps, float *out);
+void or_portable_layer_norm(const float *x, size_t n, size_t d, const float *weight, const float *bias,
+                            float eps, float *out);
 void or_portable_rope(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
                       const float *sin, float *x);
 void or_portable_silu_mul(float *gate, const float *up, size_t n);

@@ -46,6 +46,59 @@ void or_portable_rms_norm(const float *x, size_t n, size_t d, const float *weigh
     }
 }
 
+OR_CLONES static float sum_row(const float *x, size_t n)
+{
+    float lanes[OR_LANES] = {0};
+    size_t i = 0;
+    for (; i + OR_LANES <= n; i += OR_LANES)
+        for (size_t j = 0; j < OR_LANES; j++) lanes[j] += x[i + j];
+    for (size_t j = 0; i + j < n; j++) lanes[j] += x[i + j];
+    return or_lanes_sum(lanes);
+}
+
+OR_CLONES static void shift_row(const float *x, size_t d, float shift, float *out)
+{
+    for (size_t i = 0; i < d; i++) out[i] = x[i] - shift;
+}
+
+/* Mean first, then the variance from what is left: one pass over sums of squares would cancel. */
+void or_portable_layer_norm(const float *x, size_t n, size_t d, const float *weight, const float *bias,
+                            float eps, float *out)
+{
+#pragma omp parallel for num_threads(or_threads()) if (n > 16)
+    for (size_t row = 0; row < n; row++) {
+        float *to = out + row * d;
+        shift_row(x + row * d, d, sum_row(x + row * d, d) / (float)d, to);
+        float variance = or_dot(to, to, d) / (float)d;
+        scale_row(to, d, 1.0f / sqrtf(variance + eps), weight, to);
+        or_add(to, bias, d);
+    }
+}
+
+OR_CLONES void or_add(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] += y[i];
+}
+
+void or_add_bias(float *x, size_t n, size_t d, const float *bias)
+{
+#pragma omp parallel for num_threads(or_threads()) if (n > 16)
+    for (size_t row = 0; row < n; row++) or_add(x + row * d, bias, d);
+}
+
+enum { BLOCK = 8192 }; /* elements of a long row of activations that a thread takes at a time */
+
+OR_CLONES static void relu_block(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+void or_relu(float *x, size_t n)
+{
+#pragma omp parallel for num_threads(or_threads()) if (n > BLOCK)
+    for (size_t from = 0; from < n; from += BLOCK) relu_block(x + from, n - from < BLOCK ? n - from : BLOCK);
+}
+
 /* silu(g) = g / (1 + e^-g) */
 OR_CLONES static void silu_mul_block(float *gate, const float *up, size_t n)
 {
@@ -54,7 +107,6 @@ OR_CLONES static void silu_mul_block(float *gate, const float *up, size_t n)
 
 void or_portable_silu_mul(float *gate, const float *up, size_t n)
 {
-    enum { BLOCK = 8192 };
 #pragma omp parallel for num_threads(or_threads()) if (n > BLOCK)
     for (size_t from = 0; from < n; from += BLOCK)
         silu_mul_block(gate + from, up + from, n - from < BLOCK ? n - from : BLOCK);

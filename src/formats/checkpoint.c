@@ -7,20 +7,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <xxhash.h>
 
 /* The first whose probe says yes opens the path. */
 static const or_format_ops *const formats[] = {
     &or_format_hf_folder,
+    &or_format_gguf,
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), end_length = strlen(end);
-    return length >= end_length && strcasecmp(text + length - end_length, end) == 0;
-}
 
 /* No format took the path: says why, and what all of them accept. */
 static or_status refuse_path(const char *path)
@@ -29,9 +23,7 @@ static or_status refuse_path(const char *path)
     or_status status = OR_OK;
     for (size_t i = 0; i < FORMATS && status == OR_OK; i++)
         status = or_buffer_printf(&accepted, "%s%s", i ? " or " : "", formats[i]->accepts);
-    const char *found = ends_with(path, ".gguf") ? "GGUF files are not supported yet by this version"
-                        : !or_path_exists(path)  ? "it does not exist"
-                                                 : "found a file that is no model";
+    const char *found = or_path_exists(path) ? "found a file that is no model" : "it does not exist";
     if (status == OR_OK)
         status = or_fail(OR_ERR_INPUT, "model refused", path, "%s, expected %s", found, accepted.data);
     or_buffer_free(&accepted);
@@ -56,17 +48,19 @@ static or_status put_hparams(or_buffer *out, const or_hparams *h)
     OR_TRY(put_bits(out, h->rope_factor));
     OR_TRY(put_bits(out, h->rope_low_freq_factor));
     OR_TRY(put_bits(out, h->rope_high_freq_factor));
+    if (h->rotary_pairs) OR_TRY(or_buffer_puts(out, " pairs"));
+    if (h->rope == OR_ROPE_NONE) /* not Llama: whose text, and so its policies, stay as they were */
+        OR_TRY(or_buffer_printf(out, " %d %d %d %d %d", h->d_embed, h->norm_first, h->final_norm, h->biases,
+                                h->gated_ff));
     return or_buffer_puts(out, "\n");
 }
 
-static or_status put_entry(or_buffer *out, const or_checkpoint *checkpoint, const or_entry *entry)
+static or_status put_tensor(or_buffer *out, const or_tensor *tensor)
 {
-    const or_tensor *tensor = &entry->tensor;
-    const unsigned char *file = checkpoint->files[entry->file].map.data;
     OR_TRY(or_json_put_string(out, tensor->name));
     OR_TRY(or_json_put_string(out, tensor->stored));
     for (int i = 0; i < tensor->n_dims; i++) OR_TRY(or_buffer_printf(out, " %" PRId64, tensor->dims[i]));
-    return or_buffer_printf(out, " at %zu %td\n", entry->file, (const unsigned char *)tensor->data - file);
+    return or_buffer_printf(out, " at %zu %" PRIu64 "\n", tensor->file, tensor->offset);
 }
 
 /* The fingerprint is the hash of a text, one line for the hyperparameters and one per tensor, so that it is
@@ -75,8 +69,8 @@ static or_status make_fingerprint(or_checkpoint *checkpoint)
 {
     or_buffer text = {0};
     or_status status = put_hparams(&text, &checkpoint->hparams);
-    for (size_t i = 0; i < checkpoint->n_entries && status == OR_OK; i++)
-        status = put_entry(&text, checkpoint, &checkpoint->entries[i]);
+    for (size_t i = 0; i < checkpoint->n_tensors && status == OR_OK; i++)
+        status = put_tensor(&text, &checkpoint->tensors[i]);
     if (status == OR_OK) checkpoint->fingerprint = XXH3_64bits(text.data, text.size);
     or_buffer_free(&text);
     return status;
@@ -108,12 +102,12 @@ close:
 void or_checkpoint_close(or_checkpoint *checkpoint)
 {
     if (!checkpoint) return;
-    for (size_t i = 0; i < checkpoint->n_entries; i++) free((char *)checkpoint->entries[i].tensor.name);
-    free(checkpoint->entries);
-    for (size_t i = 0; i < checkpoint->n_files; i++) {
-        or_map_close(&checkpoint->files[i].map);
-        free(checkpoint->files[i].path);
-    }
+    for (size_t i = 0; checkpoint->maps && i < checkpoint->n_tensors; i++) or_map_close(&checkpoint->maps[i]);
+    free(checkpoint->maps);
+    free(checkpoint->is_read);
+    for (size_t i = 0; i < checkpoint->n_tensors; i++) free((char *)checkpoint->tensors[i].name);
+    free(checkpoint->tensors);
+    for (size_t i = 0; i < checkpoint->n_files; i++) free(checkpoint->files[i].path);
     free(checkpoint->files);
     free(checkpoint->path);
     free(checkpoint);
@@ -123,98 +117,99 @@ or_status or_checkpoint_add_file(or_checkpoint *checkpoint, const char *path, si
 {
     OR_RESERVE(checkpoint->files, checkpoint->file_capacity, checkpoint->n_files + 1);
     or_checkpoint_file file = {0};
-    OR_TRY(or_map_open(path, &file.map));
-    or_status status = or_strdup(path, &file.path);
-    if (status != OR_OK) {
-        or_map_close(&file.map);
-        return status;
-    }
+    OR_TRY(or_file_size(path, &file.size));
+    OR_TRY(or_strdup(path, &file.path));
     *index = checkpoint->n_files++;
     checkpoint->files[*index] = file;
     return OR_OK;
 }
 
-or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, size_t file, const or_tensor *tensor)
+or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, const or_tensor *tensor)
 {
-    OR_RESERVE(checkpoint->entries, checkpoint->entry_capacity, checkpoint->n_entries + 1);
+    OR_RESERVE(checkpoint->tensors, checkpoint->tensor_capacity, checkpoint->n_tensors + 1);
     const size_t name_size = strlen(tensor->name) + 1, stored_size = strlen(tensor->stored) + 1;
     char *texts = NULL;
     OR_TRY(OR_NEW(texts, name_size + stored_size));
     memcpy(texts, tensor->name, name_size);
     memcpy(texts + name_size, tensor->stored, stored_size);
 
-    or_entry *entry = &checkpoint->entries[checkpoint->n_entries++];
-    *entry = (or_entry){*tensor, file};
-    entry->tensor.name = texts;
-    entry->tensor.stored = texts + name_size;
+    or_tensor *added = &checkpoint->tensors[checkpoint->n_tensors++];
+    *added = *tensor;
+    added->name = texts;
+    added->stored = texts + name_size;
     return OR_OK;
 }
 
 static int compare_places(const void *a, const void *b)
 {
-    const or_entry *x = a, *y = b;
+    const or_tensor *x = a, *y = b;
     if (x->file != y->file) return x->file < y->file ? -1 : 1;
-    const unsigned char *p = x->tensor.data, *q = y->tensor.data;
-    return p < q ? -1 : p > q;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
 static int compare_names(const void *a, const void *b)
 {
-    const or_entry *x = a, *y = b;
-    return strcmp(x->tensor.name, y->tensor.name);
+    return strcmp(((const or_tensor *)a)->name, ((const or_tensor *)b)->name);
 }
 
-/* With the entries in the order of their places, a tensor can only overlap the next that has bytes. */
+/* With the tensors in the order of their places, one can only overlap the next that has bytes. */
 static or_status check_overlaps(const or_checkpoint *checkpoint)
 {
-    const or_entry *before = NULL;
-    for (size_t i = 0; i < checkpoint->n_entries; i++) {
-        const or_entry *entry = &checkpoint->entries[i];
-        if (entry->tensor.bytes == 0) continue;
-        if (before && before->file == entry->file &&
-            (const unsigned char *)before->tensor.data + before->tensor.bytes >
-                (const unsigned char *)entry->tensor.data)
-            return or_fail(OR_ERR_INPUT, "model refused", checkpoint->files[entry->file].path,
-                           "tensors \"%s\" and \"%s\" overlap, expected bytes of their own",
-                           before->tensor.name, entry->tensor.name);
-        before = entry;
+    const or_tensor *before = NULL;
+    for (size_t i = 0; i < checkpoint->n_tensors; i++) {
+        const or_tensor *tensor = &checkpoint->tensors[i];
+        if (tensor->bytes == 0) continue;
+        if (before && before->file == tensor->file && before->offset + before->bytes > tensor->offset)
+            return or_fail(OR_ERR_INPUT, "model refused", checkpoint->files[tensor->file].path,
+                           "tensors \"%s\" and \"%s\" overlap, expected bytes of their own", before->name,
+                           tensor->name);
+        before = tensor;
     }
     return OR_OK;
 }
 
 static or_status check_names(const or_checkpoint *checkpoint)
 {
-    for (size_t i = 1; i < checkpoint->n_entries; i++) {
-        const or_entry *first = &checkpoint->entries[i - 1], *second = &checkpoint->entries[i];
-        if (strcmp(first->tensor.name, second->tensor.name) == 0)
+    for (size_t i = 1; i < checkpoint->n_tensors; i++) {
+        const or_tensor *first = &checkpoint->tensors[i - 1], *second = &checkpoint->tensors[i];
+        if (strcmp(first->name, second->name) == 0)
             return or_fail(OR_ERR_INPUT, "model refused", checkpoint->files[second->file].path,
-                           "found tensor \"%s\" twice, the other in %s, expected it once",
-                           second->tensor.name, checkpoint->files[first->file].path);
+                           "found tensor \"%s\" twice, the other in %s, expected it once", second->name,
+                           checkpoint->files[first->file].path);
     }
     return OR_OK;
 }
 
 or_status or_checkpoint_seal(or_checkpoint *checkpoint)
 {
-    if (checkpoint->n_entries == 0)
+    const size_t n = checkpoint->n_tensors;
+    if (n == 0)
         return or_fail(OR_ERR_INPUT, "model refused", checkpoint->path,
                        "found no tensors, expected the weights of a model");
-    qsort(checkpoint->entries, checkpoint->n_entries, sizeof(or_entry), compare_places);
+    qsort(checkpoint->tensors, n, sizeof(or_tensor), compare_places);
     OR_TRY(check_overlaps(checkpoint));
-    qsort(checkpoint->entries, checkpoint->n_entries, sizeof(or_entry), compare_names);
-    return check_names(checkpoint);
+    qsort(checkpoint->tensors, n, sizeof(or_tensor), compare_names);
+    OR_TRY(check_names(checkpoint));
+    OR_TRY(OR_NEW(checkpoint->maps, n));
+    return OR_NEW(checkpoint->is_read, n);
 }
 
-const or_entry *or_checkpoint_find_entry(const or_checkpoint *checkpoint, const char *name)
+const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char *name)
 {
-    const or_entry key = {.tensor.name = name};
-    return bsearch(&key, checkpoint->entries, checkpoint->n_entries, sizeof(or_entry), compare_names);
+    const or_tensor key = {.name = name};
+    return bsearch(&key, checkpoint->tensors, checkpoint->n_tensors, sizeof(or_tensor), compare_names);
+}
+
+/* What the file calls the tensor that Hugging Face calls `name`. */
+static const char *own_name(const or_checkpoint *checkpoint, const char *name, char text[OR_TENSOR_NAME])
+{
+    return checkpoint->format->rename ? checkpoint->format->rename(name, text) : name;
 }
 
 const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char *name)
 {
-    const or_entry *entry = or_checkpoint_find_entry(checkpoint, name);
-    return entry ? &entry->tensor : NULL;
+    char text[OR_TENSOR_NAME];
+    return or_checkpoint_named(checkpoint, own_name(checkpoint, name, text));
 }
 
 /* "[2, 3]". `text` has room for 8 numbers of int64_t. */
@@ -232,24 +227,26 @@ or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *nam
 {
     const int64_t wanted[2] = {rows, columns};
     const int n_wanted = columns ? 2 : 1;
-    char found_text[256], wanted_text[256];
-    const or_entry *entry = or_checkpoint_find_entry(checkpoint, name);
+    char found_text[256], wanted_text[256], own[OR_TENSOR_NAME];
+    const or_tensor *tensor = or_checkpoint_find(checkpoint, name);
     shape_text(n_wanted, wanted, wanted_text);
-    if (!entry)
+    if (!tensor)
         return or_fail(OR_ERR_INPUT, "model refused", checkpoint->path,
-                       "found no tensor \"%s\", expected one of shape %s", name, wanted_text);
+                       "found no tensor \"%s\", expected one of shape %s", own_name(checkpoint, name, own),
+                       wanted_text);
 
-    const or_tensor *tensor = &entry->tensor;
-    const char *file = checkpoint->files[entry->file].path;
+    const char *file = checkpoint->files[tensor->file].path;
     if (tensor->dtype == OR_DTYPE_OTHER)
-        return or_fail(OR_ERR_INPUT, "model refused", file,
-                       "tensor \"%s\" is of type %s, expected weights of type f32, f16 or bf16", name,
-                       tensor->stored);
+        return or_fail(
+            OR_ERR_INPUT, "model refused", file,
+            "tensor \"%s\" is of type %s, expected weights of type f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, "
+            "q5_1 or q2_k .. q6_k",
+            tensor->name, tensor->stored);
     bool same = tensor->n_dims == n_wanted;
     for (int i = 0; same && i < n_wanted; i++) same = tensor->dims[i] == wanted[i];
     if (!same)
-        return or_fail(OR_ERR_INPUT, "model refused", file, "tensor \"%s\" has shape %s, expected %s", name,
-                       shape_text(tensor->n_dims, tensor->dims, found_text), wanted_text);
+        return or_fail(OR_ERR_INPUT, "model refused", file, "tensor \"%s\" has shape %s, expected %s",
+                       tensor->name, shape_text(tensor->n_dims, tensor->dims, found_text), wanted_text);
     *out = tensor;
     return OR_OK;
 }
@@ -271,12 +268,12 @@ const or_hparams *or_checkpoint_hparams(const or_checkpoint *checkpoint)
 
 size_t or_checkpoint_count(const or_checkpoint *checkpoint)
 {
-    return checkpoint->n_entries;
+    return checkpoint->n_tensors;
 }
 
 const or_tensor *or_checkpoint_at(const or_checkpoint *checkpoint, size_t i)
 {
-    return &checkpoint->entries[i].tensor;
+    return &checkpoint->tensors[i];
 }
 
 uint64_t or_checkpoint_fingerprint(const or_checkpoint *checkpoint)

@@ -2,9 +2,9 @@
  *
  * A format is a const or_format_ops in a file of its own and a line in the table of checkpoint.c. Its open()
  *   1. fills checkpoint->hparams,
- *   2. maps its files by or_checkpoint_add_file() and describes their tensors by or_checkpoint_add_tensor(),
+ *   2. names its files by or_checkpoint_add_file() and describes their tensors by or_checkpoint_add_tensor(),
  *   3. calls or_checkpoint_seal(), after which tensors can be found by name.
- * Whatever it maps and adds is released by or_checkpoint_close(), also when open() fails half-way.
+ * Whatever it adds is released by or_checkpoint_close(), also when open() fails half-way.
  */
 #ifndef OFFRAMP_FORMATS_CHECKPOINT_INTERNAL_H
 #define OFFRAMP_FORMATS_CHECKPOINT_INTERNAL_H
@@ -13,27 +13,32 @@
 
 #include <offramp/checkpoint.h>
 
+enum {
+    OR_TENSOR_NAME = 128, /* room for the name of a tensor that a model family asks for */
+    /* Far above any model; they keep products of two of them within an int64_t, and widths within an int. */
+    OR_WIDTH_MAX = 1 << 20,
+    OR_LAYERS_MAX = 1000,
+    OR_VOCAB_ROWS_MAX = 1 << 24,
+    OR_CONTEXT_MAX = 1 << 30
+};
+
 typedef struct or_format_ops {
     const char *name;                /* what or_checkpoint_format() says */
     const char *accepts;             /* completes "expected ..." in the message that refuses a path */
     bool (*probe)(const char *path); /* looks like this format; the first that says so opens the path */
     or_status (*open)(or_checkpoint *checkpoint);
+    /* What this format calls the tensor that Hugging Face calls `name`; NULL: the same. */
+    const char *(*rename)(const char *name, char text[OR_TENSOR_NAME]);
 } or_format_ops;
 
-extern const or_format_ops or_format_hf_folder;
+extern const or_format_ops or_format_gguf, or_format_hf_folder;
 
-/* A mapped file of the checkpoint. Its index is its place in the fingerprint: formats add files in an order
- * that does not depend on the machine (that of their names). */
+/* A file of the checkpoint. Its index is its place in the fingerprint: formats add files in an order that does not
+ * depend on the machine (that of their names). */
 typedef struct or_checkpoint_file {
     char *path;
-    or_map map;
+    uint64_t size;
 } or_checkpoint_file;
-
-/* A tensor and the file that holds it. tensor.name and tensor.stored lie in one block, that of the name. */
-typedef struct or_entry {
-    or_tensor tensor;
-    size_t file;
-} or_entry;
 
 struct or_checkpoint {
     const or_format_ops *format;
@@ -41,26 +46,29 @@ struct or_checkpoint {
     or_hparams hparams;
     or_checkpoint_file *files;
     size_t n_files, file_capacity;
-    or_entry *entries; /* by name, once sealed; then n_entries > 0 */
-    size_t n_entries, entry_capacity;
+    or_tensor *tensors; /* by name, once sealed; name and stored lie in one block, that of the name */
+    size_t n_tensors, tensor_capacity;
     uint64_t fingerprint;
+
+    or_map *maps;  /* [n_tensors] once sealed; data NULL: not asked for yet */
+    bool *is_read; /* [n_tensors] */
 };
 
-/* Maps `path` as the next file of the checkpoint, which keeps it until it is closed. */
+/* Adds the next file of the checkpoint, a regular one. */
 or_status or_checkpoint_add_file(or_checkpoint *checkpoint, const char *path, size_t *file);
 
-/* Adds a tensor of file `file`; name and stored are copied. The caller has checked that data and bytes lie
- * within the file, and for weight types that the bytes are those of the shape. */
-or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, size_t file, const or_tensor *tensor);
+/* Adds a tensor; name and stored are copied. The caller has checked that its bytes lie within its file, and for
+ * weight types that they are as many as the shape needs. */
+or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, const or_tensor *tensor);
 
 /* Checks the tensors against each other (two of one name, two over the same bytes, none at all) and sorts
  * them by name. */
 or_status or_checkpoint_seal(or_checkpoint *checkpoint);
 
-/* The tensor of that name in a sealed checkpoint, NULL if there is none. */
-const or_entry *or_checkpoint_find_entry(const or_checkpoint *checkpoint, const char *name);
+/* The tensor of that name in the file, of a sealed checkpoint; NULL if there is none. */
+const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char *name);
 
-/* safetensors.c: maps one .safetensors file and adds its tensors. */
+/* safetensors.c: reads the header of one .safetensors file and adds its tensors. */
 or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path);
 
 /* hf_config.c: reads a Hugging Face config.json. */

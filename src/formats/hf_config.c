@@ -1,22 +1,11 @@
-/* hf_config.c - Hugging Face's config.json.
- *
- * What a field is called, and what its absence means, is the model family's own affair: a family is a line of
- * the table below, its model_type and the function that reads its fields. A field that would change the
- * computation in a way that we do not do is refused, never ignored.
- */
-#include "checkpoint_internal.h"
-
-#include "json.h"
+/* hf_config.c - Hugging Face's config.json: the table of model families, and how their fields are read. */
+#include "hf_config.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Far above any model; they keep products of two of them within an int64_t, and widths within an int. */
-enum { WIDTH_MAX = 1 << 20, LAYERS_MAX = 1000, VOCAB_MAX = 1 << 24, CONTEXT_MAX = 1 << 30 };
-
-/* A whole number of low..high; absent (or null): *value stays, unless it is 0, which means required. */
-static or_status read_int(const cJSON *config, const char *key, const char *where, int low, int high,
-                          int *value)
+or_status or_hf_read_int(const cJSON *config, const char *key, const char *where, int low, int high,
+                         int *value)
 {
     int64_t wide = *value;
     OR_TRY(*value ? or_json_opt_int(config, key, where, low, high, &wide)
@@ -25,9 +14,8 @@ static or_status read_int(const cJSON *config, const char *key, const char *wher
     return OR_OK;
 }
 
-/* The same for a number of low..high. */
-static or_status read_float(const cJSON *config, const char *key, const char *where, double low, double high,
-                            float *value)
+or_status or_hf_read_float(const cJSON *config, const char *key, const char *where, double low, double high,
+                           float *value)
 {
     double wide = (double)*value;
     OR_TRY(*value != 0 ? or_json_opt_number(config, key, where, &wide)
@@ -39,8 +27,7 @@ static or_status read_float(const cJSON *config, const char *key, const char *wh
     return OR_OK;
 }
 
-/* A token id, or an array of which the first counts; -1 where there is none. */
-static or_status read_token(const cJSON *config, const char *key, const char *where, int n_vocab, int *token)
+or_status or_hf_read_token(const cJSON *config, const char *key, const char *where, int n_vocab, int *token)
 {
     const cJSON *item = or_json_find(config, key);
     *token = -1;
@@ -57,175 +44,20 @@ static or_status read_token(const cJSON *config, const char *key, const char *wh
     return OR_OK;
 }
 
-/* How rotary frequencies are stretched, by transformers' names. */
-static const struct {
-    const char *name;
-    or_rope_kind kind;
-} rope_kinds[] = {
-    {"default", OR_ROPE_PLAIN},
-    {"linear", OR_ROPE_LINEAR},
-    {"llama3", OR_ROPE_LLAMA3},
-};
-enum { ROPE_KINDS = sizeof rope_kinds / sizeof *rope_kinds };
-
-static or_status read_rope_kind(const cJSON *rope, const char *where, or_rope_kind *kind)
+or_status or_hf_refuse_quantized(const cJSON *config, const char *where)
 {
-    const char *old_name = NULL, *name = NULL;
-    OR_TRY(or_json_opt_string(rope, "type", where, &old_name));
-    OR_TRY(or_json_opt_string(rope, "rope_type", where, &name));
-    if (name && old_name && strcmp(name, old_name) != 0)
-        return or_fail(OR_ERR_INPUT, "model refused", where,
-                       "\"rope_type\" is \"%s\" and \"type\" is \"%s\", expected the same", name, old_name);
-    if (!name) name = old_name;
-    if (!name && or_json_find(rope, "factor"))
-        return or_fail(OR_ERR_INPUT, "model refused", where,
-                       "found a \"factor\" without \"rope_type\", expected both or none");
-    if (!name) name = "default";
-    for (size_t i = 0; i < ROPE_KINDS; i++) {
-        if (strcmp(rope_kinds[i].name, name) != 0) continue;
-        *kind = rope_kinds[i].kind;
-        return OR_OK;
-    }
-    return or_fail(OR_ERR_INPUT, "model refused", where,
-                   "rope type \"%s\" is not supported, expected default, linear or llama3", name);
-}
-
-/* The members of "rope_scaling" or "rope_parameters". */
-static or_status read_rope_members(const cJSON *rope, const char *where, or_hparams *h)
-{
-    OR_TRY(read_rope_kind(rope, where, &h->rope));
-    if (h->rope == OR_ROPE_PLAIN) return OR_OK;
-    OR_TRY(read_float(rope, "factor", where, 1, 1e6, &h->rope_factor));
-    if (h->rope == OR_ROPE_LINEAR) return OR_OK;
-    OR_TRY(read_float(rope, "low_freq_factor", where, 1e-6, 1e6, &h->rope_low_freq_factor));
-    OR_TRY(read_float(rope, "high_freq_factor", where, 1e-6, 1e6, &h->rope_high_freq_factor));
-    if (!(h->rope_low_freq_factor < h->rope_high_freq_factor))
-        return or_fail(OR_ERR_INPUT, "model refused", where,
-                       "\"low_freq_factor\" is %g and \"high_freq_factor\" %g, expected low < high",
-                       (double)h->rope_low_freq_factor, (double)h->rope_high_freq_factor);
-    return read_int(rope, "original_max_position_embeddings", where, 1, CONTEXT_MAX,
-                    &h->rope_original_context);
-}
-
-/* Only part of each head rotated: some relatives of Llama do it. */
-static or_status refuse_partial_rope(const cJSON *object, const char *where)
-{
-    double share = 1;
-    OR_TRY(or_json_opt_number(object, "partial_rotary_factor", where, &share));
-    if (share == 1) return OR_OK;
-    return or_fail(OR_ERR_INPUT, "model refused", where,
-                   "\"partial_rotary_factor\" is %g, which is not supported yet, expected 1", share);
-}
-
-/* Transformers 5 puts all of it in "rope_parameters"; before, there were "rope_theta" and "rope_scaling". */
-static or_status read_rope(const cJSON *config, const char *path, or_hparams *h)
-{
-    const cJSON *rope = or_json_find(config, "rope_parameters"), *old = or_json_find(config, "rope_scaling");
-    const char *key = rope ? "rope_parameters" : "rope_scaling";
-    h->rope_theta = 10000;
-    OR_TRY(read_float(config, "rope_theta", path, 1e-3, 1e12, &h->rope_theta));
-    OR_TRY(refuse_partial_rope(config, path));
-    if (rope && old)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "found both \"rope_parameters\" and \"rope_scaling\", expected one of them");
-    if (!rope && !old) return OR_OK;
-    OR_TRY(or_json_object(config, key, path, &rope));
-
-    char *where = NULL;
-    OR_TRY(or_format(&where, "%s, \"%s\"", path, key));
-    float theta = h->rope_theta;
-    or_status status;
-    OR_TRY_GOTO(done, read_float(rope, "rope_theta", where, 1e-3, 1e12, &theta));
-    if (theta != h->rope_theta && or_json_find(config, "rope_theta")) {
-        status = or_fail(OR_ERR_INPUT, "model refused", where,
-                         "\"rope_theta\" is %g here and %g outside, expected the same", (double)theta,
-                         (double)h->rope_theta);
-        goto done;
-    }
-    h->rope_theta = theta;
-    OR_TRY_GOTO(done, refuse_partial_rope(rope, where));
-    status = read_rope_members(rope, where, h);
-done:
-    free(where);
-    return status;
-}
-
-/* Heads, and how wide each is: "head_dim", or else an even part of the hidden state. */
-static or_status read_heads(const cJSON *config, const char *path, or_hparams *h)
-{
-    OR_TRY(read_int(config, "num_attention_heads", path, 1, WIDTH_MAX, &h->n_heads));
-    h->n_kv_heads = h->n_heads;
-    OR_TRY(read_int(config, "num_key_value_heads", path, 1, h->n_heads, &h->n_kv_heads));
-    if (h->n_heads % h->n_kv_heads != 0)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "\"num_attention_heads\" is %d, expected a multiple of \"num_key_value_heads\" (%d)",
-                       h->n_heads, h->n_kv_heads);
-    if (or_json_find(config, "head_dim"))
-        OR_TRY(read_int(config, "head_dim", path, 1, WIDTH_MAX, &h->head_dim));
-    else if (h->d_model % h->n_heads == 0)
-        h->head_dim = h->d_model / h->n_heads;
-    else
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "\"hidden_size\" is %d, expected a multiple of \"num_attention_heads\" (%d), or "
-                       "\"head_dim\"",
-                       h->d_model, h->n_heads);
-    if (h->head_dim % 2 != 0)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "a head is %d wide, expected an even number (rotary pairs)", h->head_dim);
-    if ((int64_t)h->n_heads * h->head_dim > WIDTH_MAX)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "%d heads of %d are too wide, expected at most %d", h->n_heads, h->head_dim,
-                       WIDTH_MAX);
-    return OR_OK;
-}
-
-/* What would make another computation of it. */
-static or_status refuse_llama_variants(const cJSON *config, const char *path)
-{
-    static const char *const biases[] = {"attention_bias", "mlp_bias"};
-    const char *act = "silu";
-    OR_TRY(or_json_opt_string(config, "hidden_act", path, &act));
-    if (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "\"hidden_act\" is \"%s\", which is not supported, expected silu", act);
-    for (size_t i = 0; i < sizeof biases / sizeof *biases; i++) {
-        bool bias = false;
-        OR_TRY(or_json_opt_bool(config, biases[i], path, &bias));
-        if (bias)
-            return or_fail(OR_ERR_INPUT, "model refused", path,
-                           "\"%s\" is true, which is not supported yet, expected false", biases[i]);
-    }
-    if (or_json_find(config, "quantization_config"))
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "found \"quantization_config\", which is not supported, expected f32, f16 or bf16 "
-                       "weights");
-    return OR_OK;
-}
-
-/* Llama 1, 2, 3. Defaults are those of transformers' LlamaConfig, where models rely on them. */
-static or_status read_llama(const cJSON *config, const char *path, or_hparams *h)
-{
-    OR_TRY(read_int(config, "hidden_size", path, 1, WIDTH_MAX, &h->d_model));
-    OR_TRY(read_int(config, "intermediate_size", path, 1, WIDTH_MAX, &h->d_ff));
-    OR_TRY(read_int(config, "num_hidden_layers", path, 1, LAYERS_MAX, &h->n_layers));
-    OR_TRY(read_int(config, "vocab_size", path, 1, VOCAB_MAX, &h->n_vocab));
-    h->n_context = 2048;
-    OR_TRY(read_int(config, "max_position_embeddings", path, 1, CONTEXT_MAX, &h->n_context));
-    h->norm_eps = 1e-6f;
-    OR_TRY(read_float(config, "rms_norm_eps", path, 1e-12, 1, &h->norm_eps));
-    OR_TRY(read_heads(config, path, h));
-    OR_TRY(read_rope(config, path, h));
-    OR_TRY(or_json_opt_bool(config, "tie_word_embeddings", path, &h->tied_head));
-    OR_TRY(read_token(config, "bos_token_id", path, h->n_vocab, &h->bos));
-    OR_TRY(read_token(config, "eos_token_id", path, h->n_vocab, &h->eos));
-    return refuse_llama_variants(config, path);
+    if (!or_json_find(config, "quantization_config")) return OR_OK;
+    return or_fail(
+        OR_ERR_INPUT, "model refused", where,
+        "found \"quantization_config\", which is not supported, expected f32, f16 or bf16 weights");
 }
 
 static const struct {
     const char *model_type; /* below 32 characters: or_hparams.family */
     or_status (*read)(const cJSON *config, const char *path, or_hparams *h);
 } families[] = {
-    {"llama", read_llama},
+    {"llama", or_hf_read_llama},
+    {"opt", or_hf_read_opt},
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

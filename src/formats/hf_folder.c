@@ -5,7 +5,7 @@
  * names must be in the shard it names; what a shard holds beyond the map is kept. Other *.safetensors files
  * of the folder (adapters, original weights) are not looked at.
  *
- * How to write the next format (GGUF, ...): a file like this one with a const or_format_ops; probe() looks at
+ * How to write the next format: a file like this one with a const or_format_ops; probe() looks at
  * the path, and no further than a few bytes; open() fills checkpoint->hparams, adds files and tensors, and
  * seals (checkpoint_internal.h). Then one line in the table of checkpoint.c. A format with number types of its
  * own also needs them in or_dtype and in the kernels of src/compute/.
@@ -74,8 +74,8 @@ static or_status check_map(const or_checkpoint *checkpoint, const cJSON *map, co
     const cJSON *item;
     cJSON_ArrayForEach(item, map)
     {
-        const or_entry *entry = or_checkpoint_find_entry(checkpoint, item->string);
-        if (!entry || strcmp(shards->names[entry->file], item->valuestring) != 0)
+        const or_tensor *tensor = or_checkpoint_named(checkpoint, item->string);
+        if (!tensor || strcmp(shards->names[tensor->file], item->valuestring) != 0)
             return or_fail(OR_ERR_INPUT, "model refused", index,
                            "\"weight_map\" puts tensor \"%s\" in \"%s\", which has none, expected it there",
                            item->string, item->valuestring);

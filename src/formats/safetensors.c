@@ -50,9 +50,8 @@ typedef struct reader {
     or_checkpoint *checkpoint;
     size_t file;
     const char *path;
-    const unsigned char *data; /* what offsets count from */
-    size_t data_size;
-    or_buffer where; /* path and tensor, for messages */
+    uint64_t file_size, data_at; /* what offsets count from */
+    or_buffer where;             /* path and tensor, for messages */
 } reader;
 
 static bool read_whole(const cJSON *item, int64_t *value)
@@ -102,12 +101,12 @@ static or_status read_place(const reader *r, const cJSON *item, or_tensor *tenso
     if (begin > end)
         return or_fail(OR_ERR_INPUT, "model refused", where,
                        "\"data_offsets\" are [%" PRId64 ", %" PRId64 "], expected begin <= end", begin, end);
-    if ((uint64_t)end > r->data_size)
+    if ((uint64_t)end > r->file_size - r->data_at)
         return or_fail(OR_ERR_INPUT, "model refused", where,
-                       "its data end at byte %" PRId64
-                       " and the file has %zu bytes of data, expected a complete file (cut off?)",
-                       end, r->data_size);
-    tensor->data = r->data + begin;
+                       "its data end at byte %" PRId64 " and the file has %" PRIu64
+                       " bytes of data, expected a complete file (cut off?)",
+                       end, r->file_size - r->data_at);
+    tensor->offset = r->data_at + (uint64_t)begin;
     tensor->bytes = (size_t)(end - begin);
     return OR_OK;
 }
@@ -133,7 +132,7 @@ static or_status resolve_type(const char *where, or_tensor *tensor, int64_t elem
 
 static or_status read_tensor(reader *r, const cJSON *item)
 {
-    or_tensor tensor = {.name = item->string};
+    or_tensor tensor = {.name = item->string, .file = r->file};
     int64_t elements;
     r->where.size = 0;
     OR_TRY(or_buffer_printf(&r->where, "%s, tensor \"%s\"", r->path, item->string));
@@ -145,59 +144,76 @@ static or_status read_tensor(reader *r, const cJSON *item)
     OR_TRY(read_shape(item, where, &tensor, &elements));
     OR_TRY(read_place(r, item, &tensor));
     OR_TRY(resolve_type(where, &tensor, elements));
-    return or_checkpoint_add_tensor(r->checkpoint, r->file, &tensor);
+    return or_checkpoint_add_tensor(r->checkpoint, &tensor);
 }
 
 /* Reads and checks the length of the header. */
-static or_status measure_header(const char *path, const or_map *map, size_t *size)
+static or_status measure_header(const reader *r, size_t *size)
 {
     static const char pointer[] = "version https://git-lfs"; /* how Git LFS' stand-ins begin */
-    if (map->size > sizeof pointer && memcmp(map->data, pointer, sizeof pointer - 1) == 0)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "found a Git LFS pointer instead of the file, fetch it by: git lfs pull");
-    if (map->size < PREFIX)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "found %zu bytes, expected a safetensors file of at least %d", map->size, PREFIX);
+    or_buffer begin = {0};
+    const size_t seen = r->file_size < sizeof pointer - 1 ? (size_t)r->file_size : sizeof pointer - 1;
     uint64_t length = 0;
-    for (int i = 0; i < PREFIX; i++) length |= (uint64_t)map->data[i] << (8 * i);
+    or_status status = or_file_read_part(r->path, 0, seen, &begin);
+    if (status != OR_OK)
+        ;
+    else if (seen < PREFIX)
+        status = or_fail(OR_ERR_INPUT, "model refused", r->path,
+                         "found %zu bytes, expected a safetensors file of at least %d", seen, PREFIX);
+    else if (seen == sizeof pointer - 1 && memcmp(begin.data, pointer, seen) == 0)
+        status = or_fail(OR_ERR_INPUT, "model refused", r->path,
+                         "found a Git LFS pointer instead of the file, fetch it by: git lfs pull");
+    else
+        memcpy(&length, begin.data, PREFIX); /* little-endian, like us */
+    or_buffer_free(&begin);
+    OR_TRY(status);
     if (length == 0 || length > HEADER_MAX)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
+        return or_fail(OR_ERR_INPUT, "model refused", r->path,
                        "found a header of %" PRIu64 " bytes, expected a safetensors file (1..%d)", length,
                        HEADER_MAX);
-    if (length > map->size - PREFIX)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "found a header of %" PRIu64
-                       " bytes in a file of %zu, expected a complete file (cut off?)",
-                       length, map->size);
+    if (length > r->file_size - PREFIX)
+        return or_fail(OR_ERR_INPUT, "model refused", r->path,
+                       "found a header of %" PRIu64 " bytes in a file of %" PRIu64
+                       ", expected a complete file (cut off?)",
+                       length, r->file_size);
     *size = (size_t)length;
     return OR_OK;
+}
+
+/* Adds the tensors that the header's text describes. */
+static or_status read_header(reader *r, const or_buffer *text)
+{
+    cJSON *header = NULL;
+    const cJSON *item;
+    or_status status;
+    OR_TRY(or_json_parse(text->data, text->size, r->path, &header));
+    if (!cJSON_IsObject(header)) {
+        status = or_fail(OR_ERR_INPUT, "model refused", r->path, "the header is no object, expected {...}");
+        goto done;
+    }
+    status = OR_OK;
+    cJSON_ArrayForEach(item, header)
+    {
+        if (strcmp(item->string, "__metadata__") == 0) continue;
+        OR_TRY_GOTO(done, read_tensor(r, item));
+    }
+done:
+    cJSON_Delete(header);
+    return status;
 }
 
 or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path)
 {
     reader r = {.checkpoint = checkpoint, .path = path};
-    cJSON *header = NULL;
-    const cJSON *item;
-    size_t header_size = 0;
+    or_buffer text = {0};
+    size_t size = 0;
     OR_TRY(or_checkpoint_add_file(checkpoint, path, &r.file));
-    const or_map map = checkpoint->files[r.file].map;
-    OR_TRY(measure_header(path, &map, &header_size));
-    r.data = map.data + PREFIX + header_size;
-    r.data_size = map.size - PREFIX - header_size;
-
-    or_status status;
-    OR_TRY_GOTO(done, or_json_parse((const char *)map.data + PREFIX, header_size, path, &header));
-    if (!cJSON_IsObject(header)) {
-        status = or_fail(OR_ERR_INPUT, "model refused", path, "the header is no object, expected {...}");
-        goto done;
-    }
-    cJSON_ArrayForEach(item, header)
-    {
-        if (strcmp(item->string, "__metadata__") == 0) continue;
-        OR_TRY_GOTO(done, read_tensor(&r, item));
-    }
-done:
+    r.file_size = checkpoint->files[r.file].size;
+    OR_TRY(measure_header(&r, &size));
+    r.data_at = PREFIX + size;
+    or_status status = or_file_read_part(path, PREFIX, size, &text);
+    if (status == OR_OK) status = read_header(&r, &text);
+    or_buffer_free(&text);
     or_buffer_free(&r.where);
-    cJSON_Delete(header);
     return status;
 }

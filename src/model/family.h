@@ -1,8 +1,12 @@
-/* family.h - what distinguishes model families (Llama, ...): which tensors a layer has and how it computes.
+/* family.h - what distinguishes model families (Llama, OPT, ...): which tensors they have and how they compute.
  *
  * A family is a const table of functions in a file of its own and a line in model.c. The llama file shows how:
- *   bind_layer  finds a layer's tensors in the checkpoint and describes them (nothing is read yet)
- *   layer       runs one layer over a wave
+ *   bind_ends   finds the tensors before the first and after the last layer (nothing is read yet but vectors)
+ *   bind_layer  finds a layer's tensors
+ *   embed       or_model_embed()
+ *   layer       or_model_layer(); `rows` is the sum of the spans
+ *   finish      or_model_logits() up to the output projection: hidden states to what the head multiplies
+ * What is done alike in all of them is at the end of this header.
  */
 #ifndef OFFRAMP_MODEL_FAMILY_H
 #define OFFRAMP_MODEL_FAMILY_H
@@ -12,14 +16,11 @@
 
 #include <offramp/model.h>
 
-/* Scratch that is kept from wave to wave and only grows. */
+/* Memory that is kept from wave to wave and only grows. */
 typedef struct or_workspace {
     float *data;
     size_t capacity; /* floats */
 } or_workspace;
-
-/* Hands out `count` floats after another, 16-aligned; call or_workspace_reserve() with the sum beforehand. */
-or_status or_workspace_reserve(or_workspace *workspace, size_t floats);
 
 typedef struct or_family or_family;
 
@@ -32,33 +33,68 @@ struct or_model {
     size_t bytes;
     uint64_t fingerprint;
 
-    or_matrix embedding; /* [n_vocab, d_model]; data NULL where first > 0 */
-    or_matrix head;      /* [n_vocab, d_model] */
-    float *final_norm;   /* [d_model] */
-    void *layers;        /* the family's own array, [last - first] */
+    or_attention_shape attention;
 
-    or_workspace workspace;     /* of layer() and logits(), never both at once */
+    /* What a family or a stage has no use for stays NULL: the embedding, positions and project_in where
+     * first > 0, the rest as or_hparams says. */
+    or_matrix embedding;                 /* [n_vocab, d_embed] */
+    or_matrix positions;                 /* OPT: [2 + n_context, d_model] */
+    or_matrix project_in, project_out;   /* OPT: [d_model, d_embed], [d_embed, d_model] */
+    float *final_norm, *final_norm_bias; /* [d_model] */
+    or_matrix head;                      /* [n_vocab, d_embed] */
+    void *layers;                        /* the family's own array, [last - first] */
+
+    or_workspace workspace;     /* of embed(), layer() and finish(), one at a time */
     float *rope_cos, *rope_sin; /* [rope_positions, head_dim / 2] */
     size_t rope_positions;
+    float *rope_divisors; /* [head_dim / 2] of the frequencies; NULL but for OR_ROPE_TENSOR */
 };
 
 struct or_family {
-    const char *name; /* or_hparams.family */
-    const char *embedding_name, *final_norm_name, *head_name;
+    const char *name;  /* or_hparams.family */
     size_t layer_size; /* bytes of one element of model->layers */
+    or_status (*bind_ends)(or_model *model);
     or_status (*bind_layer)(or_model *model, int layer, void *bound);
-    void (*unbind_layer)(void *bound);
+    void (*unbind_layer)(void *bound); /* also of a layer that was bound half-way */
+
+    or_status (*embed)(or_model *model, const int32_t *tokens, size_t rows, float *hidden);
     or_status (*layer)(or_model *model, const void *bound, const or_span *spans, size_t n_spans, size_t rows,
                        float *hidden, const or_model_taps *taps);
+    /* *states[n, d_embed] is in the workspace, or `rows` itself */
+    or_status (*finish)(or_model *model, const float *rows, size_t n, const float **states);
 };
 
 /* Finds a matrix [rows, columns] / reads a vector [count] as float32 (malloc'ed), and counts its bytes. */
 or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix);
 or_status or_model_vector(or_model *model, const char *name, int count, float **vector);
 
+/* Finds embedding (where first is 0) and output projection, which may be one tensor. */
+or_status or_model_bind_tokens(or_model *model, const char *embedding, const char *head);
+
+/* out[rows, d_embed] = the tokens' rows of the embedding. For a family that adds nothing, this is embed(). */
+or_status or_model_token_rows(or_model *model, const int32_t *tokens, size_t rows, float *out);
+
+/* Makes room for `floats` floats; what was in the workspace is lost. */
+or_status or_workspace_reserve(or_workspace *workspace, size_t floats);
+
+/* Where the steps of a layer leave their results, in the workspace. */
+enum { OR_FF_ROWS = 1024 };
+typedef struct or_scratch {
+    float *normed, *q, *k, *v, *mixed, *scores; /* attention: [rows, ...] */
+    float *out;                                 /* [rows, d_model]: what the block adds */
+    float *gate, *up;                           /* [OR_FF_ROWS, d_ff]; gate where or_hparams.gated_ff */
+} or_scratch;
+
+or_status or_scratch_lay_out(or_model *model, const or_span *spans, size_t n_spans, size_t rows,
+                             or_scratch *scratch);
+
+/* Frequency of rotary pair i as the model stretches it (rope.c); divisors: see or_model.rope_divisors. */
+float or_rope_frequency(const or_hparams *hparams, const float *divisors, int i);
+
 /* Makes the rotary tables reach `positions` positions. */
 or_status or_model_reserve_rope(or_model *model, size_t positions);
 
 extern const or_family or_family_llama;
+extern const or_family or_family_opt;
 
 #endif

@@ -1,6 +1,7 @@
 /* model.c - opening a stage's part of a model, its embedding and its logits; what all families share. */
 #include "family.h"
 
+#include "clock.h"
 #include "log.h"
 
 #include <string.h>
@@ -8,6 +9,7 @@
 
 static const or_family *const families[] = {
     &or_family_llama,
+    &or_family_opt,
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -20,14 +22,16 @@ static or_status find_family(const or_checkpoint *checkpoint, const or_family **
         return OR_OK;
     }
     return or_fail(OR_ERR_INPUT, "model refused", or_checkpoint_path(checkpoint),
-                   "model type \"%s\" is not supported, expected llama", name);
+                   "model type \"%s\" is not supported, expected llama or opt", name);
 }
 
 or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix)
 {
     const or_tensor *tensor;
+    const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, rows, columns, &tensor));
-    *matrix = (or_matrix){tensor->data, tensor->dtype, rows, columns};
+    OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
+    *matrix = (or_matrix){data, tensor->dtype, rows, columns};
     model->bytes += tensor->bytes;
     return OR_OK;
 }
@@ -35,43 +39,57 @@ or_status or_model_matrix(or_model *model, const char *name, int rows, int colum
 or_status or_model_vector(or_model *model, const char *name, int count, float **vector)
 {
     const or_tensor *tensor;
+    const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, count, 0, &tensor));
+    OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
     OR_TRY(OR_NEW(*vector, (size_t)count));
-    or_expand(tensor->data, tensor->dtype, 0, (size_t)count, *vector);
+    or_expand(data, tensor->dtype, 0, (size_t)count, *vector);
     model->bytes += tensor->bytes;
     return OR_OK;
 }
 
-/* Embedding and output projection. Writers that know the two are tied store one tensor only, under either
- * name (transformers keeps the embedding; safetensors' own deduplication may keep lm_head.weight). */
-static or_status bind_ends(or_model *model)
+/* Writers that know the two are tied store one tensor only, under either name (transformers keeps the embedding;
+ * safetensors' own deduplication may keep lm_head.weight). */
+or_status or_model_bind_tokens(or_model *model, const char *embedding, const char *head)
 {
-    const or_family *family = model->family;
     const or_hparams *h = model->hparams;
-    bool has_head = or_checkpoint_find(model->checkpoint, family->head_name) != NULL;
-    bool has_embedding = or_checkpoint_find(model->checkpoint, family->embedding_name) != NULL;
-    const char *head = family->head_name, *embedding = family->embedding_name;
+    bool has_head = or_checkpoint_find(model->checkpoint, head) != NULL;
+    bool has_embedding = or_checkpoint_find(model->checkpoint, embedding) != NULL;
     if (h->tied_head && has_embedding) head = embedding;
     if (h->tied_head && !has_embedding && has_head) embedding = head;
 
-    OR_TRY(or_model_vector(model, family->final_norm_name, h->d_model, &model->final_norm));
-    OR_TRY(or_model_matrix(model, head, h->n_vocab, h->d_model, &model->head));
+    OR_TRY(or_model_matrix(model, head, h->n_vocab, h->d_embed, &model->head));
     if (model->first > 0) return OR_OK;
     size_t before = model->bytes;
-    OR_TRY(or_model_matrix(model, embedding, h->n_vocab, h->d_model, &model->embedding));
+    OR_TRY(or_model_matrix(model, embedding, h->n_vocab, h->d_embed, &model->embedding));
     if (head == embedding) model->bytes = before; /* one tensor, counted once */
     return OR_OK;
 }
 
-/* The checkpoint's hash, then bytes that training changes: the final norm and 64 KiB of the head. */
+/* The checkpoint's hash, then bytes that training changes: the final norm, if there is one, and 64 KiB of the
+ * head. */
 static uint64_t hash_weights(const or_model *model)
 {
     enum { PART = 1 << 16 };
     const or_matrix *head = &model->head;
     const size_t head_bytes = or_dtype_bytes(head->dtype, (size_t)head->rows * (size_t)head->columns);
     uint64_t hash = or_checkpoint_fingerprint(model->checkpoint);
-    hash = XXH3_64bits_withSeed(model->final_norm, (size_t)model->hparams->d_model * sizeof(float), hash);
+    if (model->final_norm)
+        hash = XXH3_64bits_withSeed(model->final_norm, (size_t)model->hparams->d_model * sizeof(float), hash);
     return XXH3_64bits_withSeed(head->data, head_bytes < PART ? head_bytes : PART, hash);
+}
+
+/* Reads in what was bound, so that no wave waits for the disk, and says how fast that was. */
+static or_status read_weights(const or_model *model)
+{
+    uint64_t bytes;
+    const double begin = or_clock_now();
+    OR_TRY(or_checkpoint_read(model->checkpoint, &bytes));
+    const double seconds = or_clock_now() - begin;
+    or_log_detail("layers %d..%d of %s: read %.1f MB in %.3f s (%.0f MB/s), %s kernels", model->first + 1,
+                  model->last, or_checkpoint_path(model->checkpoint), (double)bytes / 1e6, seconds,
+                  (double)bytes / 1e6 / (seconds > 1e-6 ? seconds : 1e-6), model->kernels->name);
+    return OR_OK;
 }
 
 or_status or_model_open(const char *path, int first, int last, or_model **out)
@@ -89,7 +107,9 @@ or_status or_model_open(const char *path, int first, int last, or_model **out)
                          first + 1, last, model->hparams->n_layers);
         goto close;
     }
-    OR_TRY_GOTO(close, bind_ends(model));
+    model->attention =
+        (or_attention_shape){model->hparams->n_heads, model->hparams->n_kv_heads, model->hparams->head_dim};
+    OR_TRY_GOTO(close, model->family->bind_ends(model));
     OR_TRY_GOTO(close, (model->layers = or_alloc((size_t)(last - first), model->family->layer_size))
                            ? OR_OK
                            : or_fail_memory(model->family->layer_size));
@@ -100,9 +120,11 @@ or_status or_model_open(const char *path, int first, int last, or_model **out)
         model->family->unbind_layer(bound);
         goto close;
     }
+    if (model->hparams->rope == OR_ROPE_TENSOR)
+        OR_TRY_GOTO(close, or_model_vector(model, "rope_freqs.weight", model->hparams->head_dim / 2,
+                                           &model->rope_divisors));
+    OR_TRY_GOTO(close, read_weights(model));
     model->fingerprint = hash_weights(model);
-    or_log_detail("layers %d..%d of %s: %.1f MB of weights, %s kernels", first + 1, last, path,
-                  (double)model->bytes / 1e6, model->kernels->name);
     *out = model;
     return OR_OK;
 
@@ -119,8 +141,10 @@ void or_model_close(or_model *model)
     free(model->layers);
     free(model->rope_cos);
     free(model->rope_sin);
+    free(model->rope_divisors);
     free(model->workspace.data);
     free(model->final_norm);
+    free(model->final_norm_bias);
     or_checkpoint_close(model->checkpoint);
     free(model);
 }
@@ -150,22 +174,18 @@ size_t or_model_bytes(const or_model *model)
     return model->bytes;
 }
 
-or_status or_workspace_reserve(or_workspace *workspace, size_t floats)
-{
-    if (floats <= workspace->capacity) return OR_OK;
-    free(workspace->data);
-    workspace->capacity = 0;
-    OR_TRY(OR_NEW(workspace->data, floats));
-    workspace->capacity = floats;
-    return OR_OK;
-}
-
-void or_model_embed(const or_model *model, const int32_t *tokens, size_t rows, float *hidden)
+or_status or_model_token_rows(or_model *model, const int32_t *tokens, size_t rows, float *out)
 {
     const or_matrix *table = &model->embedding;
     const size_t width = (size_t)table->columns;
     for (size_t row = 0; row < rows; row++)
-        or_expand(table->data, table->dtype, (size_t)tokens[row] * width, width, hidden + row * width);
+        or_expand(table->data, table->dtype, (size_t)tokens[row] * width, width, out + row * width);
+    return OR_OK;
+}
+
+or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, float *hidden)
+{
+    return model->family->embed(model, tokens, rows, hidden);
 }
 
 or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans, float *hidden,
@@ -180,23 +200,22 @@ or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_
 
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits)
 {
-    const size_t width = (size_t)model->hparams->d_model;
-    OR_TRY(or_workspace_reserve(&model->workspace, n * width));
-    model->kernels->rms_norm(rows, n, width, model->final_norm, model->hparams->norm_eps,
-                             model->workspace.data);
-    model->kernels->matmul(&model->head, model->workspace.data, n, logits);
+    const float *states;
+    OR_TRY(model->family->finish(model, rows, n, &states));
+    model->kernels->matmul(&model->head, states, n, logits);
     return OR_OK;
 }
 
 double or_hparams_layer_macs(const or_hparams *h, int64_t tokens)
 {
     double d = h->d_model, q = (double)h->n_heads * h->head_dim, kv = (double)h->n_kv_heads * h->head_dim;
-    double matrices = d * q * 2 + d * kv * 2 + d * h->d_ff * 3;
+    double matrices = d * q * 2 + d * kv * 2 + d * h->d_ff * (h->gated_ff ? 3 : 2);
     double pairs = 0.5 * (double)tokens * ((double)tokens + 1); /* (query, key) pairs of causal attention */
     return matrices * (double)tokens + pairs * q * 2;
 }
 
 double or_hparams_head_macs(const or_hparams *h)
 {
-    return (double)h->d_model * h->n_vocab;
+    const double narrow = h->d_embed == h->d_model ? 0 : (double)h->d_model * h->d_embed;
+    return narrow + (double)h->d_embed * h->n_vocab;
 }

@@ -2,16 +2,16 @@
  *
  * Frequency of pair i: theta^(-2i / head_dim) (RoFormer, arXiv 2104.09864, section 3.2.2), in float32 as the
  * models were trained with. `linear` divides positions by a factor. `llama3` (Llama 3.1) leaves frequencies
- * whose wavelength is short against the original context, divides long ones, and blends in between.
+ * whose wavelength is short against the original context, divides long ones, and blends in between. GGUF files
+ * have the outcome of that as a tensor of divisors.
  */
 #include "family.h"
 
 #include <math.h>
 
-static float stretched(const or_hparams *h, float frequency)
+/* Llama 3.1's rule for a frequency. */
+static float stretch_llama3(const or_hparams *h, float frequency)
 {
-    if (h->rope == OR_ROPE_PLAIN) return frequency;
-    if (h->rope == OR_ROPE_LINEAR) return frequency / h->rope_factor;
     const float context = (float)h->rope_original_context;
     const float wavelength = 2.0f * (float)M_PI / frequency;
     if (wavelength < context / h->rope_high_freq_factor) return frequency;
@@ -21,12 +21,27 @@ static float stretched(const or_hparams *h, float frequency)
     return (1.0f - blend) * frequency / h->rope_factor + blend * frequency;
 }
 
-static void fill(const or_hparams *h, size_t positions, float *cosines, float *sines)
+float or_rope_frequency(const or_hparams *h, const float *divisors, int i)
 {
-    const size_t half = (size_t)h->head_dim / 2;
+    const float exponent = (float)(2 * i) / (float)h->head_dim;
+    const float frequency = 1.0f / powf(h->rope_theta, exponent);
+    switch (h->rope) {
+    case OR_ROPE_LINEAR:
+        return frequency / h->rope_factor;
+    case OR_ROPE_LLAMA3:
+        return stretch_llama3(h, frequency);
+    case OR_ROPE_TENSOR:
+        return frequency / divisors[i];
+    default:
+        return frequency;
+    }
+}
+
+static void fill(const or_model *model, size_t positions, float *cosines, float *sines)
+{
+    const size_t half = (size_t)model->hparams->head_dim / 2;
     for (size_t i = 0; i < half; i++) {
-        float exponent = (float)(2 * i) / (float)h->head_dim;
-        float frequency = stretched(h, 1.0f / powf(h->rope_theta, exponent));
+        const float frequency = or_rope_frequency(model->hparams, model->rope_divisors, (int)i);
         for (size_t position = 0; position < positions; position++) {
             float angle = (float)position * frequency;
             cosines[position * half + i] = cosf(angle);
@@ -46,7 +61,7 @@ or_status or_model_reserve_rope(or_model *model, size_t positions)
     model->rope_positions = 0;
     OR_TRY(OR_NEW(model->rope_cos, wanted * half));
     OR_TRY(OR_NEW(model->rope_sin, wanted * half));
-    fill(model->hparams, wanted, model->rope_cos, model->rope_sin);
+    fill(model, wanted, model->rope_cos, model->rope_sin);
     model->rope_positions = wanted;
     return OR_OK;
 }

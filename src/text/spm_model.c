@@ -223,11 +223,14 @@ static or_status read_model(or_tokenizer *t, reader whole)
 
 static or_status read_spm(or_tokenizer *t, const char *path)
 {
-    or_map file;
+    or_buffer file = {0};
     t->kind = &or_tokenizer_kind_spm;
-    OR_TRY(or_map_open(path, &file));
-    or_status status = read_model(t, (reader){file.data, file.data + file.size, path});
-    or_map_close(&file);
+    or_status status = or_file_read(path, &file);
+    if (status == OR_OK && file.size == 0)
+        status = or_fail(OR_ERR_INPUT, "tokenizer refused", path, "it is empty, expected a SentencePiece model");
+    const unsigned char *data = (const unsigned char *)file.data;
+    if (status == OR_OK) status = read_model(t, (reader){data, data + file.size, path});
+    or_buffer_free(&file);
     return status;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # offramp lens against an independent f32 implementation, at every layer: tokens equal where the oracle's gap is
-# above 1e-4, top_prob and gap within 1e-4, cosines within 1e-3, logits within 2e-3. On 1 and 2 ranks.
+# above 1e-4, top_prob and gap within 1e-4, cosines within 1e-3, logits within 2e-3. On 1 and 2, or 1 and 3 ranks.
 # shellcheck source-path=SCRIPTDIR source=../support.sh
 . "$(dirname "$0")/../support.sh"
 
@@ -30,3 +30,10 @@ need_data models/TinyStories-656K
 need_data oracles/features-TinyStories-656K.jsonl
 check "$DATA/models/TinyStories-656K" "$DATA/oracles/features-TinyStories-656K.jsonl" 1
 check "$DATA/models/TinyStories-656K" "$DATA/oracles/features-TinyStories-656K.jsonl" 2
+
+for model in tiny-opt-random tiny-opt-350m-layout-random; do # random weights in OPT's two layouts
+    need_data models/$model
+    need_data oracles/features-$model.jsonl
+    check "$DATA/models/$model" "$DATA/oracles/features-$model.jsonl" 1
+    check "$DATA/models/$model" "$DATA/oracles/features-$model.jsonl" 3
+done

@@ -182,7 +182,7 @@ static void try_config(const char *from, const char *to, const char *part)
 static void configs_are_checked(void **state)
 {
     (void)state;
-    try_config("\"model_type\": \"llama\"", "\"model_type\": \"opt\"", "opt");
+    try_config("\"model_type\": \"llama\"", "\"model_type\": \"gpt2\"", "llama, opt");
     try_config("\"model_type\": \"llama\", ", "", "model_type");
     try_config("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "gelu");
     try_config("\"hidden_size\": 16", "\"hidden_size\": 0", "hidden_size");

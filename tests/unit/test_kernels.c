@@ -327,6 +327,63 @@ static void norms_are_right_in_any_company(void **state)
     free(x), free(weight), free(out), free(alone);
 }
 
+/* Against a mean and variance in double; rows far from 0 too, where one pass over sums of squares would fail. */
+static void layer_norms_are_right_in_any_company(void **state)
+{
+    (void)state;
+    uint64_t seed = 15;
+    enum { MOST = 41, WIDEST = 1500 };
+    float *x = random_floats(&seed, MOST * WIDEST), *weight = random_floats(&seed, WIDEST);
+    float *bias = random_floats(&seed, WIDEST), *out = or_alloc(MOST * WIDEST, sizeof *out);
+    float *alone = or_alloc(WIDEST, sizeof *alone);
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        const size_t d = widths[w];
+        for (size_t i = 0; i < d; i++) x[i] += 1000.0f;
+        for (int set = 0; set < 2 * SETS; set++) {
+            const or_kernels *run = kernel_set(set / 2);
+            const size_t n = 9 + (size_t)set % 2 * (MOST - 9);
+            or_threads_set(1 + set % 2);
+            run->layer_norm(x, n, d, weight, bias, 1e-3f, out);
+            for (size_t row = 0; row < n; row++) {
+                const float *from = x + row * d;
+                double mean = 0, variance = 0;
+                for (size_t i = 0; i < d; i++) mean += from[i] / (double)d;
+                for (size_t i = 0; i < d; i++) variance += (from[i] - mean) * (from[i] - mean) / (double)d;
+                const double scale = 1 / sqrt(variance + 1e-3), error = row == 0 ? 1e-3 : 3e-6;
+                for (size_t i = 0; i < d; i++)
+                    assert_near(out[row * d + i], (from[i] - mean) * scale * weight[i] + bias[i], error);
+                memcpy(alone, from, d * sizeof *alone);
+                run->layer_norm(alone, 1, d, weight, bias, 1e-3f, alone); /* in place */
+                assert_memory_equal(alone, out + row * d, d * sizeof *out);
+            }
+        }
+        for (size_t i = 0; i < d; i++) x[i] = random_float(&seed);
+    }
+    free(x), free(weight), free(bias), free(out), free(alone);
+}
+
+static void biases_and_relu_are_right(void **state)
+{
+    (void)state;
+    uint64_t seed = 16;
+    enum { ROWS = 40, WIDE = 501, N = ROWS * WIDE }; /* several blocks */
+    float *x = random_floats(&seed, N), *bias = random_floats(&seed, WIDE), *out = or_alloc(N, sizeof *out);
+    for (int threads = 1; threads <= 2; threads++) {
+        or_threads_set(threads);
+        memcpy(out, x, N * sizeof *x);
+        or_add_bias(out, ROWS, WIDE, bias);
+        for (size_t i = 0; i < N; i++) assert_true(out[i] == x[i] + bias[i % WIDE]);
+        memcpy(out, x, N * sizeof *x);
+        out[7] = NAN;
+        or_relu(out, N);
+        for (size_t i = 0; i < N; i++) assert_true(i == 7 ? isnan(out[i]) : out[i] == (x[i] > 0 ? x[i] : 0));
+        memcpy(out, x, N * sizeof *x);
+        or_add(out, x, N);
+        for (size_t i = 0; i < N; i++) assert_true(out[i] == 2 * x[i]);
+    }
+    free(x), free(bias), free(out);
+}
+
 static void rope_turns_each_request_from_its_own_start(void **state)
 {
     (void)state;
@@ -487,6 +544,8 @@ int main(void)
         cmocka_unit_test(attention_does_not_depend_on_company),
         cmocka_unit_test(norm_rope_and_silu_are_right),
         cmocka_unit_test(norms_are_right_in_any_company),
+        cmocka_unit_test(layer_norms_are_right_in_any_company),
+        cmocka_unit_test(biases_and_relu_are_right),
         cmocka_unit_test(rope_turns_each_request_from_its_own_start),
         cmocka_unit_test(silu_is_right_in_any_place),
         cmocka_unit_test(top_of_long_rows),

@@ -22,7 +22,7 @@ static void run_parts(const char *folder, const int *bounds, const int32_t *toke
     for (int first = 0; first < TINY_LAYERS; bounds++) {
         or_model *model;
         assert_ok(or_model_open(folder, first, *bounds, &model));
-        if (first == 0) or_model_embed(model, tokens, (size_t)n, hidden);
+        if (first == 0) assert_ok(or_model_embed(model, tokens, (size_t)n, hidden));
         for (int layer = first; layer < *bounds; layer++)
             assert_ok(or_model_layer(model, layer, &span, 1, hidden, NULL));
         if (*bounds == TINY_LAYERS)
@@ -63,7 +63,7 @@ static void company_does_not_matter(void **state)
         memcpy(tokens + before, prompt, sizeof prompt);
         const or_span spans[] = {{0, before}, {before, TOKENS}, {before + TOKENS, 1}};
         const size_t skip = before == 0; /* no empty spans */
-        or_model_embed(model, tokens, (size_t)before + TOKENS + 1, hidden);
+        assert_ok(or_model_embed(model, tokens, (size_t)before + TOKENS + 1, hidden));
         for (int layer = 0; layer < TINY_LAYERS; layer++)
             assert_ok(or_model_layer(model, layer, spans + skip, 3 - skip, hidden, NULL));
         assert_ok(or_model_logits(model, hidden + (before + TOKENS - 1) * TINY_WIDTH, 1, logits));
@@ -88,7 +88,7 @@ static void run_demo(const int *bounds, const int32_t *tokens, const or_span *sp
         assert_ok(or_model_open(source_path("configs/demo/model"), first, *bounds, &model));
         assert_int_equal(or_model_first(model), first);
         assert_int_equal(or_model_last(model), *bounds);
-        if (first == 0) or_model_embed(model, tokens, rows, hidden);
+        if (first == 0) assert_ok(or_model_embed(model, tokens, rows, hidden));
         for (int layer = first; layer < *bounds; layer++)
             assert_ok(or_model_layer(model, layer, spans, n_spans, hidden, taps));
         if (*bounds == DEMO_LAYERS) {
@@ -326,11 +326,21 @@ static void ranges_are_checked(void **state)
 static void macs_are_counted(void **state)
 {
     (void)state;
-    const or_hparams h = {
-        .d_model = 4, .n_heads = 2, .n_kv_heads = 1, .head_dim = 3, .d_ff = 5, .n_vocab = 7};
+    or_hparams h = {.d_model = 4,
+                    .d_embed = 4,
+                    .gated_ff = true,
+                    .n_heads = 2,
+                    .n_kv_heads = 1,
+                    .head_dim = 3,
+                    .d_ff = 5,
+                    .n_vocab = 7};
     /* q 4x6, k and v 4x3, o 6x4, three of 4x5: 132 per token; pairs (1 + 2 + 3) x 2 heads x 3 x 2 */
     assert_near(or_hparams_layer_macs(&h, 3), 3 * 132 + 6 * 12, 0);
     assert_near(or_hparams_head_macs(&h), 28, 0);
+    h.gated_ff = false;
+    h.d_embed = 3; /* 4x3 to narrow a row, then 3x7 */
+    assert_near(or_hparams_layer_macs(&h, 3), 3 * 112 + 6 * 12, 0);
+    assert_near(or_hparams_head_macs(&h), 33, 0);
 }
 
 int main(void)

@@ -8,6 +8,8 @@
 
 #include "support.h"
 
+#include <stdbool.h>
+
 enum { TINY_LAYERS = 4, TINY_WIDTH = 16, TINY_FF = 24, TINY_VOCAB = 32 };
 
 static const char tiny_config[] =
@@ -30,16 +32,26 @@ static inline void tiny_begin(tiny_file *file)
     file->data_size = 0;
 }
 
+/* The values of a tensor: 7 bits each, so exact in bf16 and f16; vectors are around 1. "model." in front of the
+ * name does not count. */
+static inline void tiny_values(const char *name, bool vector, size_t n, float *values)
+{
+    uint64_t seed = 1;
+    for (const char *c = strncmp(name, "model.", 6) == 0 ? name + 6 : name; *c; c++)
+        seed = seed * 131 + (unsigned char)*c;
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)((int)(random_bits(&seed) % 129) - 64) / 128.0f + (vector ? 1.0f : 0.0f);
+}
+
 /* Adds a tensor [rows, columns] (columns 0: a vector) as "F32", "F16" or "BF16". */
 static inline void tiny_add(tiny_file *file, const char *name, const char *type, int rows, int columns)
 {
     const size_t n = (size_t)rows * (size_t)(columns ? columns : 1), begin = file->data_size;
-    uint64_t seed = 1;
-    for (const char *c = name; *c; c++) seed = seed * 131 + (unsigned char)*c;
+    float values[1 << 11];
+    assert_true(n <= sizeof values / sizeof *values);
+    tiny_values(name, columns == 0, n, values);
     for (size_t i = 0; i < n; i++) {
-        const int step =
-            (int)(random_bits(&seed) % 129) - 64; /* 1/128 .. 1/2: 7 bits, exact in bf16 and f16 */
-        const float value = columns ? (float)step / 128.0f : 1.0f + (float)step / 128.0f;
+        const float value = values[i];
         uint32_t bits;
         memcpy(&bits, &value, 4);
         uint16_t half = (uint16_t)(bits >> 16);

@@ -1,0 +1,60 @@
+/* checkpoint_map.c - the tensors that somebody asked for, in memory.
+ *
+ * Each is mapped by itself, so that nothing else of the file is: two tensors share a page at most.
+ */
+#include "checkpoint_internal.h"
+
+#include "threads.h"
+
+#include <stdio.h>
+
+or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data)
+{
+    or_map *map = &checkpoint->maps[tensor - checkpoint->tensors];
+    const char *path = checkpoint->files[tensor->file].path;
+    if (!map->data && tensor->bytes > 0) OR_TRY(or_map_open(path, tensor->offset, tensor->bytes, map));
+    *data = map->data;
+    return OR_OK;
+}
+
+/* Reading in pieces, so that a large tensor is shared by all threads. */
+enum { PIECE = 8 << 20 };
+
+static or_status read_piece(const or_checkpoint *checkpoint, size_t i, size_t from)
+{
+    const or_map whole = checkpoint->maps[i];
+    const or_map piece = {whole.data + from, whole.size - from < PIECE ? whole.size - from : PIECE};
+    return or_map_read(&piece, checkpoint->files[checkpoint->tensors[i].file].path);
+}
+
+/* The first error is told; its message is this thread's then. */
+static or_status read_tensor(const or_checkpoint *checkpoint, size_t i)
+{
+    const size_t pieces = (checkpoint->maps[i].size + PIECE - 1) / PIECE;
+    char message[512] = "";
+    or_status status = OR_OK;
+#pragma omp parallel for schedule(dynamic) num_threads(or_threads()) if (pieces > 1)
+    for (size_t p = 0; p < pieces; p++) {
+        or_status own = read_piece(checkpoint, i, p * PIECE);
+        if (own == OR_OK) continue;
+#pragma omp critical
+        if (status == OR_OK) {
+            status = own;
+            snprintf(message, sizeof message, "%s", or_status_message());
+        }
+    }
+    if (status != OR_OK) or_status_set_message(message);
+    return status;
+}
+
+or_status or_checkpoint_read(or_checkpoint *checkpoint, uint64_t *bytes)
+{
+    *bytes = 0;
+    for (size_t i = 0; i < checkpoint->n_tensors; i++) {
+        if (!checkpoint->maps[i].data || checkpoint->is_read[i]) continue;
+        OR_TRY(read_tensor(checkpoint, i));
+        checkpoint->is_read[i] = true;
+        *bytes += checkpoint->maps[i].size;
+    }
+    return OR_OK;
+}

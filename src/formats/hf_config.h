@@ -1,0 +1,31 @@
+/* hf_config.h - how a model family reads its config.json.
+ *
+ * What a field is called, and what its absence means, is the family's own affair: a family is a function below in
+ * a file of its own (hf_opt.c is the shortest) and a line in the table of hf_config.c. A field that would change
+ * the computation in a way that we do not do is refused, never ignored.
+ */
+#ifndef OFFRAMP_FORMATS_HF_CONFIG_H
+#define OFFRAMP_FORMATS_HF_CONFIG_H
+
+#include "checkpoint_internal.h"
+#include "json.h"
+
+/* A whole number of low..high; absent (or null): *value stays, unless it is 0, which means required. */
+or_status or_hf_read_int(const cJSON *config, const char *key, const char *where, int low, int high,
+                         int *value);
+
+/* The same for a number of low..high. */
+or_status or_hf_read_float(const cJSON *config, const char *key, const char *where, double low, double high,
+                           float *value);
+
+/* A token id, or an array of which the first counts; -1 where there is none. */
+or_status or_hf_read_token(const cJSON *config, const char *key, const char *where, int n_vocab, int *token);
+
+/* Refuses weights in a packing of their own (GPTQ, AWQ, ...). */
+or_status or_hf_refuse_quantized(const cJSON *config, const char *where);
+
+/* The families. h is zeroed but for its family, and all of it is to be filled. */
+or_status or_hf_read_llama(const cJSON *config, const char *path, or_hparams *h);
+or_status or_hf_read_opt(const cJSON *config, const char *path, or_hparams *h);
+
+#endif

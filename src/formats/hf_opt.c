@@ -1,0 +1,63 @@
+/* hf_opt.c - the OPT family's config.json (OPT 125M ... 66B, arXiv 2205.01068). */
+#include "hf_config.h"
+
+#include <string.h>
+
+/* Heads are an even part of the hidden state, and all have keys and values of their own. */
+static or_status read_heads(const cJSON *config, const char *path, or_hparams *h)
+{
+    OR_TRY(or_hf_read_int(config, "num_attention_heads", path, 1, OR_WIDTH_MAX, &h->n_heads));
+    h->n_kv_heads = h->n_heads;
+    h->head_dim = h->d_model / h->n_heads;
+    if (h->d_model % h->n_heads == 0) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "model refused", path,
+                   "\"hidden_size\" is %d, expected a multiple of \"num_attention_heads\" (%d)", h->d_model,
+                   h->n_heads);
+}
+
+/* Where the norms are. Post-norm models (350M) end with a layer's last norm, and have no final one. */
+static or_status read_norms(const cJSON *config, const char *path, or_hparams *h)
+{
+    bool removed = false, affine = true;
+    h->norm_eps = 1e-5f; /* torch's default: the config has no field for it */
+    h->norm_first = true;
+    OR_TRY(or_json_opt_bool(config, "do_layer_norm_before", path, &h->norm_first));
+    OR_TRY(or_json_opt_bool(config, "_remove_final_layer_norm", path, &removed));
+    OR_TRY(or_json_opt_bool(config, "layer_norm_elementwise_affine", path, &affine));
+    h->final_norm = h->norm_first && !removed;
+    if (affine) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "model refused", path,
+                   "\"layer_norm_elementwise_affine\" is false, which is not supported, expected true");
+}
+
+static or_status refuse_activations(const cJSON *config, const char *path)
+{
+    const char *function = "relu";
+    OR_TRY(or_json_opt_string(config, "activation_function", path, &function));
+    if (strcmp(function, "relu") == 0) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "model refused", path,
+                   "\"activation_function\" is \"%s\", which is not supported, expected relu", function);
+}
+
+/* What may be absent has the default of transformers' OPTConfig. */
+or_status or_hf_read_opt(const cJSON *config, const char *path, or_hparams *h)
+{
+    OR_TRY(or_hf_read_int(config, "hidden_size", path, 1, OR_WIDTH_MAX, &h->d_model));
+    OR_TRY(or_hf_read_int(config, "ffn_dim", path, 1, OR_WIDTH_MAX, &h->d_ff));
+    OR_TRY(or_hf_read_int(config, "num_hidden_layers", path, 1, OR_LAYERS_MAX, &h->n_layers));
+    OR_TRY(or_hf_read_int(config, "vocab_size", path, 1, OR_VOCAB_ROWS_MAX, &h->n_vocab));
+    h->n_context = 2048;
+    OR_TRY(or_hf_read_int(config, "max_position_embeddings", path, 1, OR_CONTEXT_MAX, &h->n_context));
+    h->d_embed = h->d_model;
+    OR_TRY(or_hf_read_int(config, "word_embed_proj_dim", path, 1, OR_WIDTH_MAX, &h->d_embed));
+    h->rope = OR_ROPE_NONE;
+    h->biases = h->tied_head = true;
+    OR_TRY(or_json_opt_bool(config, "enable_bias", path, &h->biases));
+    OR_TRY(or_json_opt_bool(config, "tie_word_embeddings", path, &h->tied_head));
+    OR_TRY(or_hf_read_token(config, "bos_token_id", path, h->n_vocab, &h->bos));
+    OR_TRY(or_hf_read_token(config, "eos_token_id", path, h->n_vocab, &h->eos));
+    OR_TRY(read_heads(config, path, h));
+    OR_TRY(read_norms(config, path, h));
+    OR_TRY(refuse_activations(config, path));
+    return or_hf_refuse_quantized(config, path);
+}

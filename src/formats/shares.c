@@ -1,0 +1,48 @@
+/* shares.c - where a checkpoint's bytes are, by the names of its tensors. */
+#include "checkpoint_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* "model.layers.17.mlp...", "blk.17.ffn..." -> 17; -1 for a tensor of no layer */
+static int layer_of(const char *name)
+{
+    static const char *const marks[] = {"layers.", "blk."};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        const char *at = strstr(name, marks[i]);
+        int layer;
+        if (at && sscanf(at + strlen(marks[i]), "%d.", &layer) == 1) return layer;
+    }
+    return -1;
+}
+
+static void add_tensor(const or_checkpoint *checkpoint, const or_tensor *tensor, or_shares *s)
+{
+    const int layer = layer_of(tensor->name);
+    uint64_t elements = 1;
+    for (int d = 0; d < tensor->n_dims; d++) elements *= (uint64_t)tensor->dims[d];
+    s->parameters += elements;
+    s->total += tensor->bytes;
+    if (layer >= 0 && layer < checkpoint->hparams.n_layers)
+        s->layers[layer] += tensor->bytes;
+    else if (strstr(tensor->name, "embed_tokens") || strstr(tensor->name, "token_embd"))
+        s->embedding += tensor->bytes;
+    else if (strstr(tensor->name, "lm_head") || strcmp(tensor->name, "output.weight") == 0)
+        s->head += tensor->bytes;
+    else
+        s->other += tensor->bytes;
+}
+
+or_status or_checkpoint_shares(const or_checkpoint *checkpoint, or_shares *s)
+{
+    *s = (or_shares){0};
+    OR_TRY(OR_NEW(s->layers, (size_t)checkpoint->hparams.n_layers));
+    for (size_t i = 0; i < checkpoint->n_tensors; i++) add_tensor(checkpoint, &checkpoint->tensors[i], s);
+    return OR_OK;
+}
+
+void or_shares_free(or_shares *s)
+{
+    free(s->layers);
+    *s = (or_shares){0};
+}
