@@ -42,8 +42,9 @@ bool or_utf8_valid(const char *text, size_t size, size_t *bad)
     return true;
 }
 
-/* Whether `size` bytes begin a character of `length`: some end makes them well formed. Of all ends, those of the
- * lowest and the highest bytes are enough, since what may follow is always a range up to one of them. */
+/* Whether `size` bytes begin a character of `length`: some end makes them well formed. Of all ends, those
+ * of the lowest and the highest bytes are enough, since what may follow is always a range up to one of
+ * them. */
 static bool begins_character(const char *text, size_t size, size_t length)
 {
     char low[4] = {'\x80', '\x80', '\x80', '\x80'}, high[4] = {'\xbf', '\xbf', '\xbf', '\xbf'};

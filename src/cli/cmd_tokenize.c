@@ -18,7 +18,7 @@ static or_option options[] = {
 };
 
 static const or_command_text text = {
-    .usage = "tokenize --model DIR [--bos | --decode]",
+    .usage = "tokenize --model MODEL [--bos | --decode]",
     .summary =
         "Reads one JSON string a line from stdin and prints one JSON array of token ids a line. Special\n"
         "tokens in the text are plain text.",

@@ -1,7 +1,8 @@
-/* alphabet.h - GPT-2's byte alphabet: a printable character for each of the 256 bytes, so that pieces are text.
+/* alphabet.h - GPT-2's byte alphabet: a printable character for each of the 256 bytes, so that pieces are
+ * text.
  *
- * Bytes that are printable in Latin-1 (! to ~, ¡ to ¬, ® to ÿ) are that character, the others in their order U+0100,
- * U+0101, ... (bytes_to_unicode() of GPT-2's encoder.py). A space is Ġ (U+0120), a newline Ċ.
+ * Bytes that are printable in Latin-1 (! to ~, ¡ to ¬, ® to ÿ) are that character, the others in their
+ * order U+0100, U+0101, ... (bytes_to_unicode() of GPT-2's encoder.py). A space is Ġ (U+0120), a newline Ċ.
  */
 #ifndef OFFRAMP_TEXT_ALPHABET_H
 #define OFFRAMP_TEXT_ALPHABET_H

@@ -1,8 +1,8 @@
 /* bpe.c - byte-level BPE (GPT-2, OPT, Llama-3): text to pieces and back.
  *
- * The text is cut by patterns (split.h); the bytes of each piece are written in GPT-2's alphabet (alphabet.h) and
- * merged two by two, the pair of the lowest rank first (Radford et al. 2019, section 2.2). Every byte has a piece, so
- * there is no unknown text.
+ * The text is cut by patterns (split.h); the bytes of each piece are written in GPT-2's alphabet
+ * (alphabet.h) and merged two by two, the pair of the lowest rank first (Radford et al. 2019, section 2.2).
+ * Every byte has a piece, so there is no unknown text.
  *
  *   "I'll go"  ->  I | 'll | Ġgo  ->  I | ' l l | Ġ g o  ->  I | 'll | Ġgo
  */

@@ -1,5 +1,5 @@
-/* bpe_files.c - reads vocab.json and merges.txt, the two files of GPT2Tokenizer (GPT-2, OPT), where they come without a
- * tokenizer.json.
+/* bpe_files.c - reads vocab.json and merges.txt, the two files of GPT2Tokenizer (GPT-2, OPT), where they
+ * come without a tokenizer.json.
  *
  *   vocab.json   {"text": id, ...}
  *   merges.txt   #version: 0.2      (first line, may be absent)

@@ -26,12 +26,12 @@ enum or_gguf_token_type {
     OR_GGUF_BYTE
 };
 
-/* Fills a tokenizer from a GGUF file. Vocabularies that are no BPE, and patterns that are not known, are refused by
- * name. */
+/* Fills a tokenizer from a GGUF file. Vocabularies that are no BPE, and patterns that are not known, are
+ * refused by name. */
 or_status or_gguf_vocab_read(or_tokenizer *tokenizer, const char *path);
 
-/* Writes the vocabulary's keys, so that the file gives the same ids when it is opened. OR_ERR_INPUT when GGUF has no
- * name for the tokenizer's patterns. */
+/* Writes the vocabulary's keys, so that the file gives the same ids when it is opened. OR_ERR_INPUT when
+ * GGUF has no name for the tokenizer's patterns. */
 or_status or_tokenizer_put_gguf(const or_tokenizer *tokenizer, or_gguf_writer *writer);
 
 #endif

@@ -1,8 +1,9 @@
 /* gguf_vocab_write.c - writes the vocabulary's keys of a GGUF file, so that llama.cpp understands them and
  * gguf_vocab.c reads back the same tokenizer.
  *
- * llama.cpp's SentencePiece knows scores only. A vocabulary that lists its merges gets scores that come close (a piece's
- * is the negative rank of the merge that first makes it), and the merges beside them, which we read instead.
+ * llama.cpp's SentencePiece knows scores only. A vocabulary that lists its merges gets scores that come
+ * close (a piece's is the negative rank of the merge that first makes it), and the merges beside them,
+ * which we read instead.
  */
 #include "gguf_vocab.h"
 

@@ -1,5 +1,5 @@
-/* json_bpe.c - tokenizer.json where it describes byte-level BPE (GPT-2, OPT, Llama-3): a ByteLevel pre-tokenizer, alone
- * or behind steps that split.
+/* json_bpe.c - tokenizer.json where it describes byte-level BPE (GPT-2, OPT, Llama-3): a ByteLevel
+ * pre-tokenizer, alone or behind steps that split.
  */
 #include "json_internal.h"
 
@@ -41,8 +41,9 @@ static or_status read_digits(or_tokenizer *t, const cJSON *digits, const char *p
     return or_splits_add(&t->splits, individual ? "\\p{N}" : "\\p{N}+", false, path);
 }
 
-/* The step that turns bytes into their characters, which must be the last. A space that it adds goes in front of each
- * piece, which is the same as in front of the text only where nothing has been cut yet. Its defaults are true. */
+/* The step that turns bytes into their characters, which must be the last. A space that it adds goes in
+ * front of each piece, which is the same as in front of the text only where nothing has been cut yet. Its
+ * defaults are true. */
 static or_status read_byte_level(or_tokenizer *t, const cJSON *item, const char *path)
 {
     bool use_regex = true;

@@ -1,4 +1,5 @@
-/* json_spm.c - tokenizer.json where it describes SentencePiece BPE: spaces written as ▁, byte fallback (Llama-2). */
+/* json_spm.c - tokenizer.json where it describes SentencePiece BPE: spaces written as ▁, byte fallback
+ * (Llama-2). */
 #include "json_internal.h"
 
 #include <string.h>

@@ -1,10 +1,11 @@
-/* json_tokenizer.c - reads tokenizer.json (Hugging Face's tokenizers library). Its model must be BPE; the pre-tokenizer
- * tells which kind: with a ByteLevel in it byte-level BPE (json_bpe.c), else SentencePiece BPE (json_spm.c). Whatever
- * would change ids and is not done here is refused by name.
+/* json_tokenizer.c - reads tokenizer.json (Hugging Face's tokenizers library). Its model must be BPE; the
+ * pre-tokenizer tells which kind: with a ByteLevel in it byte-level BPE (json_bpe.c), else SentencePiece
+ * BPE (json_spm.c). Whatever would change ids and is not done here is refused by name.
  *
- * The next reader is a file like this one: a read() that fills the vocabulary (or_vocab_reserve, _set, _index,
- * _add_merge), says how text is prepared, and sets kind, bos and adds_bos; then a line in `readers` of
- * tokenizer.c. A file that holds several kinds is one reader, which looks at the file and chooses the kind.
+ * The next reader is a file like this one: a read() that fills the vocabulary (or_vocab_reserve, _set,
+ * _index, _add_merge), says how text is prepared, and sets kind, bos and adds_bos; then a line in `readers`
+ * of tokenizer.c. A file that holds several kinds is one reader, which looks at the file and chooses the
+ * kind.
  */
 #include "json_internal.h"
 

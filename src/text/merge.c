@@ -1,11 +1,12 @@
 /* merge.c - BPE's merging with a heap and a list.
  *
- * A heap holds the pairs that may be merged and the symbols are a linked list. A pair stays in the heap when one of
- * its halves has been merged elsewhere; it is dropped when it comes up.
+ * A heap holds the pairs that may be merged and the symbols are a linked list. A pair stays in the heap
+ * when one of its halves has been merged elsewhere; it is dropped when it comes up.
  */
 #include "merge.h"
 
-/* Two neighbours that may be merged. Symbols only grow, so it still holds if their length is still `length`. */
+/* Two neighbours that may be merged. Symbols only grow, so it still holds if their length is still
+ * `length`. */
 struct or_candidate {
     uint32_t rank, length;
     int32_t left, right; /* symbols */

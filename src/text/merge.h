@@ -1,5 +1,5 @@
-/* merge.h - the merging of BPE, which is the same for every kind: symbols side by side, merged two by two, always
- * the pair of the lowest rank, the leftmost among equals, until no pair can be merged.
+/* merge.h - the merging of BPE, which is the same for every kind: symbols side by side, merged two by two,
+ * always the pair of the lowest rank, the leftmost among equals, until no pair can be merged.
  *
  * A kind adds the symbols of a text from left to right, runs the merging, and reads what is left:
  *

@@ -16,9 +16,9 @@ struct or_splits {
     size_t n_steps, capacity;
 };
 
-/* Bounds of one match, so that a pattern that backtracks without end is an error and not a hang: steps of the
- * matcher, memory in KiB, bytes of the compiled matcher's stack. A pattern of a real model needs one step or so for
- * each character. */
+/* Bounds of one match, so that a pattern that backtracks without end is an error and not a hang: steps of
+ * the matcher, memory in KiB, bytes of the compiled matcher's stack. A pattern of a real model needs one
+ * step or so for each character. */
 enum { MATCH_STEPS = 10000000, MATCH_HEAP = 1 << 18, MATCH_STACK = 1 << 24 };
 
 /* Compiles the pattern; where the machine allows it, to machine code (else PCRE2 interprets it). */

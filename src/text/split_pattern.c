@@ -1,10 +1,11 @@
 /* split_pattern.c - Oniguruma's patterns for PCRE2.
  *
- * The tokenizers library matches with Oniguruma in its Ruby syntax, we with PCRE2 (PCRE2_UTF | PCRE2_UCP). The two
- * agree on what models use: literals, classes, general categories (\p{L}, \p{Lu}), \d, greedy and possessive
- * quantifiers, groups that only group, look-around. \s is rewritten, since PCRE2's holds U+180E, which is no white
- * space since Unicode 6.3. Whatever else the two may read differently (\w and \h, scripts, sets within sets, options
- * in the middle, named groups) is refused, because ids that are slightly wrong are worse than none.
+ * The tokenizers library matches with Oniguruma in its Ruby syntax, we with PCRE2 (PCRE2_UTF | PCRE2_UCP).
+ * The two agree on what models use: literals, classes, general categories (\p{L}, \p{Lu}), \d, greedy and
+ * possessive quantifiers, groups that only group, look-around. \s is rewritten, since PCRE2's holds U+180E,
+ * which is no white space since Unicode 6.3. Whatever else the two may read differently (\w and \h,
+ * scripts, sets within sets, options in the middle, named groups) is refused, because ids that are slightly
+ * wrong are worse than none.
  *
  * Sources: Oniguruma's doc/RE; pcre2pattern(3).
  */

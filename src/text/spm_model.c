@@ -227,7 +227,8 @@ static or_status read_spm(or_tokenizer *t, const char *path)
     t->kind = &or_tokenizer_kind_spm;
     or_status status = or_file_read(path, &file);
     if (status == OR_OK && file.size == 0)
-        status = or_fail(OR_ERR_INPUT, "tokenizer refused", path, "it is empty, expected a SentencePiece model");
+        status =
+            or_fail(OR_ERR_INPUT, "tokenizer refused", path, "it is empty, expected a SentencePiece model");
     const unsigned char *data = (const unsigned char *)file.data;
     if (status == OR_OK) status = read_model(t, (reader){data, data + file.size, path});
     or_buffer_free(&file);

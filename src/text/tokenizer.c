@@ -1,9 +1,9 @@
 /* tokenizer.c - opening a model's tokenizer, its BOS rule, and the public calls.
  *
  * BOS and EOS come from the tokenizer file first (SentencePiece: the ids its trainer noted; tokenizer.json:
- * <s>, </s>, or GPT-2's <|endoftext|>, and the token its template puts in front; GGUF: its keys) and prompts begin
- * with BOS if that file says so. In a folder, config.json's model type comes next (OPT), and tokenizer_config.json,
- * where there is one, has the last word on all three.
+ * <s>, </s>, or GPT-2's <|endoftext|>, and the token its template puts in front; GGUF: its keys) and
+ * prompts begin with BOS if that file says so. In a folder, config.json's model type comes next (OPT), and
+ * tokenizer_config.json, where there is one, has the last word on all three.
  */
 #include "tokenizer_internal.h"
 
@@ -58,8 +58,9 @@ static or_status load_if_there(const char *folder, const char *name, char **path
     return or_path_exists(*path) ? or_json_load(*path, json) : OR_OK;
 }
 
-/* OPT's prompts begin with </s> ("OPT adds the EOS token </s> to the beginning of every prompt", OPT's page in the
- * documentation of transformers; its GPT2Tokenizer does so by add_bos_token, with the BOS token </s>). */
+/* OPT's prompts begin with </s> ("OPT adds the EOS token </s> to the beginning of every prompt", OPT's page
+ * in the documentation of transformers; its GPT2Tokenizer does so by add_bos_token, with the BOS token
+ * </s>). */
 static or_status read_family(or_tokenizer *t, const char *folder)
 {
     char *path = NULL;

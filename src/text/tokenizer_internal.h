@@ -89,7 +89,8 @@ or_status or_vocab_set(or_tokenizer *tokenizer, int64_t id, const char *text, si
 /* After all pieces are set: indexes them. Refused: an id without a text, a text twice. */
 or_status or_vocab_index(or_tokenizer *tokenizer, const char *where);
 
-/* Id of the token with this text, -1 if there is none (after or_vocab_index()): of any kind / found in text. */
+/* Id of the token with this text, -1 if there is none (after or_vocab_index()): of any kind / found in
+ * text. */
 int32_t or_vocab_token(const or_tokenizer *tokenizer, const char *text, size_t length);
 int32_t or_vocab_find(const or_tokenizer *tokenizer, const char *text, size_t length);
 
@@ -97,8 +98,9 @@ int32_t or_vocab_find(const or_tokenizer *tokenizer, const char *text, size_t le
 bool or_piece_is_byte(const char *text, size_t length, uint8_t *byte);
 
 /* Appends a merge; all of them are indexed by or_vocab_index_merges(). A pair given twice counts as given
- * last, as in the tokenizers library. By ids; by the texts of its halves, which must be tokens that make a third;
- * by both in one text, "a b". A merge that makes a CONTROL token is left out, since no text makes those. */
+ * last, as in the tokenizers library. By ids; by the texts of its halves, which must be tokens that make a
+ * third; by both in one text, "a b". A merge that makes a CONTROL token is left out, since no text makes
+ * those. */
 or_status or_vocab_add_merge(or_tokenizer *tokenizer, const or_merge *merge);
 or_status or_vocab_add_pair(or_tokenizer *tokenizer, const char *left, size_t left_length, const char *right,
                             size_t right_length, uint32_t rank, const char *where);
@@ -106,8 +108,8 @@ or_status or_vocab_add_pair_text(or_tokenizer *tokenizer, const char *text, size
                                  const char *where);
 or_status or_vocab_index_merges(or_tokenizer *tokenizer);
 
-/* Merging by text: ranks all pieces by falling score, [n_pieces]. Equal scores share a rank, since the leftmost
- * pair then goes first. */
+/* Merging by text: ranks all pieces by falling score, [n_pieces]. Equal scores share a rank, since the
+ * leftmost pair then goes first. */
 or_status or_vocab_rank(or_tokenizer *tokenizer, const float *scores);
 
 /* Whether two neighbours may become one piece, and which and when. left, right: their ids, -1 for a character

@@ -107,8 +107,8 @@ static inline void check_bos(const or_tokenizer *t, int bos, int eos, bool adds)
     assert_int_equal(or_tokenizer_adds_bos(t), adds);
 }
 
-/* Each line {"text", "ids"} of the file: the text gives the ids (where there are some) and comes back from them.
- * Returns how many lines there were. */
+/* Each line {"text", "ids"} of the file: the text gives the ids (where there are some) and comes back from
+ * them. Returns how many lines there were. */
 static inline size_t check_lines(const char *path, const or_tokenizer *t)
 {
     FILE *file = fopen(path, "r");

@@ -1,4 +1,5 @@
-/* test_bpe.c - byte-level BPE: text to ids and back, on a small vocabulary and against GPT-2's own ids (OPT). */
+/* test_bpe.c - byte-level BPE: text to ids and back, on a small vocabulary and against GPT-2's own ids
+ * (OPT). */
 #include "byte_bpe.h"
 
 #include "file.h"
@@ -83,7 +84,8 @@ static void broken_bytes_become_replacement_characters(void **state)
     or_tokenizer_close(t);
 }
 
-/* Control tokens have no text, not even within a character; a token that is not spelled in the alphabet is its text. */
+/* Control tokens have no text, not even within a character; a token that is not spelled in the alphabet is
+ * its text. */
 static void decoding_of_other_tokens(void **state)
 {
     (void)state;
@@ -148,6 +150,25 @@ static void long_texts(void **state)
     or_tokenizer_close(t);
 }
 
+/* Several threads over one tokenizer, each with texts of its own. */
+static void threads_share_a_tokenizer(void **state)
+{
+    (void)state;
+    or_tokenizer *t = made_bpe((bpe_parts){.options = "\"ignore_merges\": true,"});
+    int wrong = 0;
+#pragma omp parallel for num_threads(4) reduction(+ : wrong)
+    for (int i = 0; i < 2000; i++) {
+        char text[64];
+        or_tokens tokens = {0};
+        const int size = snprintf(text, sizeof text, "hello hello %d", 1000 + i);
+        wrong += or_tokenizer_encode(t, text, (size_t)size, &tokens) != OR_OK || tokens.count != 7 ||
+                 tokens.ids[1] != 261 || tokens.ids[6] != '0' + i % 10;
+        or_tokens_free(&tokens);
+    }
+    assert_int_equal(wrong, 0);
+    or_tokenizer_close(t);
+}
+
 /* OPT's two files as one tokenizer.json in `folder`. */
 static void put_opt_json(const char *opt, const char *folder)
 {
@@ -201,6 +222,7 @@ int main(void)
         cmocka_unit_test(nul_characters_are_text),
         cmocka_unit_test(endless_patterns_are_an_error),
         cmocka_unit_test(long_texts),
+        cmocka_unit_test(threads_share_a_tokenizer),
         cmocka_unit_test(opt_equals_gpt2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

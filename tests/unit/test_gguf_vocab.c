@@ -1,5 +1,5 @@
-/* test_gguf_vocab.c - vocabularies in GGUF files: llama.cpp's own against the ids that come with them, folders written
- * and read back, and what is refused. */
+/* test_gguf_vocab.c - vocabularies in GGUF files: llama.cpp's own against the ids that come with them,
+ * folders written and read back, and what is refused. */
 #include "byte_bpe.h"
 
 #include "file.h"
@@ -16,7 +16,7 @@ static or_tokenizer *open_path(const char *path)
     return t;
 }
 
-/* ---- llama.cpp's files -------------------------------------------------------------------------------------- */
+/* ---- llama.cpp's files -------------------------------------------------------------------------------- */
 
 /* The ids of a line, "12 34", are those of the text. */
 static void check_line(const or_tokenizer *t, const char *text, size_t size, const char *line)
@@ -104,7 +104,7 @@ static void stories_vocabulary(void **state)
     or_tokenizer_close(t);
 }
 
-/* ---- there and back ----------------------------------------------------------------------------------------- */
+/* ---- there and back ----------------------------------------------------------------------------------- */
 
 /* A GGUF file of this tokenizer in a folder of its own. */
 static const char *put_gguf(const or_tokenizer *t)
@@ -271,7 +271,7 @@ static void patterns_without_a_name_are_not_written(void **state)
     refuse_to_write(made_llama3(""), part);
 }
 
-/* ---- made files --------------------------------------------------------------------------------------------- */
+/* ---- made files --------------------------------------------------------------------------------------- */
 
 /* What a file holds; NULL and {0}: as in a small SentencePiece model. A negative id is not written. */
 typedef struct gguf_parts {
@@ -489,6 +489,32 @@ static void other_files_are_refused(void **state)
     assert_null(t);
 }
 
+/* A small file cut short anywhere, and with every byte changed: refused or read, and nothing out of bounds. */
+static void damaged_files_do_no_harm(void **state)
+{
+    (void)state;
+    const char *path = path_in(scratch_folder(), "damaged.gguf");
+    or_buffer file = {0};
+    or_tokenizer *t = made_gguf((gguf_parts){.bos = 1, .eos = 2, .add_bos = 2});
+    assert_ok(or_file_read(put_gguf(t), &file));
+    or_tokenizer_close(t);
+    for (size_t i = 0; i < 2 * file.size; i++) {
+        const size_t at = i / 2, size = i % 2 ? file.size : at;
+        const char saved = file.data[at];
+        t = NULL;
+        if (size == 0) continue;
+        file.data[at] = (char)(saved ^ (1 << at % 8));
+        put_file(path, file.data, size);
+        const or_status status = or_tokenizer_open(path, &t);
+        file.data[at] = saved;
+        if (status == OR_OK)
+            or_tokenizer_close(t);
+        else
+            assert_int_equal(status, OR_ERR_INPUT);
+    }
+    or_buffer_free(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -507,6 +533,7 @@ int main(void)
         cmocka_unit_test(broken_vocabularies_are_refused),
         cmocka_unit_test(byte_level_forms_that_are_read),
         cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(damaged_files_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

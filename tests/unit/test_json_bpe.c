@@ -1,5 +1,5 @@
-/* test_json_bpe.c - tokenizer.json of byte-level BPE as it may come: the forms that are read, and the broken and the
- * foreign, which are refused by name. */
+/* test_json_bpe.c - tokenizer.json of byte-level BPE as it may come: the forms that are read, and the
+ * broken and the foreign, which are refused by name. */
 #include "byte_bpe.h"
 
 #include "split.h"
