@@ -24,7 +24,7 @@ static const or_command_text text = {
 
 static or_status parse(int argc, char **argv, bool *helped)
 {
-    OR_TRY(or_options_parse(argc, argv, options, &text, &model, helped));
+    OR_TRY(or_options_parse(argc, argv, options, &text, &model, 1, helped));
     if (*helped || model) return OR_OK;
     return or_fail(OR_ERR_USAGE, "argument missing", NULL, "expected a model, as in offramp inspect MODEL");
 }

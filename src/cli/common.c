@@ -32,6 +32,7 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
         .policies = policies,
         .n_policies = n_policies,
         .allow_other_model = common->allow_other_model,
+        .memory_per_rank = (uint64_t)common->memory_per_rank,
     };
     return or_pipeline_open(session->transport, &options, pipeline);
 }

@@ -92,8 +92,11 @@ or_status or_kernels_use(const char *name);
 /* "openblas, reference" for help texts. */
 const char *or_kernels_names(void);
 
-/* Floats of scratch for attention over these spans. */
-size_t or_attention_scratch(const or_attention_shape *shape, const or_span *spans, size_t n_spans);
+/* Floats of scratch for attention over spans of which the longest has `longest` rows, on `threads` threads. */
+size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int threads);
+
+/* Rows of the longest span. */
+size_t or_span_longest(const or_span *spans, size_t n_spans);
 
 /* Widens `count` stored elements, beginning at element `from`, to float32. */
 void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, float *out);

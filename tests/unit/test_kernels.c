@@ -223,7 +223,8 @@ static void attention_is_right(void **state)
     float *v = random_floats(&seed, ROWS * KV_WIDTH), *out = or_alloc(ROWS * Q_WIDTH, sizeof *out);
     for (size_t i = 0; i < ROWS * Q_WIDTH; i++) q[i] *= 8.0f; /* a softmax that is not flat */
     or_threads_set(2);
-    float *scratch = or_alloc(or_attention_scratch(&attention_shape, spans, SPANS), sizeof *scratch);
+    float *scratch = or_alloc(
+        or_attention_scratch(&attention_shape, or_span_longest(spans, SPANS), or_threads()), sizeof *scratch);
     for (int set = 0; set < SETS; set++) {
         kernel_set(set)->attention(&attention_shape, spans, SPANS, q, k, v, out, scratch);
         for (size_t s = 0; s < SPANS; s++) {
@@ -256,7 +257,9 @@ static void attention_does_not_depend_on_company(void **state)
             const or_span spans[] = {{0, before}, {before, n}, {before + n, 7}}, only = {0, n};
             const size_t q_at = (size_t)before * Q_WIDTH, kv_at = (size_t)before * KV_WIDTH;
             or_threads_set(2 - before % 2);
-            float *scratch = or_alloc(or_attention_scratch(&attention_shape, spans, 3), sizeof *scratch);
+            float *scratch =
+                or_alloc(or_attention_scratch(&attention_shape, or_span_longest(spans, 3), or_threads()),
+                         sizeof *scratch);
             run->attention(&attention_shape, spans, 3, q, k, v, out, scratch);
             or_threads_set(1);
             run->attention(&attention_shape, &only, 1, q + q_at, k + kv_at, v + kv_at, alone, scratch);
