@@ -10,7 +10,7 @@
 #include "family.h"
 #include "gguf_model.h"
 #include "threads.h"
-#include "tokenizer_internal.h"
+#include "gguf_vocab.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -113,7 +113,7 @@ static const char *put_gguf(const or_tokenizer *t)
     or_gguf_writer *writer = NULL;
     snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "vocab.gguf"));
     assert_ok(or_gguf_create(path, &writer));
-    assert_ok(or_tokenizer_put_gguf(t, writer));
+    assert_ok(or_tokenizer_put_gguf(t, (size_t)or_tokenizer_vocab(t), writer));
     assert_ok(or_gguf_finish(writer));
     or_gguf_writer_close(writer);
     return path;
@@ -255,7 +255,7 @@ static void refuse_to_write(or_tokenizer *t, const char *part)
     or_gguf_writer *writer = NULL;
     const char *path = path_in(scratch_folder(), "vocab.gguf");
     assert_ok(or_gguf_create(path, &writer));
-    assert_fails(or_tokenizer_put_gguf(t, writer), OR_ERR_INPUT, part);
+    assert_fails(or_tokenizer_put_gguf(t, (size_t)or_tokenizer_vocab(t), writer), OR_ERR_INPUT, part);
     or_gguf_writer_close(writer);
     assert_false(or_path_exists(path));
     or_tokenizer_close(t);
