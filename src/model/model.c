@@ -27,7 +27,7 @@ or_status or_model_matrix(or_model *model, const char *name, int rows, int colum
 {
     const or_tensor *tensor;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, rows, columns, &tensor));
-    *matrix = (or_matrix){tensor->data, tensor->dtype, rows, columns};
+    *matrix = (or_matrix){.data = tensor->data, .dtype = tensor->dtype, .rows = rows, .columns = columns};
     model->bytes += tensor->bytes;
     return OR_OK;
 }
