@@ -113,6 +113,12 @@ size_t or_attention_scratch(const or_attention_shape *shape, const or_span *span
  * operations (blocks.h). `data` may be unaligned. */
 void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, float *out);
 
+/* The other way: x[count] to `out`, or_dtype_bytes(dtype, count) bytes. `count` is whole blocks. f16 and bf16
+ * are rounded to nearest even, infinities and NaN stay. The block types must get finite numbers; scales are
+ * chosen for the least squared error, numbers beyond what a half-precision scale reaches become the greatest
+ * there is, and a block of zeros stays zeros. A pure function of x. */
+void or_quantize(const float *x, or_dtype dtype, size_t count, void *out);
+
 /* out[n_spans, width] = the last row of each span of rows[.., width]. */
 void or_gather_last(const or_span *spans, size_t n_spans, const float *rows, size_t width, float *out);
 
