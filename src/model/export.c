@@ -242,8 +242,11 @@ static or_status write_tensor(exporter *e, const tensor *t)
     /* a vector is a matrix of one row */
     const size_t columns = (size_t)(t->columns ? t->columns : t->rows),
                  rows = t->columns ? (size_t)t->rows : 1;
-    const or_matrix source = {data, found->dtype, (int)rows, (int)columns,
-                              t->rotated && e->h->rotary_pairs ? e->h->head_dim : 0};
+    const or_matrix source = {.data = data,
+                              .dtype = found->dtype,
+                              .rows = (int)rows,
+                              .columns = (int)columns,
+                              .interleaved = t->rotated && e->h->rotary_pairs ? e->h->head_dim : 0};
     const size_t chunk = CHUNK / columns > 0 ? CHUNK / columns : 1, bytes = or_dtype_bytes(t->dtype, columns);
     float *wide = NULL;
     unsigned char *out = NULL;

@@ -39,6 +39,7 @@ static or_status bind_layer(or_model *model, int layer, void *bound)
         snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, matrices[i].suffix);
         OR_TRY(or_model_matrix(model, name, matrices[i].rows, matrices[i].columns, matrices[i].matrix));
     }
+    l->q.interleaved = l->k.interleaved = h->rotary_pairs ? h->head_dim : 0;
     snprintf(name, sizeof name, "model.layers.%d.input_layernorm.weight", layer);
     OR_TRY(or_model_vector(model, name, d, &l->attn_norm));
     snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm.weight", layer);
