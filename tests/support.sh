@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), SOURCE, BUILD
-# DATA, and ROWS (rows per demo task, 0: all). A test ends at its first failed check; `skip` ends it as skipped.
+# support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), MAKE_MODEL
+# and CHECK_RESIDENT (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
+# failed check; `skip` ends it as skipped.
 set -uo pipefail
-: "${OFFRAMP:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
+: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
@@ -38,6 +39,21 @@ expect() {
         cat "$scratch/out" "$scratch/err"
         fail "offramp $* ($ranks ranks): code $got (expected $code), $lines messages (expected 1, with \"$part\")"
     fi
+}
+
+# rank_pid N COMMAND: process id of rank N of the job that runs this command on files in the scratch folder.
+rank_pid() {
+    local pid
+    for pid in $(pgrep -f "$OFFRAMP $2 .*$scratch"); do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$pid" && return
+    done
+}
+
+# synthetic FOLDER ARGS...: a model with random weights (see tests/tools/make_model.c) and the demo's tokenizer.
+synthetic() {
+    mkdir -p "$1"
+    cp "$demo"/model/tokenizer* "$1"
+    "$MAKE_MODEL" "$@" || fail "make_model $*: code $?"
 }
 
 same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }

@@ -29,29 +29,29 @@ typedef enum or_rope_kind {
 
 /* The shape of a model. All counts are > 0 and consistent with each other (checked when read). */
 typedef struct or_hparams {
-    char family[32];  /* model_type: "llama", "opt" */
-    int n_layers;     /* L */
-    int d_model;      /* width of the hidden state */
-    int d_embed;      /* width of embedding and output projection; not d_model: a matrix lies in between */
-    int n_heads;      /* query heads */
-    int n_kv_heads;   /* key/value heads; divides n_heads (grouped-query attention) */
-    int head_dim;     /* even where rotated; n_heads * head_dim need not equal d_model */
-    int d_ff;         /* width of the feed-forward block */
-    int n_vocab;      /* rows of embedding and output projection */
-    int n_context;    /* longest prompt, tokens (max_position_embeddings) */
+    char family[32]; /* model_type: "llama", "opt" */
+    int n_layers;    /* L */
+    int d_model;     /* width of the hidden state */
+    int d_embed;     /* width of embedding and output projection; not d_model: a matrix lies in between */
+    int n_heads;     /* query heads */
+    int n_kv_heads;  /* key/value heads; divides n_heads (grouped-query attention) */
+    int head_dim;    /* even where rotated; n_heads * head_dim need not equal d_model */
+    int d_ff;        /* width of the feed-forward block */
+    int n_vocab;     /* rows of embedding and output projection */
+    int n_context;   /* longest prompt, tokens (max_position_embeddings) */
     float norm_eps;
     float rope_theta;
     or_rope_kind rope;
-    float rope_factor;                                  /* LINEAR, LLAMA3 */
-    float rope_low_freq_factor, rope_high_freq_factor;  /* LLAMA3 */
-    int rope_original_context;                          /* LLAMA3 */
-    bool rotary_pairs; /* rows of query and key weights are in rotary pairs: see or_matrix.interleaved (GGUF) */
-    bool norm_first;  /* attention and feed-forward read normed states; else their sums are normed (post-norm) */
-    bool final_norm;  /* there is one between the last layer and the output projection */
-    bool biases;      /* the matrices of the layers have them */
-    bool gated_ff;    /* the feed-forward block has three matrices (gate, up, down), not two */
-    bool tied_head;   /* config says the output projection is the embedding */
-    int bos, eos;     /* token ids, -1 where the config has none */
+    float rope_factor;                                 /* LINEAR, LLAMA3 */
+    float rope_low_freq_factor, rope_high_freq_factor; /* LLAMA3 */
+    int rope_original_context;                         /* LLAMA3 */
+    bool rotary_pairs; /* rows of query and key weights lie in rotary pairs (GGUF): or_matrix.interleaved */
+    bool norm_first;   /* attention and feed-forward read normed states; else their sums are normed */
+    bool final_norm;   /* there is one between the last layer and the output projection */
+    bool biases;       /* the matrices of the layers have them */
+    bool gated_ff;     /* the feed-forward block has three matrices (gate, up, down), not two */
+    bool tied_head;    /* config says the output projection is the embedding */
+    int bos, eos;      /* token ids, -1 where the config has none */
 } or_hparams;
 
 /* One tensor: its type, shape and place; row-major, dims[0] slowest. Owned by the checkpoint and valid until it is
@@ -77,6 +77,7 @@ void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
 const char *or_checkpoint_path(const or_checkpoint *checkpoint);
 const char *or_checkpoint_format(const or_checkpoint *checkpoint); /* "safetensors", "gguf" */
+const char *or_checkpoint_file_path(const or_checkpoint *checkpoint, size_t file); /* or_tensor.file */
 const or_hparams *or_checkpoint_hparams(const or_checkpoint *checkpoint);
 
 /* Tensors in the order of their names in the file. */

@@ -2,7 +2,7 @@
  *
  * A row of weights is a sequence of blocks. For the plain formats a block is one number; the block-quantised
  * ones (ggml's, as GGUF files hold them) store 32 or 256 numbers together, with their scales. A row has whole
- * blocks only. What the bits of a block mean is said in src/compute/expand_q.c and expand_k.c.
+ * blocks only. What the bits of a block mean is said in src/compute/blocks.h.
  */
 #ifndef OFFRAMP_DTYPE_H
 #define OFFRAMP_DTYPE_H

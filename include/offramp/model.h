@@ -56,6 +56,10 @@ or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_
  * narrower than the layers, they are narrowed before the output projection as after the last layer. */
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits);
 
+/* Bytes of scratch that a part of this model takes while it runs waves of `rows` rows, none of whose requests is
+ * longer than `rows`, and ramps over `ramp_rows` rows, on `threads` threads. A pure function of the shape. */
+size_t or_hparams_workspace(const or_hparams *hparams, size_t rows, size_t ramp_rows, int threads);
+
 /* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention), and of one row's
  * logits. Pure functions of the shape, from which all figures on saved work are made. */
 double or_hparams_layer_macs(const or_hparams *hparams, int64_t tokens);

@@ -5,6 +5,7 @@
 #include <offramp/checkpoint.h>
 #include <offramp/dtype.h>
 #include <offramp/eval.h>
+#include <offramp/export.h>
 #include <offramp/model.h>
 #include <offramp/pipeline.h>
 #include <offramp/plan.h>

@@ -97,10 +97,12 @@ typedef struct or_pipeline_options {
     bool taps;                  /* carry what the cosine features need */
     or_policy *const *policies; /* not owned; the same on all ranks */
     size_t n_policies;
-    bool allow_other_model; /* accept policies trained on another model */
+    bool allow_other_model;   /* accept policies trained on another model */
+    uint64_t memory_per_rank; /* bytes that a rank may take; 0: what its host has, in all for its ranks */
 } or_pipeline_options;
 
-/* Opens this rank's stage. Fails on all ranks alike. Collective, blocking. */
+/* Opens this rank's stage. Refuses with the numbers, before anything is loaded, what will not fit into memory. Fails
+ * on all ranks alike. Collective, blocking. */
 or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options,
                            or_pipeline **pipeline);
 

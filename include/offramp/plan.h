@@ -2,7 +2,10 @@
 #ifndef OFFRAMP_PLAN_H
 #define OFFRAMP_PLAN_H
 
+#include <offramp/checkpoint.h>
 #include <offramp/status.h>
+
+#include <stddef.h>
 
 enum { OR_PLAN_STAGES = 1024 }; /* most stages a plan can have */
 
@@ -20,5 +23,21 @@ or_status or_plan_even(int n_layers, int n_ranks, or_plan *plan);
 /* From what --plan says: "even"; "10,20,25,25" (layers per rank, which must fit n_ranks and add up to
  * n_layers); or the name of a file {"layers": [10, 20, 25, 25]}. OR_ERR_USAGE or, for a file, OR_ERR_INPUT. */
 or_status or_plan_parse(const char *text, int n_layers, int n_ranks, or_plan *plan);
+
+/* What a rank holds in memory while it runs its stage, in bytes. Prompts longer than a wave need more than this. */
+typedef struct or_stage_memory {
+    size_t weights;   /* mapped: its layers, what its ramps need, and on stage 0 the embedding */
+    size_t workspace; /* scratch of a layer and a ramp */
+    size_t waves;     /* running, arriving, waiting and leaving */
+    size_t total;
+} or_stage_memory;
+
+or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *hparams,
+                               const or_shares *shares, size_t wave_tokens, int threads);
+
+/* The smallest number of ranks from `n_ranks` on whose even split takes no rank more than `limit` bytes; 0 when not
+ * even a rank per layer does. */
+int or_plan_ranks_within(size_t limit, int n_ranks, const or_hparams *hparams, const or_shares *shares,
+                         size_t wave_tokens, int threads);
 
 #endif

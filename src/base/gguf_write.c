@@ -149,7 +149,7 @@ or_status or_gguf_put_tensor(or_gguf_writer *w, const char *name, or_dtype dtype
 
 static or_status write_bytes(or_gguf_writer *w, const void *data, size_t size)
 {
-    if (fwrite(data, 1, size, w->file) == size) return OR_OK;
+    if (size == 0 || fwrite(data, 1, size, w->file) == size) return OR_OK; /* no tensors: data is NULL */
     return or_fail(OR_ERR_FAILED, "file cannot be written", w->path, "%s", strerror(errno));
 }
 

@@ -83,6 +83,17 @@ void or_buffer_free(or_buffer *buffer)
     *buffer = (or_buffer){0};
 }
 
+const char *or_bytes_text(unsigned long long bytes, char text[OR_BYTES_TEXT])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    enum { LAST = sizeof units / sizeof *units - 1 };
+    double number = (double)bytes;
+    int unit = 0;
+    for (; number >= 999.5 && unit < LAST; unit++) number /= 1024;
+    snprintf(text, OR_BYTES_TEXT, unit == 0 ? "%.0f %s" : "%.3g %s", number, units[unit]);
+    return text;
+}
+
 or_status or_strdup(const char *text, char **copy)
 {
     *copy = strdup(text);

@@ -43,6 +43,10 @@ or_status or_buffer_puts(or_buffer *buffer, const char *text);
 or_status or_buffer_printf(or_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void or_buffer_free(or_buffer *buffer);
 
+/* "812 B", "1.5 GiB": for people. Returns text. */
+enum { OR_BYTES_TEXT = 16 };
+const char *or_bytes_text(unsigned long long bytes, char text[OR_BYTES_TEXT]);
+
 /* A malloc'ed copy of `text` in *copy. */
 or_status or_strdup(const char *text, char **copy);
 

@@ -41,3 +41,21 @@ bool or_utf8_valid(const char *text, size_t size, size_t *bad)
     }
     return true;
 }
+
+/* Whether `size` bytes begin a character of `length`: some end makes them well formed. Of all ends, those
+ * of the lowest and the highest bytes are enough, since what may follow is always a range up to one of
+ * them. */
+static bool begins_character(const char *text, size_t size, size_t length)
+{
+    char low[4] = {'\x80', '\x80', '\x80', '\x80'}, high[4] = {'\xbf', '\xbf', '\xbf', '\xbf'};
+    for (size_t i = 0; i < size; i++) low[i] = high[i] = text[i];
+    return or_utf8_length(low, length) == length || or_utf8_length(high, length) == length;
+}
+
+size_t or_utf8_broken(const char *text, size_t size)
+{
+    for (size_t length = 4; length > 1; length--)
+        for (size_t begun = size < length ? size : length - 1; begun > 0; begun--)
+            if (begins_character(text, begun, length)) return begun;
+    return 1;
+}

@@ -32,14 +32,15 @@ typedef struct or_command {
 
 typedef struct or_common {
     char *model, *plan, *kernels, *progress;
-    int64_t wave_tokens, threads;
+    int64_t wave_tokens, threads, memory_per_rank;
     bool quiet, verbose, allow_other_model;
 } or_common;
 
 /* Rows of an option table for the fields of an or_common `c`. */
 #define OR_OPTION_MODEL(c)                                                                                   \
     {                                                                                                        \
-        "model", OR_OPTION_PATH, &(c).model, "DIR", "model: a Hugging Face folder", 0, 0, false              \
+        "model", OR_OPTION_PATH, &(c).model, "M", "model: a Hugging Face folder or a .gguf file", 0, 0,      \
+            false                                                                                            \
     }
 #define OR_OPTIONS_COMPUTE(c)                                                                                \
     {"threads", OR_OPTION_INT, &(c).threads, "N", "threads per rank; 0: the cores it may run on (0)",        \
@@ -48,12 +49,17 @@ typedef struct or_common {
         "kernels", OR_OPTION_TEXT, &(c).kernels, "NAME", "openblas or reference (the first that is usable)", \
             0, 0, false                                                                                      \
     }
+#define OR_OPTION_MEMORY(c)                                                                                  \
+    {                                                                                                        \
+        "memory-per-rank", OR_OPTION_BYTES, &(c).memory_per_rank, "B",                                       \
+            "what a rank may take, as in 60G; 0: what the host has (0)", 0, 1e18, false                      \
+    }
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
     {"plan", OR_OPTION_TEXT, &(c).plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,    \
      0,      false},                                                                                         \
         {"wave-tokens", OR_OPTION_INT, &(c).wave_tokens, "N", "rows of a wave at most (1024)", 1,            \
          1 << 24,       false},                                                                              \
-        OR_OPTIONS_COMPUTE(c)
+        OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c)
 #define OR_OPTIONS_TALK(c)                                                                                   \
     {"progress", OR_OPTION_TEXT, &(c).progress, "WHEN", "bar: auto, always or never (auto)", 0, 0, false},   \
         {"quiet", OR_OPTION_FLAG, &(c).quiet, "", "errors only", 0, 0, false},                               \
@@ -88,6 +94,8 @@ typedef struct or_progress {
 /* By --progress and --quiet; auto: a bar when stderr is a terminal. */
 or_status or_progress_open(const or_common *common, const char *what, or_progress *progress);
 void or_progress_show(void *progress, const or_eval_progress *now); /* an or_eval_show */
+/* The same for work that is counted only: "quantize [####....] 12 % of the weights". */
+void or_progress_part(or_progress *progress, uint64_t done, uint64_t total, const char *what);
 void or_progress_close(or_progress *progress);
 
 /* True after SIGUSR1. */
@@ -100,6 +108,6 @@ void or_stop_install(void);
 or_status or_print_summary(const or_eval *eval);
 
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
-    or_command_train, or_command_eval;
+    or_command_train, or_command_eval, or_command_plan, or_command_quantize;
 
 #endif

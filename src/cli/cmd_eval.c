@@ -32,7 +32,7 @@ static or_option options[] = {
 };
 
 static const or_command_text text = {
-    .usage = "eval --model DIR --task T... --output DIR [options]",
+    .usage = "eval --model M --task T... --output DIR [options]",
     .summary =
         "Runs tasks, prints accuracy, agreement and exit layers, and writes results.jsonl, summary.json\n"
         "and run.json. Finished results are in journal.jsonl before they count: a job that was killed goes\n"
@@ -44,7 +44,7 @@ static const or_command_text text = {
 
 static or_status parse(int argc, char **argv, bool *helped)
 {
-    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
     if (*helped) return OR_OK;
     OR_TRY(or_options_need(options, "model"));
     OR_TRY(or_options_need(options, "task"));

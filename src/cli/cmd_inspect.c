@@ -24,7 +24,7 @@ static const or_command_text text = {
 
 static or_status parse(int argc, char **argv, bool *helped)
 {
-    OR_TRY(or_options_parse(argc, argv, options, &text, &model, helped));
+    OR_TRY(or_options_parse(argc, argv, options, &text, &model, 1, helped));
     if (*helped || model) return OR_OK;
     return or_fail(OR_ERR_USAGE, "argument missing", NULL, "expected a model, as in offramp inspect MODEL");
 }
@@ -94,7 +94,12 @@ static or_status print_json(const or_checkpoint *checkpoint, const or_shares *s)
         if (status == OR_OK) status = or_json_put_string(&out, tensor->name);
         if (status == OR_OK) status = or_buffer_puts(&out, ", \"type\": ");
         if (status == OR_OK) status = or_json_put_string(&out, tensor->stored);
-        if (status == OR_OK) status = or_buffer_printf(&out, ", \"bytes\": %zu, \"shape\": [", tensor->bytes);
+        if (status == OR_OK) status = or_buffer_printf(&out, ", \"file\": ");
+        if (status == OR_OK)
+            status = or_json_put_string(&out, or_checkpoint_file_path(checkpoint, tensor->file));
+        if (status == OR_OK)
+            status = or_buffer_printf(&out, ", \"offset\": %llu, \"bytes\": %zu, \"shape\": [",
+                                      (unsigned long long)tensor->offset, tensor->bytes);
         for (int d = 0; d < tensor->n_dims && status == OR_OK; d++)
             status = or_buffer_printf(&out, "%s%lld", d ? ", " : "", (long long)tensor->dims[d]);
         if (status == OR_OK) status = or_buffer_puts(&out, "]}");

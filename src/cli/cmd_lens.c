@@ -23,7 +23,7 @@ static or_option options[] = {
 };
 
 static const or_command_text text = {
-    .usage = "lens --model DIR --input requests.jsonl --output lens.jsonl [options]",
+    .usage = "lens --model M --input requests.jsonl --output lens.jsonl [options]",
     .summary =
         "For each prompt and layer: the token that the final norm and output projection give there, its\n"
         "probability, the gap to the second, and how much the layer changed its vectors (cosines); and the\n"
@@ -33,7 +33,7 @@ static const or_command_text text = {
 
 static or_status parse(int argc, char **argv, bool *helped)
 {
-    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
     if (*helped) return OR_OK;
     OR_TRY(or_options_need(options, "model"));
     OR_TRY(or_options_need(options, "input"));

@@ -18,7 +18,7 @@ static or_option options[] = {
 };
 
 static const or_command_text text = {
-    .usage = "tokenize --model DIR [--bos | --decode]",
+    .usage = "tokenize --model M [--bos | --decode]",
     .summary =
         "Reads one JSON string a line from stdin and prints one JSON array of token ids a line. Special\n"
         "tokens in the text are plain text.",
@@ -27,7 +27,7 @@ static const or_command_text text = {
 
 static or_status parse(int argc, char **argv, bool *helped)
 {
-    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
     return *helped ? OR_OK : or_options_need(options, "model");
 }
 

@@ -21,7 +21,7 @@ static or_option options[] = {
 };
 
 static const or_command_text text = {
-    .usage = "trace --model DIR --task T... --output trace.csv [options]",
+    .usage = "trace --model M --task T... --output trace.csv [options]",
     .summary =
         "Runs task instances at full depth and records, for every layer, what a ramp there would see and\n"
         "whether its token is the full model's: the data that offramp train learns from.",
@@ -31,7 +31,7 @@ static const or_command_text text = {
 
 static or_status parse(int argc, char **argv, bool *helped)
 {
-    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
     if (*helped) return OR_OK;
     OR_TRY(or_options_need(options, "model"));
     OR_TRY(or_options_need(options, "task"));

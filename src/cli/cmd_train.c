@@ -62,7 +62,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     test_share = defaults.test_share;
     seed = (int64_t)defaults.seed;
     max_rows = (int64_t)defaults.max_rows;
-    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, helped));
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
     if (*helped) return OR_OK;
     OR_TRY(or_options_need(options, "trace"));
     return or_options_need(options, "output");

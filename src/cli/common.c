@@ -32,6 +32,7 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
         .policies = policies,
         .n_policies = n_policies,
         .allow_other_model = common->allow_other_model,
+        .memory_per_rank = (uint64_t)common->memory_per_rank,
     };
     return or_pipeline_open(session->transport, &options, pipeline);
 }
@@ -76,28 +77,48 @@ static const char *duration(double seconds, char text[32])
     return text;
 }
 
-void or_progress_show(void *context, const or_eval_progress *now)
+/* True when something is to be shown now: always on a bar, every LINE_SECONDS as a line. */
+static bool is_time(or_progress *progress)
 {
-    or_progress *progress = context;
-    enum { WIDTH = 24, LINE_SECONDS = 10 };
+    enum { LINE_SECONDS = 10 };
     const double time = or_clock_now();
-    const bool over = now->done == now->total;
-    if (!progress->bar && !progress->lines) return;
-    if (progress->lines && time - progress->last < LINE_SECONDS) return;
+    if (!progress->bar && !progress->lines) return false;
+    if (progress->lines && time - progress->last < LINE_SECONDS) return false;
     progress->last = time;
+    return true;
+}
 
-    char left[32], bar[WIDTH + 1] = "", line[256];
-    size_t filled = now->total ? now->done * WIDTH / now->total : WIDTH;
+static void show_line(or_progress *progress, double share, const char *line)
+{
+    enum { WIDTH = 24 };
+    char bar[WIDTH + 1] = "";
     memset(bar, '.', WIDTH);
-    memset(bar, '#', filled);
-    snprintf(line, sizeof line, "%zu/%zu  %.0f requests/s  %.0f tokens/s  exit layer %.1f  left %s",
-             now->done, now->total, now->requests_per_second, now->tokens_per_second, now->exit_layer_mean,
-             duration(over ? 0 : now->seconds_left, left));
+    memset(bar, '#', (size_t)(share * WIDTH));
     if (progress->bar)
         fprintf(stderr, "\r%s [%s] %s\033[K", progress->what, bar, line);
     else
         fprintf(stderr, "offramp: %s %s\n", progress->what, line);
     progress->open = progress->bar;
+}
+
+void or_progress_show(void *context, const or_eval_progress *now)
+{
+    or_progress *progress = context;
+    char left[32], line[256];
+    if (!is_time(progress)) return;
+    snprintf(line, sizeof line, "%zu/%zu  %.0f requests/s  %.0f tokens/s  exit layer %.1f  left %s",
+             now->done, now->total, now->requests_per_second, now->tokens_per_second, now->exit_layer_mean,
+             duration(now->done == now->total ? 0 : now->seconds_left, left));
+    show_line(progress, now->total ? (double)now->done / (double)now->total : 1, line);
+}
+
+void or_progress_part(or_progress *progress, uint64_t done, uint64_t total, const char *what)
+{
+    const double share = total ? (double)done / (double)total : 1;
+    char line[64];
+    if (!is_time(progress)) return;
+    snprintf(line, sizeof line, "%3.0f %% of the %s", 100 * share, what);
+    show_line(progress, share, line);
 }
 
 void or_progress_close(or_progress *progress)

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 static const or_command *const commands[] = {
-    &or_command_inspect, &or_command_tokenize, &or_command_lens,
-    &or_command_trace,   &or_command_train,    &or_command_eval,
+    &or_command_inspect, &or_command_tokenize, &or_command_lens, &or_command_trace,
+    &or_command_train,   &or_command_eval,     &or_command_plan, &or_command_quantize,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

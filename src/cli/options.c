@@ -56,6 +56,22 @@ static or_status set_number(const or_option *option, const char *text)
     return OR_OK;
 }
 
+static or_status set_bytes(const or_option *option, const char *text)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    double number = strtod(text, &end);
+    const char *unit = end > text && *end ? strchr(units, *end) : NULL;
+    if (unit) {
+        number *= (double)(UINT64_C(1) << 10 * (unit - units + 1));
+        end++;
+    }
+    if (end == text || *end != '\0' || !(number >= option->low && number <= option->high))
+        return refuse(option->name, text, "bytes, as in 512M or 1.5G");
+    *(int64_t *)option->value = (int64_t)number;
+    return OR_OK;
+}
+
 /* Sets an option from text. `folder` is where relative input paths begin, NULL for the working directory. */
 static or_status set_option(or_option *option, const char *text, const char *folder)
 {
@@ -68,6 +84,8 @@ static or_status set_option(or_option *option, const char *text, const char *fol
     case OR_OPTION_INT:
     case OR_OPTION_REAL:
         return set_number(option, text);
+    case OR_OPTION_BYTES:
+        return set_bytes(option, text);
     case OR_OPTION_TEXT:
         free(*single);
         return or_strdup(text, single);
@@ -208,7 +226,7 @@ static or_status take_option(or_option *option, const char *text)
 }
 
 or_status or_options_parse(int argc, char **argv, or_option *options, const or_command_text *text,
-                           char **operand, bool *helped)
+                           char **operands, int n_operands, bool *helped)
 {
     struct option table[MAX_OPTIONS + 3];
     const char *config = NULL;
@@ -230,7 +248,7 @@ or_status or_options_parse(int argc, char **argv, or_option *options, const or_c
         else
             OR_TRY(take_option(&options[found], optarg));
     }
-    if (optind < argc && operand) OR_TRY(or_strdup(argv[optind++], operand));
+    for (int i = 0; i < n_operands && optind < argc; i++) OR_TRY(or_strdup(argv[optind++], &operands[i]));
     if (optind < argc)
         return or_fail(OR_ERR_USAGE, "wrong argument", NULL,
                        "found \"%s\", expected options; see offramp %s --help", argv[optind], argv[0]);

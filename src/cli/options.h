@@ -24,6 +24,7 @@ typedef enum or_option_kind {
     OR_OPTION_PATH,  /* char *, malloc'ed; an input file or folder */
     OR_OPTION_PATHS, /* or_list of such; the option may be given several times */
     OR_OPTION_INT,   /* int64_t within [low, high] */
+    OR_OPTION_BYTES, /* int64_t; "512", "64M", "1.5G" (K, M, G, T: powers of 1024) */
     OR_OPTION_REAL,  /* double within [low, high] */
     OR_OPTION_LIST   /* or_list; comma-separated */
 } or_option_kind;
@@ -43,10 +44,11 @@ typedef struct or_command_text {
     const char *summary, *example;
 } or_command_text;
 
-/* Parses argv[1..] into the options; `operand` (may be NULL) takes one argument without dashes (malloc'ed). *helped becomes
- * true when --help was asked for and printed. OR_ERR_USAGE names the option, what was found and expected. */
+/* Parses argv[1..] into the options; operands[n_operands] take arguments without dashes (malloc'ed, NULL where there
+ * are fewer). *helped becomes true when --help was asked for and printed. OR_ERR_USAGE names the option, what was
+ * found and expected. */
 or_status or_options_parse(int argc, char **argv, or_option *options, const or_command_text *text,
-                           char **operand, bool *helped);
+                           char **operands, int n_operands, bool *helped);
 
 /* OR_ERR_USAGE unless the option `name` of the table was given. */
 or_status or_options_need(const or_option *options, const char *name);

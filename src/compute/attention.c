@@ -10,11 +10,11 @@
 
 #include <math.h>
 
-static int longest_span(const or_span *spans, size_t n_spans)
+size_t or_span_longest(const or_span *spans, size_t n_spans)
 {
-    int longest = 0;
+    size_t longest = 0;
     for (size_t s = 0; s < n_spans; s++)
-        if (spans[s].count > longest) longest = spans[s].count;
+        if ((size_t)spans[s].count > longest) longest = (size_t)spans[s].count;
     return longest;
 }
 
@@ -24,9 +24,9 @@ static size_t scratch_per_thread(const or_attention_shape *shape, size_t longest
     return longest * (1 + (size_t)shape->head_dim);
 }
 
-size_t or_attention_scratch(const or_attention_shape *shape, const or_span *spans, size_t n_spans)
+size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int threads)
 {
-    return scratch_per_thread(shape, (size_t)longest_span(spans, n_spans)) * (size_t)or_threads();
+    return scratch_per_thread(shape, longest) * (size_t)threads;
 }
 
 /* out[head_dim, n] = the keys of one head; k rows are `stride` floats apart. So that the sums over head_dim of
@@ -89,7 +89,7 @@ void or_portable_attention(const or_attention_shape *shape, const or_span *spans
     const size_t q_stride = (size_t)shape->n_heads * head_dim,
                  kv_stride = (size_t)shape->n_kv_heads * head_dim;
     const size_t group = (size_t)(shape->n_heads / shape->n_kv_heads);
-    const size_t longest = (size_t)longest_span(spans, n_spans);
+    const size_t longest = or_span_longest(spans, n_spans);
     const float scale = 1.0f / sqrtf((float)head_dim);
 
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(or_threads())

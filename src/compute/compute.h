@@ -24,13 +24,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Weights of y = W x, as stored: [rows, columns] row-major, rows = outputs, columns = inputs. `data` may be
- * unaligned; not owned. */
+/* Weights of y = W x, as stored: [rows, columns] row-major, rows = outputs, columns = inputs (whole blocks of
+ * the type). `data` may be unaligned; not owned. */
 typedef struct or_matrix {
     const void *data;
     or_dtype dtype;
     int rows, columns;
+    int interleaved; /* 0: stored in the order of the outputs; else see or_matrix_row() */
 } or_matrix;
+
+/* The stored row of output `output`.
+ *
+ * GGUF files of llama models store the rows of a query or key head as rotary pairs. `interleaved` is then the
+ * head dimension (even; rows are whole heads), and outputs i and i + head_dim/2 of a head are its stored rows
+ * 2i and 2i + 1. For a head of 8:
+ *
+ *   output      0  1  2  3 | 4  5  6  7
+ *   stored row  0  2  4  6 | 1  3  5  7
+ */
+static inline int or_matrix_row(const or_matrix *w, int output)
+{
+    if (w->interleaved == 0) return output;
+    const int half = w->interleaved / 2, place = output % w->interleaved;
+    return output - place + place % half * 2 + place / half;
+}
 
 /* Shape of an attention layer; n_heads is a multiple of n_kv_heads (grouped queries). */
 typedef struct or_attention_shape {
@@ -52,7 +69,8 @@ typedef struct or_kernels {
     /* False when this machine or library cannot run the set correctly. */
     bool (*usable)(void);
 
-    /* y[n, w.rows] = x[n, w.columns] w^T. y must not overlap x. */
+    /* y[n, w.rows] = x[n, w.columns] w^T. y must not overlap x. An interleaved matrix gives the bits that its
+     * rows give when stored in the order of the outputs. */
     void (*matmul)(const or_matrix *w, const float *x, size_t n, float *y);
 
     /* Causal attention within each span. q, out: [rows, n_heads * head_dim]; k, v: [rows, n_kv_heads *
@@ -92,11 +110,22 @@ or_status or_kernels_use(const char *name);
 /* "openblas, reference" for help texts. */
 const char *or_kernels_names(void);
 
-/* Floats of scratch for attention over these spans. */
-size_t or_attention_scratch(const or_attention_shape *shape, const or_span *spans, size_t n_spans);
+/* Floats of scratch for attention over spans of which the longest has `longest` rows, on `threads` threads. */
+size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int threads);
 
-/* Widens `count` stored elements, beginning at element `from`, to float32. */
+/* Rows of the longest span. */
+size_t or_span_longest(const or_span *spans, size_t n_spans);
+
+/* Widens `count` stored elements, beginning at element `from`, to float32. Both are whole blocks (multiples
+ * of or_dtype_block()). Each value is the float32 that the format's definition gives, with its order of
+ * operations (blocks.h). `data` may be unaligned. */
 void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, float *out);
+
+/* The other way: x[count] to `out`, or_dtype_bytes(dtype, count) bytes. `count` is whole blocks. f16 and bf16
+ * are rounded to nearest even, infinities and NaN stay. The block types must get finite numbers; scales are
+ * chosen for the least squared error, numbers beyond what a half-precision scale reaches become the greatest
+ * there is, and a block of zeros stays zeros. A pure function of x. */
+void or_quantize(const float *x, or_dtype dtype, size_t count, void *out);
 
 /* out[n_spans, width] = the last row of each span of rows[.., width]. */
 void or_gather_last(const or_span *spans, size_t n_spans, const float *rows, size_t width, float *out);

@@ -12,8 +12,10 @@
  *
  * and the shape of a call depends on W alone. With 8 rows OpenBLAS 0.3.21 treats all rows of a call alike on
  * every core type tried (Prescott ... Cooperlake; with 12 or more, Haswell and Zen kernels do not); usable()
- * checks that on the machine at hand. The small shape is also the fast one where OpenBLAS has its kernels for
- * small matrices (AVX-512), as these do not copy their operands.
+ * checks that on the machine at hand. (Outputs of a tile are another matter: Haswell and Zen kernels sum the
+ * last ones of a tile whose rows are no multiple of 8 differently. An output's place in its tile follows from
+ * the layer's shape, so that is no harm.) The small shape is also the fast one where OpenBLAS has its kernels
+ * for small matrices (AVX-512), as these do not copy their operands.
  */
 #include "kernels_portable.h"
 #include "threads.h"
@@ -24,7 +26,7 @@
 enum {
     GROUP = 8,         /* rows of x per call */
     TILE = 64,         /* rows of W per call */
-    SLICE = 1024,      /* columns per call */
+    SLICE = 1024,      /* columns per call: whole blocks */
     BLOCK = 32 * GROUP /* rows of x that meet a widened tile before the next piece of work */
 };
 
@@ -65,7 +67,8 @@ static void multiply_tile(const or_matrix *w, const float *x, size_t n, int out,
     for (int from = 0; from < w->columns; from += SLICE) {
         const int width = w->columns - from < SLICE ? w->columns - from : SLICE;
         for (int i = 0; i < tile_rows; i++)
-            or_expand(w->data, w->dtype, (size_t)(out + i) * (size_t)w->columns + (size_t)from, (size_t)width,
+            or_expand(w->data, w->dtype,
+                      (size_t)or_matrix_row(w, out + i) * (size_t)w->columns + (size_t)from, (size_t)width,
                       scratch.tile + (size_t)i * (size_t)width);
         for (size_t row = 0; row < n; row += GROUP) {
             const float *rows_x = x + row * (size_t)w->columns + from;

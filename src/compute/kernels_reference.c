@@ -10,17 +10,18 @@
 #include "memory.h"
 #include "threads.h"
 
-enum { SLICE = 2048 }; /* columns widened at a time, so that the scratch is on the stack */
+enum { SLICE = 2048 }; /* columns widened at a time, whole blocks, so that the scratch is on the stack */
 
 static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
 {
     const size_t columns = (size_t)w->columns, rows = (size_t)w->rows;
 #pragma omp parallel for schedule(static) num_threads(or_threads())
     for (size_t out = 0; out < rows; out++) {
+        const size_t stored = (size_t)or_matrix_row(w, (int)out);
         float weights[SLICE];
         for (size_t from = 0; from < columns; from += SLICE) {
             const size_t width = columns - from < SLICE ? columns - from : SLICE;
-            or_expand(w->data, w->dtype, out * columns + from, width, weights);
+            or_expand(w->data, w->dtype, stored * columns + from, width, weights);
             for (size_t row = 0; row < n; row++) {
                 float part = or_dot(x + row * columns + from, weights, width);
                 float *sum = y + row * rows + out;

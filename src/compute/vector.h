@@ -20,6 +20,10 @@ enum { OR_LANES = 16 };
 #define OR_CLONES
 #endif
 
+/* A helper of OR_CLONES functions: built into each of them, so for its instruction set, and with its
+ * constants. */
+#define OR_INLINE static inline __attribute__((always_inline))
+
 /* The lanes added pairwise: 16 -> 8 -> 4 -> 2 -> 1. Overwrites them. */
 static inline float or_lanes_sum(float lanes[OR_LANES])
 {

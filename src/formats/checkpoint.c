@@ -261,6 +261,11 @@ const char *or_checkpoint_format(const or_checkpoint *checkpoint)
     return checkpoint->format->name;
 }
 
+const char *or_checkpoint_file_path(const or_checkpoint *checkpoint, size_t file)
+{
+    return checkpoint->files[file].path;
+}
+
 const or_hparams *or_checkpoint_hparams(const or_checkpoint *checkpoint)
 {
     return &checkpoint->hparams;

@@ -39,6 +39,7 @@ static or_status bind_layer(or_model *model, int layer, void *bound)
         snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, matrices[i].suffix);
         OR_TRY(or_model_matrix(model, name, matrices[i].rows, matrices[i].columns, matrices[i].matrix));
     }
+    l->q.interleaved = l->k.interleaved = h->rotary_pairs ? h->head_dim : 0;
     snprintf(name, sizeof name, "model.layers.%d.input_layernorm.weight", layer);
     OR_TRY(or_model_vector(model, name, d, &l->attn_norm));
     snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm.weight", layer);
@@ -90,11 +91,8 @@ static or_status run_layer(or_model *model, const void *bound, const or_span *sp
 {
     const llama_layer *l = bound;
     const size_t d = (size_t)model->hparams->d_model;
-    size_t longest = 0;
-    for (size_t i = 0; i < n_spans; i++)
-        if ((size_t)spans[i].count > longest) longest = (size_t)spans[i].count;
     or_scratch s;
-    OR_TRY(or_model_reserve_rope(model, longest));
+    OR_TRY(or_model_reserve_rope(model, or_span_longest(spans, n_spans)));
     OR_TRY(or_scratch_lay_out(model, spans, n_spans, rows, &s));
 
     attend(model, l, spans, n_spans, rows, hidden, &s);

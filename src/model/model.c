@@ -31,7 +31,7 @@ or_status or_model_matrix(or_model *model, const char *name, int rows, int colum
     const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, rows, columns, &tensor));
     OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
-    *matrix = (or_matrix){data, tensor->dtype, rows, columns};
+    *matrix = (or_matrix){.data = data, .dtype = tensor->dtype, .rows = rows, .columns = columns};
     model->bytes += tensor->bytes;
     return OR_OK;
 }

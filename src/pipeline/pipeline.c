@@ -3,32 +3,84 @@
 
 #include "clock.h"
 #include "log.h"
+#include "machine.h"
+#include "threads.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- opening and closing ------------------------------------------------------------------------------ */
 
-/* Reads the model's shape, makes the plan, opens this rank's layers and checks the policies. Local. */
-static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
+/* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers only. */
+static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, or_stage_memory *memory)
 {
     or_checkpoint *checkpoint = NULL;
+    or_shares shares = {0};
     OR_TRY(or_checkpoint_open(options->model, &checkpoint));
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
-    const int n_layers = h->n_layers;
-    const size_t longest =
-        options->wave_tokens > (size_t)h->n_context ? options->wave_tokens : (size_t)h->n_context;
-    const size_t row_bytes = (size_t)h->d_model * sizeof(float);
-    or_checkpoint_close(checkpoint);
+    const size_t context = (size_t)h->n_context, row_bytes = (size_t)h->d_model * sizeof(float);
+    const size_t longest = options->wave_tokens > context ? options->wave_tokens : context;
+    or_status status = OR_OK;
     if (longest > ((size_t)1 << 30) / row_bytes)
-        return or_fail(
+        status = or_fail(
             OR_ERR_USAGE, "waves too large", NULL,
             "%zu tokens of %zu bytes each do not fit into a message of 1 GiB, use smaller --wave-tokens",
             longest, row_bytes);
-    OR_TRY(or_plan_parse(options->plan, n_layers, or_transport_size(p->transport), &p->plan));
+    if (status == OR_OK)
+        status = or_plan_parse(options->plan, h->n_layers, or_transport_size(p->transport), &p->plan);
+    if (status == OR_OK) status = or_checkpoint_shares(checkpoint, &shares);
+    if (status == OR_OK)
+        *memory = or_plan_memory(&p->plan, p->rank, h, &shares, options->wave_tokens, or_threads());
+    or_shares_free(&shares);
+    or_checkpoint_close(checkpoint);
+    return status;
+}
+
+/* "1.2 GiB (weights 1 GiB, workspace 100 MiB, waves 100 MiB)" */
+static const char *memory_text(const or_stage_memory *m, char text[128])
+{
+    char total[OR_BYTES_TEXT], weights[OR_BYTES_TEXT], workspace[OR_BYTES_TEXT], waves[OR_BYTES_TEXT];
+    snprintf(text, 128, "%s (weights %s, workspace %s, waves %s)", or_bytes_text(m->total, total),
+             or_bytes_text(m->weights, weights), or_bytes_text(m->workspace, workspace),
+             or_bytes_text(m->waves, waves));
+    return text;
+}
+
+/* Refuses a stage that takes more than it may, or with the other ranks of this host more than that has.
+ * Collective. */
+static or_status check_memory(or_pipeline *p, const or_pipeline_options *options,
+                              const or_stage_memory *memory)
+{
+    const uint64_t has = or_machine_memory(), may = options->memory_per_rank;
+    uint64_t needed;
+    int ranks;
+    char stage[64], text[128], number[OR_BYTES_TEXT], other[OR_BYTES_TEXT];
+    snprintf(stage, sizeof stage, "rank %d, layers %d..%d", p->rank, p->plan.bound[p->rank] + 1,
+             p->plan.bound[p->rank + 1]);
+    OR_TRY(or_transport_host_sum(p->transport, memory->total, &needed, &ranks));
+    or_log_detail("needs %s", memory_text(memory, text));
+    if (may > 0 && memory->total > may)
+        return or_fail(OR_ERR_INPUT, "model does not fit", stage,
+                       "it needs %s and --memory-per-rank is %s; use more ranks, another --plan or smaller "
+                       "--wave-tokens",
+                       memory_text(memory, text), or_bytes_text(may, number));
+    if (may == 0 && needed > has)
+        return or_fail(
+            OR_ERR_INPUT, "model does not fit", stage,
+            "it needs %s, the %d ranks of this host %s, and the host has %s available; use more hosts, or "
+            "--memory-per-rank to say what a rank may take",
+            memory_text(memory, text), ranks, or_bytes_text(needed, number), or_bytes_text(has, other));
+    return OR_OK;
+}
+
+/* Opens this rank's layers and checks the policies. Local. */
+static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
+{
     OR_TRY(or_model_open(options->model, p->plan.bound[p->rank], p->plan.bound[p->rank + 1], &p->model));
     for (size_t i = 0; i < options->n_policies; i++)
-        OR_TRY(or_policy_check(options->policies[i], n_layers, or_model_fingerprint(p->model),
-                               options->allow_other_model));
+        OR_TRY(or_policy_check(options->policies[i], or_model_hparams(p->model)->n_layers,
+                               or_model_fingerprint(p->model), options->allow_other_model));
+    if (p->rank == 0) OR_TRY(OR_NEW(p->gathered, (size_t)p->plan.n_stages));
     return OR_OK;
 }
 
@@ -40,16 +92,18 @@ static void reset_stats(or_pipeline *p)
 or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options, or_pipeline **out)
 {
     or_pipeline *p = NULL;
+    or_stage_memory memory = {0};
     or_status status = OR_NEW(p, 1);
     if (status == OR_OK) {
         p->transport = transport;
         p->rank = or_transport_rank(transport);
         p->credits = OR_CREDITS;
         p->wave_tokens = options->wave_tokens;
-        status = open_stage(p, options);
+        status = plan_stage(p, options, &memory);
     }
-    if (status == OR_OK && p->rank == 0) status = OR_NEW(p->gathered, (size_t)p->plan.n_stages);
     OR_TRY_GOTO(close, or_transport_agree(transport, status));
+    OR_TRY_GOTO(close, or_transport_agree(transport, check_memory(p, options, &memory)));
+    OR_TRY_GOTO(close, or_transport_agree(transport, open_stage(p, options)));
     OR_TRY_GOTO(close, or_transport_same(transport, or_model_fingerprint(p->model), "the model"));
 
     const or_hparams *h = or_model_hparams(p->model);

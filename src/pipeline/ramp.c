@@ -4,7 +4,7 @@
  *     -> policy: leaves or stays
  *
  * A rider is due where its policy has a ramp, at every layer when it is observed, and at full depth. Rows are
- * checked RAMP_ROWS at a time, which bounds the memory for logits; each row is computed by itself.
+ * checked OR_RAMP_ROWS at a time, which bounds the memory for logits; each row is computed by itself.
  */
 #include "stage.h"
 
@@ -12,8 +12,6 @@
 
 #include <math.h>
 #include <string.h>
-
-enum { RAMP_ROWS = 64 };
 
 static bool is_due(const or_stage *stage, const or_rider *rider, int layer)
 {
@@ -81,7 +79,7 @@ static size_t find_due(or_stage *stage, const or_wave *wave)
 static or_status check_rows(or_stage *stage, const or_wave *wave, size_t from, size_t n)
 {
     const size_t width = wave->width, n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
-    const int32_t *choices[RAMP_ROWS];
+    const int32_t *choices[OR_RAMP_ROWS];
     const int32_t *choice = wave->choices;
     for (size_t i = 0, r = 0; i < n; i++) {
         for (; r < stage->due[from + i]; r++) choice += wave->riders[r].n_choices;
@@ -121,12 +119,12 @@ or_status or_ramp_check(or_stage *stage, const or_wave *wave)
     stage->n_records = 0;
     if (n_due == 0) return OR_OK;
     OR_RESERVE(stage->records, stage->records_capacity, n_due);
-    OR_RESERVE(stage->rows, stage->rows_capacity, RAMP_ROWS * wave->width);
+    OR_RESERVE(stage->rows, stage->rows_capacity, OR_RAMP_ROWS * wave->width);
     OR_RESERVE(stage->logits, stage->logits_capacity,
-               RAMP_ROWS * (size_t)or_model_hparams(stage->model)->n_vocab);
+               OR_RAMP_ROWS * (size_t)or_model_hparams(stage->model)->n_vocab);
 
-    for (size_t from = 0; from < n_due; from += RAMP_ROWS)
-        OR_TRY(check_rows(stage, wave, from, n_due - from < RAMP_ROWS ? n_due - from : RAMP_ROWS));
+    for (size_t from = 0; from < n_due; from += OR_RAMP_ROWS)
+        OR_TRY(check_rows(stage, wave, from, n_due - from < OR_RAMP_ROWS ? n_due - from : OR_RAMP_ROWS));
     size_t kept = 0; /* nobody waits for the record of a rider that stays and is not observed */
     for (size_t i = 0; i < n_due; i++) {
         or_rider *rider = &wave->riders[stage->due[i]];

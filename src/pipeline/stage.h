@@ -7,6 +7,8 @@
 #include "record.h"
 #include "wave.h"
 
+enum { OR_RAMP_ROWS = 64 }; /* rows that a ramp checks at a time, which bounds the memory for logits */
+
 typedef struct or_stage {
     or_model *model; /* not owned, like the policies */
     or_policy *const *policies;

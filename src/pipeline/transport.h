@@ -39,6 +39,9 @@ size_t or_transport_sending(const or_transport *transport);
  * Collective, blocking (asleep). */
 or_status or_transport_same(or_transport *transport, uint64_t value, const char *what);
 
+/* *sum = the values of all ranks on this host, of which there are *ranks. Collective, blocking (asleep). */
+or_status or_transport_host_sum(or_transport *transport, uint64_t value, uint64_t *sum, int *ranks);
+
 /* Waits, asleep, until all ranks are here. Collective. */
 or_status or_transport_barrier(or_transport *transport);
 

@@ -27,6 +27,7 @@ typedef struct flights {
 
 struct or_transport {
     MPI_Comm comm;
+    MPI_Comm host; /* the ranks of this host */
     int rank, size;
     char *hosts; /* rank 0: [size][MPI_MAX_PROCESSOR_NAME] */
     flights sends, receives;
@@ -70,6 +71,8 @@ or_status or_transport_open(or_transport **out)
     MPI_Comm_dup(MPI_COMM_WORLD, &transport->comm);
     MPI_Comm_rank(transport->comm, &transport->rank);
     MPI_Comm_size(transport->comm, &transport->size);
+    MPI_Comm_split_type(transport->comm, MPI_COMM_TYPE_SHARED, transport->rank, MPI_INFO_NULL,
+                        &transport->host);
     or_status status = gather_hosts(transport);
     if (status == OR_OK)
         *out = transport;
@@ -81,6 +84,7 @@ or_status or_transport_open(or_transport **out)
 void or_transport_close(or_transport *transport)
 {
     if (!transport) return;
+    MPI_Comm_free(&transport->host);
     MPI_Comm_free(&transport->comm);
     free(transport->sends.requests);
     free(transport->sends.flights);
@@ -214,6 +218,15 @@ or_status or_transport_same(or_transport *transport, uint64_t value, const char 
                          "same files on every host",
                          what);
     return or_transport_agree(transport, status);
+}
+
+or_status or_transport_host_sum(or_transport *transport, uint64_t value, uint64_t *sum, int *ranks)
+{
+    MPI_Request request;
+    TRY_MPI(MPI_Iallreduce(&value, sum, 1, MPI_UINT64_T, MPI_SUM, transport->host, &request));
+    OR_TRY(wait_asleep(&request));
+    TRY_MPI(MPI_Comm_size(transport->host, ranks));
+    return OR_OK;
 }
 
 or_status or_transport_barrier(or_transport *transport)

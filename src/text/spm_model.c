@@ -194,33 +194,6 @@ static or_status check_bytes(const or_tokenizer *t, bool fallback, const char *p
     return OR_OK;
 }
 
-typedef struct scored {
-    float score;
-    uint32_t id;
-} scored;
-
-static int by_falling_score(const void *a, const void *b)
-{
-    const float x = ((const scored *)a)->score, y = ((const scored *)b)->score;
-    return (x < y) - (x > y);
-}
-
-/* Ranks by falling score. Equal scores share a rank, since the leftmost pair then goes first. */
-static or_status rank_pieces(or_tokenizer *t, const float *scores)
-{
-    scored *order = NULL;
-    OR_TRY(OR_NEW(order, t->n_pieces));
-    for (size_t i = 0; i < t->n_pieces; i++) order[i] = (scored){scores[i], (uint32_t)i};
-    qsort(order, t->n_pieces, sizeof *order, by_falling_score);
-    uint32_t rank = 0;
-    for (size_t i = 0; i < t->n_pieces; i++) {
-        if (i > 0 && order[i].score != order[i - 1].score) rank++;
-        t->pieces[order[i].id].rank = rank;
-    }
-    free(order);
-    return OR_OK;
-}
-
 /* A control piece's id as the trainer gave it, -1 when there is no such piece. */
 static int32_t control_id(const or_tokenizer *t, uint64_t id)
 {
@@ -237,7 +210,7 @@ static or_status read_model(or_tokenizer *t, reader whole)
     OR_TRY(OR_NEW(scores, s.n_pieces));
     or_status status = read_pieces(t, whole, scores);
     if (status == OR_OK) status = check_bytes(t, s.byte_fallback, whole.path);
-    if (status == OR_OK) status = rank_pieces(t, scores);
+    if (status == OR_OK) status = or_vocab_rank(t, scores);
     free(scores);
     t->by_text = true;
     t->prefix_space = s.prefix;
@@ -254,7 +227,8 @@ static or_status read_spm(or_tokenizer *t, const char *path)
     t->kind = &or_tokenizer_kind_spm;
     or_status status = or_file_read(path, &file);
     if (status == OR_OK && file.size == 0)
-        status = or_fail(OR_ERR_INPUT, "tokenizer refused", path, "it is empty, expected a SentencePiece model");
+        status =
+            or_fail(OR_ERR_INPUT, "tokenizer refused", path, "it is empty, expected a SentencePiece model");
     const unsigned char *data = (const unsigned char *)file.data;
     if (status == OR_OK) status = read_model(t, (reader){data, data + file.size, path});
     or_buffer_free(&file);

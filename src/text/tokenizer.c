@@ -1,12 +1,14 @@
 /* tokenizer.c - opening a model's tokenizer, its BOS rule, and the public calls.
  *
  * BOS and EOS come from the tokenizer file first (SentencePiece: the ids its trainer noted; tokenizer.json:
- * <s>, </s>, and the token its template puts in front) and prompts begin with BOS if that file says so.
+ * <s>, </s>, or GPT-2's <|endoftext|>, and the token its template puts in front; GGUF: its keys) and
+ * prompts begin with BOS if that file says so. In a folder, config.json's model type comes next (OPT), and
  * tokenizer_config.json, where there is one, has the last word on all three.
  */
 #include "tokenizer_internal.h"
 
 #include "file.h"
+#include "gguf_vocab.h"
 #include "json.h"
 #include "utf8.h"
 
@@ -16,6 +18,7 @@
 static const or_tokenizer_reader *const readers[] = {
     &or_tokenizer_reader_json,
     &or_tokenizer_reader_spm,
+    &or_tokenizer_reader_bpe,
 };
 enum { READERS = sizeof readers / sizeof *readers };
 
@@ -47,15 +50,40 @@ static or_status read_special(const or_tokenizer *t, const cJSON *config, const 
                    key, text);
 }
 
+/* The file of this name in the folder as JSON; *json is NULL where there is none. */
+static or_status load_if_there(const char *folder, const char *name, char **path, cJSON **json)
+{
+    *json = NULL;
+    OR_TRY(or_path_join(folder, name, path));
+    return or_path_exists(*path) ? or_json_load(*path, json) : OR_OK;
+}
+
+/* OPT's prompts begin with </s> ("OPT adds the EOS token </s> to the beginning of every prompt", OPT's page
+ * in the documentation of transformers; its GPT2Tokenizer does so by add_bos_token, with the BOS token
+ * </s>). */
+static or_status read_family(or_tokenizer *t, const char *folder)
+{
+    char *path = NULL;
+    cJSON *config = NULL;
+    const char *type = "";
+    or_status status = load_if_there(folder, "config.json", &path, &config);
+    if (config) status = or_json_opt_string(config, "model_type", path, &type);
+    if (status == OR_OK && strcmp(type, "opt") == 0) {
+        t->bos = t->eos = or_vocab_token(t, "</s>", 4);
+        t->adds_bos = t->bos >= 0;
+    }
+    cJSON_Delete(config);
+    free(path);
+    return status;
+}
+
 static or_status read_config(or_tokenizer *t, const char *folder)
 {
     char *path = NULL;
     cJSON *config = NULL;
-    OR_TRY(or_path_join(folder, "tokenizer_config.json", &path));
-    or_status status = OR_OK;
-    if (or_path_exists(path)) {
-        status = or_json_load(path, &config);
-        if (status == OR_OK) status = read_special(t, config, "bos_token", path, &t->bos);
+    or_status status = load_if_there(folder, "tokenizer_config.json", &path, &config);
+    if (config) {
+        status = read_special(t, config, "bos_token", path, &t->bos);
         if (status == OR_OK) status = read_special(t, config, "eos_token", path, &t->eos);
         if (status == OR_OK) status = or_json_opt_bool(config, "add_bos_token", path, &t->adds_bos);
         if (t->bos < 0) t->adds_bos = false;
@@ -65,19 +93,27 @@ static or_status read_config(or_tokenizer *t, const char *folder)
     return status;
 }
 
-/* Reads the first tokenizer file of the folder; *found says whether there was one. */
-static or_status read_first(or_tokenizer *t, const char *folder, bool *found)
+/* Reads the first tokenizer file of the folder. */
+static or_status read_first(or_tokenizer *t, const char *folder)
 {
-    or_status status = OR_OK;
-    *found = false;
-    for (size_t i = 0; i < READERS && !*found && status == OR_OK; i++) {
+    for (size_t i = 0; i < READERS; i++) {
         char *path = NULL;
         OR_TRY(or_path_join(folder, readers[i]->file, &path));
-        *found = or_path_exists(path);
-        if (*found) status = readers[i]->read(t, path);
+        const bool found = or_path_exists(path);
+        const or_status status = found ? readers[i]->read(t, path) : OR_OK;
         free(path);
+        if (found) return status;
     }
-    return status;
+    return or_fail(
+        OR_ERR_INPUT, "tokenizer not found", folder,
+        "the folder has no vocab.json, no tokenizer.json and no tokenizer.model, expected one of them");
+}
+
+static or_status read_folder(or_tokenizer *t, const char *folder)
+{
+    OR_TRY(read_first(t, folder));
+    OR_TRY(read_family(t, folder));
+    return read_config(t, folder);
 }
 
 /* Tokens with a meaning of their own have no text, whatever the files call them. */
@@ -92,20 +128,14 @@ static void make_control(or_tokenizer *t)
 or_status or_tokenizer_open(const char *model_path, or_tokenizer **out)
 {
     or_tokenizer *t = NULL;
-    bool found;
     *out = NULL;
     or_status status = OR_NEW(t, 1);
     if (status != OR_OK) return status;
     t->unknown = t->bos = t->eos = -1;
     for (int byte = 0; byte < 256; byte++) t->bytes[byte] = -1;
-    OR_TRY_GOTO(close, read_first(t, model_path, &found));
-    if (!found) {
-        status = or_fail(OR_ERR_INPUT, "tokenizer not found", model_path,
-                         "the folder has no tokenizer.json and no tokenizer.model, expected one of them");
-        goto close;
-    }
+    const bool gguf = or_gguf_probe(model_path);
+    OR_TRY_GOTO(close, (gguf ? or_gguf_vocab_read : read_folder)(t, model_path));
     OR_TRY_GOTO(close, or_vocab_index_merges(t));
-    OR_TRY_GOTO(close, read_config(t, model_path));
     make_control(t);
     *out = t;
     return OR_OK;
@@ -121,6 +151,7 @@ void or_tokenizer_close(or_tokenizer *t)
     for (size_t i = 0; i < t->n_pieces; i++) free(t->pieces[i].text);
     free(t->pieces);
     free(t->merges);
+    or_splits_free(t->splits);
     free(t->piece_slots);
     free(t->merge_slots);
     free(t);
@@ -132,7 +163,10 @@ or_status or_tokenizer_encode(const or_tokenizer *t, const char *text, size_t si
     if (!or_utf8_valid(text, size, &bad))
         return or_fail(OR_ERR_INPUT, "text refused", NULL, "byte %zu is not UTF-8, expected UTF-8 text",
                        bad + 1);
-    return t->kind->encode(t, text, size, tokens);
+    if (size > INT32_MAX / 4) /* symbols and their bytes are counted in 32 bits, and a space may take three */
+        return or_fail(OR_ERR_INPUT, "text too long", NULL, "found %zu bytes, expected less than 512 MiB",
+                       size);
+    return size == 0 ? OR_OK : t->kind->encode(t, text, size, tokens);
 }
 
 or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t count, char **text,
@@ -143,11 +177,13 @@ or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t 
         if (ids[i] < 0 || (size_t)ids[i] >= t->n_pieces)
             return or_fail(OR_ERR_INPUT, "token refused", NULL, "id %d was found, expected 0..%zu", ids[i],
                            t->n_pieces - 1);
-    or_status status = t->kind->decode(t, ids, count, &out);
+    or_status status = or_buffer_append(&out, "", 0); /* not NULL for no text either */
+    if (status == OR_OK) status = t->kind->decode(t, ids, count, &out);
     if (status != OR_OK) {
         or_buffer_free(&out);
         return status;
     }
+    if (t->prefix_space && out.data[0] == ' ') memmove(out.data, out.data + 1, out.size--); /* with the NUL */
     *text = out.data;
     *size = out.size;
     return OR_OK;

@@ -114,6 +114,34 @@ or_status or_vocab_add_merge(or_tokenizer *t, const or_merge *merge)
     return OR_OK;
 }
 
+or_status or_vocab_add_pair(or_tokenizer *t, const char *left, size_t left_length, const char *right,
+                            size_t right_length, uint32_t rank, const char *where)
+{
+    char both[2 * OR_PIECE_MAX];
+    or_merge merge = {or_vocab_token(t, left, left_length), or_vocab_token(t, right, right_length), -1, rank};
+    if (merge.left >= 0 && merge.right >= 0) { /* so both fit */
+        memcpy(both, left, left_length);
+        memcpy(both + left_length, right, right_length);
+        merge.merged = or_vocab_token(t, both, left_length + right_length);
+    }
+    if (merge.merged < 0)
+        return or_fail(OR_ERR_INPUT, refused, where,
+                       "merge %u is \"%.*s\" and \"%.*s\", expected two tokens that make a third", rank + 1,
+                       (int)left_length, left, (int)right_length, right);
+    return t->pieces[merge.merged].kind == OR_PIECE_CONTROL ? OR_OK : or_vocab_add_merge(t, &merge);
+}
+
+or_status or_vocab_add_pair_text(or_tokenizer *t, const char *text, size_t length, uint32_t rank,
+                                 const char *where)
+{
+    const char *space = memchr(text, ' ', length);
+    if (!space || space == text || space + 1 == text + length)
+        return or_fail(OR_ERR_INPUT, refused, where, "merge %u was not understood, expected \"a b\"",
+                       rank + 1);
+    const size_t left = (size_t)(space - text);
+    return or_vocab_add_pair(t, text, left, space + 1, length - left - 1, rank, where);
+}
+
 static size_t merge_slot(const or_tokenizer *t, int32_t left, int32_t right)
 {
     const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
@@ -147,4 +175,30 @@ bool or_vocab_can_merge(const or_tokenizer *t, int32_t left, int32_t right, cons
     if (at == 0) return false;
     *merge = t->merges[at - 1];
     return true;
+}
+
+typedef struct scored {
+    float score;
+    uint32_t id;
+} scored;
+
+static int by_falling_score(const void *a, const void *b)
+{
+    const float x = ((const scored *)a)->score, y = ((const scored *)b)->score;
+    return (x < y) - (x > y);
+}
+
+or_status or_vocab_rank(or_tokenizer *t, const float *scores)
+{
+    scored *order = NULL;
+    OR_TRY(OR_NEW(order, t->n_pieces));
+    for (size_t i = 0; i < t->n_pieces; i++) order[i] = (scored){scores[i], (uint32_t)i};
+    qsort(order, t->n_pieces, sizeof *order, by_falling_score);
+    uint32_t rank = 0;
+    for (size_t i = 0; i < t->n_pieces; i++) {
+        if (i > 0 && order[i].score != order[i - 1].score) rank++;
+        t->pieces[order[i].id].rank = rank;
+    }
+    free(order);
+    return OR_OK;
 }

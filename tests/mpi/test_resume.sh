@@ -22,19 +22,11 @@ start() {
     done
 }
 
-# victim N: process id of rank N of the job
-victim() {
-    local pid
-    for pid in $(pgrep -f "$OFFRAMP eval .*$scratch"); do
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$pid" && return
-    done
-}
-
 killed=0
 for case in "2 0 20" "3 2 35" "4 1 50" "3 0 65" "2 1 80"; do
     read -r ranks rank share <<<"$case"
     if start "$ranks" "$scratch/broken" "$share"; then
-        pid=$(victim "$rank")
+        pid=$(rank_pid "$rank" eval)
         [ -n "$pid" ] && kill -9 "$pid" && killed=$((killed + 1))
     fi
     wait "$job"

@@ -32,63 +32,6 @@ static float *random_floats(uint64_t *state, size_t n)
     return values;
 }
 
-/* ---- stored formats ------------------------------------------------------------------------------------- */
-
-static void halves_expand_to_their_values(void **state)
-{
-    (void)state;
-    static const struct {
-        uint16_t bits;
-        float value;
-    } f16[] = {{0x0000, 0.0f},        {0x8000, -0.0f},    {0x3c00, 1.0f},         {0xc000, -2.0f},
-               {0x7bff, 65504.0f},    {0x0001, 0x1p-24f}, {0x03ff, 0x1.ff8p-15f}, {0x0400, 0x1p-14f},
-               {0x3555, 0x1.554p-2f}, {0x7c00, INFINITY}, {0xfc00, -INFINITY}},
-      bf16[] = {
-          {0x3f80, 1.0f}, {0xbf80, -1.0f}, {0x4049, 3.140625f}, {0x0001, 0x1p-133f}, {0x7f80, INFINITY}};
-    unsigned char bytes[3];
-    float out;
-    for (size_t i = 0; i < sizeof f16 / sizeof *f16; i++) {
-        memcpy(bytes + 1, &f16[i].bits, 2); /* unaligned */
-        or_expand(bytes + 1, OR_F16, 0, 1, &out);
-        assert_memory_equal(&out, &f16[i].value, sizeof out);
-    }
-    for (size_t i = 0; i < sizeof bf16 / sizeof *bf16; i++) {
-        memcpy(bytes + 1, &bf16[i].bits, 2);
-        or_expand(bytes + 1, OR_BF16, 0, 1, &out);
-        assert_memory_equal(&out, &bf16[i].value, sizeof out);
-    }
-    or_expand(&(uint16_t){0x7e00}, OR_F16, 0, 1, &out);
-    assert_true(isnan(out));
-    or_expand(&(uint16_t){0x7fc0}, OR_BF16, 0, 1, &out);
-    assert_true(isnan(out));
-    const float two[] = {1.5f, -2.5f};
-    or_expand(two, OR_F32, 1, 1, &out);
-    assert_true(out == -2.5f);
-}
-
-/* All 65536 bit patterns in one unaligned run, against values made by ldexp(). */
-static void every_half_expands(void **state)
-{
-    (void)state;
-    enum { HALVES = 1 << 16, BEFORE = 5 };
-    unsigned char *stored = or_alloc(1 + 2 * (HALVES + BEFORE), 1);
-    float *f16 = or_alloc(HALVES, sizeof *f16), *bf16 = or_alloc(HALVES, sizeof *bf16);
-    for (uint32_t i = 0; i < HALVES; i++) memcpy(stored + 1 + 2 * (i + BEFORE), &(uint16_t){(uint16_t)i}, 2);
-    or_expand(stored + 1, OR_F16, BEFORE, HALVES, f16);
-    or_expand(stored + 1, OR_BF16, BEFORE, HALVES, bf16);
-    for (uint32_t i = 0; i < HALVES; i++) {
-        const int exponent = (int)(i >> 10 & 31), mantissa = (int)(i & 1023);
-        const double magnitude = exponent == 31  ? mantissa ? NAN : INFINITY
-                                 : exponent == 0 ? ldexp(mantissa, -24)
-                                                 : ldexp(1024 + mantissa, exponent - 25);
-        const bool same = isnan(magnitude) ? isnan(f16[i]) : fabs((double)f16[i]) == magnitude;
-        if (!same || !signbit(f16[i]) != !(i & 0x8000)) fail_msg("f16 %04x became %a", i, (double)f16[i]);
-        const uint32_t bits = i << 16;
-        assert_memory_equal(&bf16[i], &bits, sizeof bits);
-    }
-    free(stored), free(f16), free(bf16);
-}
-
 static void exp_is_exact_to_a_few_units(void **state)
 {
     (void)state;
@@ -108,25 +51,21 @@ static or_matrix make_matrix(uint64_t *state, or_dtype dtype, int rows, int colu
 {
     const size_t n = (size_t)rows * (size_t)columns;
     float *made = random_floats(state, n);
-    unsigned char *stored = or_alloc(n, 4);
+    unsigned char *stored = or_alloc(or_dtype_bytes(dtype, n), 1);
     *values = or_alloc(n, sizeof **values);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &made[i], 4);
-        uint16_t half = (uint16_t)(bits >> 16);
-        if (dtype == OR_F16) half = (uint16_t)(0x3000 | (random_bits(state) & 0x87ff));
-        if (dtype == OR_F32)
-            memcpy(stored + 4 * i, &bits, 4);
-        else
-            memcpy(stored + 2 * i, &half, 2);
-    }
+    or_quantize(made, dtype, n, stored);
     or_expand(stored, dtype, 0, n, *values);
     free(made);
-    return (or_matrix){stored, dtype, rows, columns};
+    return (or_matrix){.data = stored, .dtype = dtype, .rows = rows, .columns = columns};
 }
 
-static const int shapes[][2] = {{1, 1},     {3, 17}, {63, 100},   {64, 1024},
-                                {65, 1025}, {8, 8},  {130, 1500}, {200, 2100}};
+static bool fits(or_dtype dtype, int columns)
+{
+    return (size_t)columns % or_dtype_block(dtype) == 0;
+}
+
+static const int shapes[][2] = {{1, 1},      {3, 17},     {63, 100}, {64, 1024}, {65, 1025},  {8, 8},
+                                {130, 1500}, {200, 2100}, {5, 32},   {70, 1056}, {130, 1536}, {9, 2304}};
 
 /* Within 1e-6 sqrt(columns): some ten times what rounding leaves of sums of numbers in -1 .. 1. */
 static void products_are_right(void **state)
@@ -134,9 +73,10 @@ static void products_are_right(void **state)
     (void)state;
     uint64_t seed = 1;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        for (int dtype = OR_F32; dtype <= OR_BF16; dtype++) {
+        for (or_dtype dtype = OR_F32; dtype < OR_DTYPE_OTHER; dtype++) {
+            if (!fits(dtype, shapes[s][1])) continue;
             float *values;
-            const or_matrix w = make_matrix(&seed, (or_dtype)dtype, shapes[s][0], shapes[s][1], &values);
+            const or_matrix w = make_matrix(&seed, dtype, shapes[s][0], shapes[s][1], &values);
             const size_t rows = 11, columns = (size_t)w.columns, outs = (size_t)w.rows;
             float *x = random_floats(&seed, rows * columns), *y = or_alloc(rows * outs, sizeof *y);
             for (int set = 0; set < SETS; set++) {
@@ -163,8 +103,10 @@ static void products_do_not_depend_on_company(void **state)
     uint64_t seed = 2;
     enum { MOST = 300 };
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        const or_dtype types[] = {(or_dtype)(s % 3), OR_Q5_1, OR_Q4_K}; /* the largest blocks that fit */
+        const or_dtype dtype = types[fits(OR_Q4_K, shapes[s][1]) ? 2 : fits(OR_Q5_1, shapes[s][1]) ? 1 : 0];
         float *values;
-        const or_matrix w = make_matrix(&seed, (or_dtype)(s % 3), shapes[s][0], shapes[s][1], &values);
+        const or_matrix w = make_matrix(&seed, dtype, shapes[s][0], shapes[s][1], &values);
         const size_t columns = (size_t)w.columns, outs = (size_t)w.rows;
         float *row = random_floats(&seed, columns), *alone = or_alloc(outs, sizeof *alone);
         float *x = random_floats(&seed, MOST * columns), *y = or_alloc(MOST * outs, sizeof *y);
@@ -186,6 +128,50 @@ static void products_do_not_depend_on_company(void **state)
         }
         free(row), free(alone), free(x), free(y), free(values), free((void *)w.data);
     }
+}
+
+/* The same rows stored in pairs, for a head of 8: see or_matrix_row(). */
+static void rows_of_a_head_are_found(void **state)
+{
+    (void)state;
+    static const int stored[] = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
+    const or_matrix plain = {.rows = 16}, pairs = {.rows = 16, .interleaved = 8};
+    for (int output = 0; output < 16; output++) {
+        assert_int_equal(or_matrix_row(&plain, output), output);
+        assert_int_equal(or_matrix_row(&pairs, output), stored[output]);
+    }
+}
+
+/* Heads' rows in order, and as rotary pairs, give equal bits; several tiles and an edge, all types. */
+static void interleaved_products_are_the_same(void **state)
+{
+    (void)state;
+    enum { HEAD_ROWS = 22, HALF = HEAD_ROWS / 2, ROWS = 6 * HEAD_ROWS, COLUMNS = 1536, N = 9 };
+    uint64_t seed = 9;
+    float *x = random_floats(&seed, N * COLUMNS), *y = or_alloc(N * ROWS, sizeof *y);
+    float *y_pairs = or_alloc(N * ROWS, sizeof *y_pairs);
+    for (or_dtype dtype = OR_F32; dtype < OR_DTYPE_OTHER; dtype++) {
+        float *values;
+        const or_matrix w = make_matrix(&seed, dtype, ROWS, COLUMNS, &values);
+        const size_t row_bytes = or_dtype_bytes(dtype, COLUMNS);
+        unsigned char *stored = or_alloc(ROWS * row_bytes, 1);
+        for (size_t head = 0; head < ROWS; head += HEAD_ROWS) {
+            const unsigned char *from = (const unsigned char *)w.data + head * row_bytes;
+            for (size_t i = 0; i < HALF; i++) {
+                memcpy(stored + (head + 2 * i) * row_bytes, from + i * row_bytes, row_bytes);
+                memcpy(stored + (head + 2 * i + 1) * row_bytes, from + (i + HALF) * row_bytes, row_bytes);
+            }
+        }
+        const or_matrix pairs = {stored, dtype, ROWS, COLUMNS, HEAD_ROWS};
+        for (int set = 0; set < SETS; set++) {
+            or_threads_set(1 + set);
+            kernel_set(set)->matmul(&w, x, N, y);
+            kernel_set(set)->matmul(&pairs, x, N, y_pairs);
+            assert_memory_equal(y, y_pairs, N * ROWS * sizeof *y);
+        }
+        free(stored), free(values), free((void *)w.data);
+    }
+    free(x), free(y), free(y_pairs);
 }
 
 /* ---- attention ------------------------------------------------------------------------------------------ */
@@ -223,7 +209,8 @@ static void attention_is_right(void **state)
     float *v = random_floats(&seed, ROWS * KV_WIDTH), *out = or_alloc(ROWS * Q_WIDTH, sizeof *out);
     for (size_t i = 0; i < ROWS * Q_WIDTH; i++) q[i] *= 8.0f; /* a softmax that is not flat */
     or_threads_set(2);
-    float *scratch = or_alloc(or_attention_scratch(&attention_shape, spans, SPANS), sizeof *scratch);
+    float *scratch = or_alloc(
+        or_attention_scratch(&attention_shape, or_span_longest(spans, SPANS), or_threads()), sizeof *scratch);
     for (int set = 0; set < SETS; set++) {
         kernel_set(set)->attention(&attention_shape, spans, SPANS, q, k, v, out, scratch);
         for (size_t s = 0; s < SPANS; s++) {
@@ -256,7 +243,9 @@ static void attention_does_not_depend_on_company(void **state)
             const or_span spans[] = {{0, before}, {before, n}, {before + n, 7}}, only = {0, n};
             const size_t q_at = (size_t)before * Q_WIDTH, kv_at = (size_t)before * KV_WIDTH;
             or_threads_set(2 - before % 2);
-            float *scratch = or_alloc(or_attention_scratch(&attention_shape, spans, 3), sizeof *scratch);
+            float *scratch =
+                or_alloc(or_attention_scratch(&attention_shape, or_span_longest(spans, 3), or_threads()),
+                         sizeof *scratch);
             run->attention(&attention_shape, spans, 3, q, k, v, out, scratch);
             or_threads_set(1);
             run->attention(&attention_shape, &only, 1, q + q_at, k + kv_at, v + kv_at, alone, scratch);
@@ -535,11 +524,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sets_are_found_by_name),
-        cmocka_unit_test(halves_expand_to_their_values),
-        cmocka_unit_test(every_half_expands),
         cmocka_unit_test(exp_is_exact_to_a_few_units),
         cmocka_unit_test(products_are_right),
         cmocka_unit_test(products_do_not_depend_on_company),
+        cmocka_unit_test(rows_of_a_head_are_found),
+        cmocka_unit_test(interleaved_products_are_the_same),
         cmocka_unit_test(attention_is_right),
         cmocka_unit_test(attention_does_not_depend_on_company),
         cmocka_unit_test(norm_rope_and_silu_are_right),

@@ -1,0 +1,318 @@
+/* export.c - a Llama model to a GGUF file: keys and vocabulary, then the list of tensors, then their data.
+ *
+ *   stored rows --or_expand--> float32 --or_quantize--> rows of the file     EXPORT_ROWS at a time
+ *
+ * Query and key rows change places: GGUF has the rows of a head in rotary pairs (or_matrix.interleaved), Hugging
+ * Face in halves. Keys after the GGUF specification of ggml's documentation.
+ */
+#include <offramp/export.h>
+
+#include "family.h"
+#include "gguf_model.h"
+#include "threads.h"
+#include "gguf_vocab.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char refused[] = "model not exported";
+
+/* A tensor of the model, and how it goes into the file. */
+typedef struct tensor {
+    char name[OR_TENSOR_NAME]; /* Hugging Face's */
+    int rows, columns;         /* columns 0: a vector [rows] */
+    bool rotated;              /* rows of its heads are in rotary order */
+    or_dtype dtype;            /* in the file */
+} tensor;
+
+enum { CHUNK = 1 << 22 }; /* elements converted before they are written */
+
+typedef struct exporter {
+    const char *path, *output;
+    or_dtype type;
+    or_checkpoint *checkpoint;
+    const or_hparams *h;
+    or_gguf_writer *writer;
+    tensor *tensors;
+    size_t n_tensors, capacity;
+    float *rope_divisors; /* [head_dim / 2]; NULL where nothing is stretched, or linearly */
+    uint64_t done, total; /* elements */
+    or_export_progress *progress;
+    void *context;
+    or_export_summary *summary;
+} exporter;
+
+or_dtype or_export_type(or_dtype type, size_t columns)
+{
+    static const or_dtype narrower[OR_DTYPE_OTHER] = {
+        [OR_Q2_K] = OR_Q4_0, [OR_Q3_K] = OR_Q4_0, [OR_Q4_K] = OR_Q5_0,
+        [OR_Q5_K] = OR_Q5_1, [OR_Q6_K] = OR_Q8_0,
+    };
+    if (columns % or_dtype_block(type) == 0) return type;
+    if (or_dtype_block(type) > 32 && columns % 32 == 0) return narrower[type];
+    return OR_F16;
+}
+
+/* ---- what is in the file ---------------------------------------------------------------------------------- */
+
+static or_status add(exporter *e, const char *name, int rows, int columns, bool rotated)
+{
+    OR_RESERVE(e->tensors, e->capacity, e->n_tensors + 1);
+    tensor *t = &e->tensors[e->n_tensors++];
+    *t = (tensor){.rows = rows, .columns = columns, .rotated = rotated, .dtype = OR_F32};
+    snprintf(t->name, sizeof t->name, "%s", name);
+    e->total += (uint64_t)rows * (uint64_t)(columns ? columns : 1);
+    if (columns == 0) return OR_OK;
+    t->dtype = or_export_type(e->type, (size_t)columns);
+    e->summary->matrices++;
+    e->summary->substituted += t->dtype != e->type;
+    return OR_OK;
+}
+
+static or_status add_layer(exporter *e, int layer)
+{
+    const or_hparams *h = e->h;
+    const int d = h->d_model, q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
+    const struct {
+        const char *part;
+        int rows, columns;
+        bool rotated;
+    } parts[] = {
+        {"input_layernorm", d, 0, false},     {"self_attn.q_proj", q, d, true},
+        {"self_attn.k_proj", kv, d, true},    {"self_attn.v_proj", kv, d, false},
+        {"self_attn.o_proj", d, q, false},    {"post_attention_layernorm", d, 0, false},
+        {"mlp.gate_proj", h->d_ff, d, false}, {"mlp.up_proj", h->d_ff, d, false},
+        {"mlp.down_proj", d, h->d_ff, false},
+    };
+    char name[OR_TENSOR_NAME];
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, parts[i].part);
+        OR_TRY(add(e, name, parts[i].rows, parts[i].columns, parts[i].rotated));
+    }
+    return OR_OK;
+}
+
+static or_status list_tensors(exporter *e)
+{
+    OR_TRY(add(e, "model.embed_tokens.weight", e->h->n_vocab, e->h->d_model, false));
+    for (int layer = 0; layer < e->h->n_layers; layer++) OR_TRY(add_layer(e, layer));
+    OR_TRY(add(e, "model.norm.weight", e->h->d_model, 0, false));
+    return e->h->tied_head ? OR_OK : add(e, "lm_head.weight", e->h->n_vocab, e->h->d_model, false);
+}
+
+/* Where one tensor is embedding and output projection, writers keep it under either name. */
+static or_status find_source(const exporter *e, const tensor *t, const or_tensor **source)
+{
+    const char *name = t->name;
+    if (e->h->tied_head && !or_checkpoint_find(e->checkpoint, name) && strstr(name, "embed_tokens"))
+        name = "lm_head.weight";
+    return or_checkpoint_require(e->checkpoint, name, t->rows, t->columns, source);
+}
+
+/* What stretching does to each rotary frequency, which is how GGUF files say it (Llama 3.1 and later). */
+static or_status make_rope_divisors(exporter *e)
+{
+    const or_hparams *h = e->h;
+    const size_t half = (size_t)h->head_dim / 2;
+    if (h->rope != OR_ROPE_LLAMA3 && h->rope != OR_ROPE_TENSOR) return OR_OK;
+    OR_TRY(OR_NEW(e->rope_divisors, half));
+    if (h->rope == OR_ROPE_TENSOR) {
+        const or_tensor *source;
+        const void *data;
+        OR_TRY(or_checkpoint_require(e->checkpoint, OR_ROPE_FREQS, (int64_t)half, 0, &source));
+        OR_TRY(or_checkpoint_map(e->checkpoint, source, &data));
+        or_expand(data, source->dtype, 0, half, e->rope_divisors);
+        return OR_OK;
+    }
+    or_hparams plain = *h;
+    plain.rope = OR_ROPE_PLAIN;
+    for (size_t i = 0; i < half; i++)
+        e->rope_divisors[i] = or_rope_frequency(&plain, NULL, (int)i) / or_rope_frequency(h, NULL, (int)i);
+    return OR_OK;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------- */
+
+/* ggml's number for a file most of whose matrices are of this type ("general.file_type"). */
+static uint32_t file_type(or_dtype type)
+{
+    static const uint32_t numbers[OR_DTYPE_OTHER] = {
+        [OR_F32] = 0,   [OR_F16] = 1,   [OR_BF16] = 32, [OR_Q4_0] = 2,  [OR_Q4_1] = 3,
+        [OR_Q8_0] = 7,  [OR_Q5_0] = 8,  [OR_Q5_1] = 9,  [OR_Q2_K] = 10, [OR_Q3_K] = 11,
+        [OR_Q4_K] = 14, [OR_Q5_K] = 16, [OR_Q6_K] = 18,
+    };
+    return numbers[type];
+}
+
+static or_status put_general(exporter *e)
+{
+    const size_t length = strlen(e->path);
+    char *name = NULL;
+    size_t end = length;
+    while (end > 1 && e->path[end - 1] == '/') end--;
+    size_t begin = end;
+    while (begin > 0 && e->path[begin - 1] != '/') begin--;
+    OR_TRY(or_format(&name, "%.*s", (int)(end - begin), e->path + begin));
+    or_status status = or_gguf_put_text(e->writer, "general.architecture", "llama");
+    if (status == OR_OK) status = or_gguf_put_text(e->writer, "general.name", name);
+    if (status == OR_OK) status = or_gguf_put_u32(e->writer, "general.file_type", file_type(e->type));
+    if (status == OR_OK && or_dtype_block(e->type) > 1)
+        status = or_gguf_put_u32(e->writer, "general.quantization_version", 2);
+    free(name);
+    return status;
+}
+
+static or_status put_shape(exporter *e)
+{
+    const or_hparams *h = e->h;
+    const struct {
+        const char *key;
+        int value;
+    } counts[] = {
+        {"llama.block_count", h->n_layers},          {"llama.context_length", h->n_context},
+        {"llama.embedding_length", h->d_model},      {"llama.feed_forward_length", h->d_ff},
+        {"llama.attention.head_count", h->n_heads},  {"llama.attention.head_count_kv", h->n_kv_heads},
+        {"llama.attention.key_length", h->head_dim}, {"llama.attention.value_length", h->head_dim},
+        {"llama.rope.dimension_count", h->head_dim}, {"llama.vocab_size", h->n_vocab},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        OR_TRY(or_gguf_put_u32(e->writer, counts[i].key, (uint32_t)counts[i].value));
+    OR_TRY(or_gguf_put_f32(e->writer, "llama.attention.layer_norm_rms_epsilon", h->norm_eps));
+    OR_TRY(or_gguf_put_f32(e->writer, "llama.rope.freq_base", h->rope_theta));
+    if (h->rope != OR_ROPE_LINEAR) return OR_OK;
+    OR_TRY(or_gguf_put_text(e->writer, "llama.rope.scaling.type", "linear"));
+    return or_gguf_put_f32(e->writer, "llama.rope.scaling.factor", h->rope_factor);
+}
+
+static or_status put_vocabulary(exporter *e)
+{
+    or_tokenizer *tokenizer = NULL;
+    OR_TRY(or_tokenizer_open(e->path, &tokenizer));
+    or_status status = or_tokenizer_put_gguf(tokenizer, (size_t)e->h->n_vocab, e->writer);
+    or_tokenizer_close(tokenizer);
+    return status;
+}
+
+static or_status put_tensor_list(exporter *e)
+{
+    char own[OR_TENSOR_NAME];
+    for (size_t i = 0; i < e->n_tensors; i++) {
+        const tensor *t = &e->tensors[i];
+        const int64_t dims[2] = {t->rows, t->columns};
+        OR_TRY(or_gguf_put_tensor(e->writer, or_gguf_tensor_name(t->name, own), t->dtype, t->columns ? 2 : 1,
+                                  dims));
+    }
+    if (!e->rope_divisors) return OR_OK;
+    return or_gguf_put_tensor(e->writer, OR_ROPE_FREQS, OR_F32, 1, &(int64_t){e->h->head_dim / 2});
+}
+
+/* ---- data ------------------------------------------------------------------------------------------------- */
+
+/* The row of our order that stands at place `row` of a matrix in rotary pairs; or_matrix_row() backwards. */
+static size_t paired_row(size_t row, size_t head_dim)
+{
+    const size_t within = row % head_dim;
+    return row - within + within / 2 + (within % 2 ? head_dim / 2 : 0);
+}
+
+/* Rows [from, from + n) of the file's order, converted one row a thread. False when a weight is not finite. */
+static bool convert_rows(const exporter *e, const tensor *t, const or_matrix *source, size_t from, size_t n,
+                         float *rows, unsigned char *out)
+{
+    const size_t columns = (size_t)source->columns, bytes = or_dtype_bytes(t->dtype, columns);
+    bool finite = true;
+#pragma omp parallel for num_threads(or_threads()) reduction(&& : finite)
+    for (size_t i = 0; i < n; i++) {
+        float *row = rows + i * columns;
+        const size_t ours = t->rotated ? paired_row(from + i, (size_t)e->h->head_dim) : from + i;
+        or_expand(source->data, source->dtype, or_matrix_row(source, ours) * columns, columns, row);
+        for (size_t c = 0; c < columns; c++) finite = finite && isfinite(row[c]);
+        or_quantize(row, t->dtype, columns, out + i * bytes);
+    }
+    return finite;
+}
+
+static or_status write_tensor(exporter *e, const tensor *t)
+{
+    const or_tensor *found;
+    const void *data;
+    OR_TRY(find_source(e, t, &found));
+    OR_TRY(or_checkpoint_map(e->checkpoint, found, &data));
+    /* a vector is a matrix of one row */
+    const size_t columns = (size_t)(t->columns ? t->columns : t->rows),
+                 rows = t->columns ? (size_t)t->rows : 1;
+    const or_matrix source = {.data = data,
+                              .dtype = found->dtype,
+                              .rows = (int)rows,
+                              .columns = (int)columns,
+                              .interleaved = t->rotated && e->h->rotary_pairs ? e->h->head_dim : 0};
+    const size_t chunk = CHUNK / columns > 0 ? CHUNK / columns : 1, bytes = or_dtype_bytes(t->dtype, columns);
+    float *wide = NULL;
+    unsigned char *out = NULL;
+    or_status status = OR_NEW(wide, chunk * columns);
+    if (status == OR_OK) status = OR_NEW(out, chunk * bytes);
+    for (size_t row = 0; row < rows && status == OR_OK; row += chunk) {
+        const size_t n = rows - row < chunk ? rows - row : chunk;
+        status = convert_rows(e, t, &source, row, n, wide, out)
+                     ? or_gguf_put_data(e->writer, out, n * bytes)
+                     : or_fail(OR_ERR_INPUT, refused, e->path,
+                               "tensor \"%s\" has weights that are not finite", found->name);
+    }
+    free(out);
+    free(wide);
+    e->summary->bytes_read += found->bytes;
+    e->summary->bytes_written += rows * bytes;
+    return status;
+}
+
+static or_status write_data(exporter *e)
+{
+    for (size_t i = 0; i < e->n_tensors; i++) {
+        const tensor *t = &e->tensors[i];
+        OR_TRY(write_tensor(e, t));
+        e->done += (uint64_t)t->rows * (uint64_t)(t->columns ? t->columns : 1);
+        if (e->progress) e->progress(e->context, e->done, e->total);
+    }
+    if (!e->rope_divisors) return OR_OK;
+    return or_gguf_put_data(e->writer, e->rope_divisors, (size_t)e->h->head_dim / 2 * sizeof(float));
+}
+
+static or_status export(exporter *e)
+{
+    const or_tensor *source;
+    OR_TRY(or_checkpoint_open(e->path, &e->checkpoint));
+    e->h = or_checkpoint_hparams(e->checkpoint);
+    if (strcmp(e->h->family, or_family_llama.name) != 0)
+        return or_fail(OR_ERR_INPUT, refused, e->path,
+                       "GGUF files of family \"%s\" are not written, expected llama", e->h->family);
+    OR_TRY(list_tensors(e));
+    for (size_t i = 0; i < e->n_tensors; i++)
+        OR_TRY(find_source(e, &e->tensors[i], &source)); /* before any work */
+    OR_TRY(make_rope_divisors(e));
+    OR_TRY(or_gguf_create(e->output, &e->writer));
+    OR_TRY(put_general(e));
+    OR_TRY(put_shape(e));
+    OR_TRY(put_vocabulary(e));
+    OR_TRY(put_tensor_list(e));
+    OR_TRY(write_data(e));
+    return or_gguf_finish(e->writer);
+}
+
+or_status or_model_export(const char *path, const char *output, or_dtype type, or_export_progress *progress,
+                          void *context, or_export_summary *summary)
+{
+    exporter e = {.path = path,
+                  .output = output,
+                  .type = type,
+                  .progress = progress,
+                  .context = context,
+                  .summary = summary};
+    *summary = (or_export_summary){0};
+    or_status status = export(&e);
+    or_gguf_writer_close(e.writer);
+    or_checkpoint_close(e.checkpoint);
+    free(e.rope_divisors);
+    free(e.tensors);
+    return status;
+}

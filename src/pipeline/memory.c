@@ -1,0 +1,38 @@
+/* memory.c - what a stage needs in memory, from the checkpoint's headers alone. */
+#include "pipeline_internal.h"
+
+/* Waves of a rank: the running one and those that arrived; besides, as bytes on the wire, those on their way out
+ * and one that is being received. */
+enum { WAVES = 1 + OR_CREDITS, WIRE_WAVES = OR_CREDITS + 1 };
+
+or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *h, const or_shares *shares,
+                               size_t wave_tokens, int threads)
+{
+    /* A tied head is the embedding, which then is on all ranks. */
+    const bool tied = shares->head == 0, first = stage == 0;
+    or_stage_memory m = {
+        .weights = shares->other + (tied ? 0 : shares->head) + (first || tied ? shares->embedding : 0),
+        .workspace = or_hparams_workspace(h, wave_tokens, OR_RAMP_ROWS, threads),
+        .waves = (WAVES + WIRE_WAVES) * wave_tokens * (size_t)h->d_model * sizeof(float),
+    };
+    for (int layer = plan->bound[stage]; layer < plan->bound[stage + 1]; layer++)
+        m.weights += shares->layers[layer];
+    m.total = m.weights + m.workspace + m.waves;
+    return m;
+}
+
+int or_plan_ranks_within(size_t limit, int n_ranks, const or_hparams *h, const or_shares *shares,
+                         size_t wave_tokens, int threads)
+{
+    or_plan plan;
+    for (int ranks = n_ranks; ranks <= h->n_layers && or_plan_even(h->n_layers, ranks, &plan) == OR_OK;
+         ranks++) {
+        size_t most = 0;
+        for (int s = 0; s < ranks; s++) {
+            const size_t total = or_plan_memory(&plan, s, h, shares, wave_tokens, threads).total;
+            if (total > most) most = total;
+        }
+        if (most <= limit) return ranks;
+    }
+    return 0;
+}

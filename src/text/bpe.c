@@ -1,0 +1,120 @@
+/* bpe.c - byte-level BPE (GPT-2, OPT, Llama-3): text to pieces and back.
+ *
+ * The text is cut by patterns (split.h); the bytes of each piece are written in GPT-2's alphabet
+ * (alphabet.h) and merged two by two, the pair of the lowest rank first (Radford et al. 2019, section 2.2).
+ * Every byte has a piece, so there is no unknown text.
+ *
+ *   "I'll go"  ->  I | 'll | Ġgo  ->  I | ' l l | Ġ g o  ->  I | 'll | Ġgo
+ */
+#include "alphabet.h"
+#include "merge.h"
+#include "utf8.h"
+
+#include <string.h>
+
+or_status or_bpe_index_bytes(or_tokenizer *t, const char *where)
+{
+    or_buffer character = {0};
+    or_status status = OR_OK;
+    for (int byte = 0; byte < 256 && status == OR_OK; byte++) {
+        character.size = 0;
+        status = or_alphabet_put((uint8_t)byte, &character);
+        if (status == OR_OK) t->bytes[byte] = or_vocab_find(t, character.data, character.size);
+        if (status == OR_OK && t->bytes[byte] < 0)
+            status =
+                or_fail(OR_ERR_INPUT, "tokenizer refused", where,
+                        "byte 0x%02X has no token \"%s\", expected one for each byte", byte, character.data);
+    }
+    or_buffer_free(&character);
+    return status;
+}
+
+/* What encoding a text needs. */
+typedef struct work {
+    const or_tokenizer *tokenizer;
+    or_merging merging;
+    or_buffer spelled; /* a piece of text in the alphabet */
+} work;
+
+/* The token that a whole piece of text is, -1 when there is none. */
+static or_status find_whole(work *w, const char *text, size_t size, int32_t *id)
+{
+    *id = -1;
+    if (size > OR_PIECE_MAX) return OR_OK;
+    w->spelled.size = 0;
+    for (size_t i = 0; i < size; i++) OR_TRY(or_alphabet_put((uint8_t)text[i], &w->spelled));
+    *id = or_vocab_find(w->tokenizer, w->spelled.data, w->spelled.size);
+    return OR_OK;
+}
+
+static or_status encode_piece(work *w, const char *text, size_t size, or_tokens *tokens)
+{
+    const or_tokenizer *t = w->tokenizer;
+    or_merging *m = &w->merging;
+    int32_t whole = -1;
+    if (t->ignore_merges) OR_TRY(find_whole(w, text, size, &whole));
+    if (whole >= 0) return or_tokens_add(tokens, whole);
+    or_merging_restart(m, text);
+    for (size_t i = 0; i < size; i++) OR_TRY(or_merging_add(m, 1, t->bytes[(uint8_t)text[i]]));
+    OR_TRY(or_merging_run(m));
+    for (int32_t i = 0; i >= 0; i = m->symbols[i].next) OR_TRY(or_tokens_add(tokens, m->symbols[i].id));
+    return OR_OK;
+}
+
+static or_status encode(const or_tokenizer *t, const char *text, size_t size, or_tokens *tokens)
+{
+    work w = {.tokenizer = t, .merging = {.tokenizer = t}};
+    or_buffer prefixed = {0};
+    or_cuts cuts = {0};
+    or_status status = OR_OK;
+    if (t->prefix_space && text[0] != ' ') {
+        status = or_buffer_puts(&prefixed, " ");
+        if (status == OR_OK) status = or_buffer_append(&prefixed, text, size);
+        text = prefixed.data;
+        size = prefixed.size;
+    }
+    if (status == OR_OK) status = or_splits_cut(t->splits, text, size, &cuts);
+    for (size_t i = 0, at = 0; i < cuts.count && status == OR_OK; at = cuts.ends[i++])
+        status = encode_piece(&w, text + at, cuts.ends[i] - at, tokens);
+    free(cuts.ends);
+    or_buffer_free(&prefixed);
+    or_buffer_free(&w.spelled);
+    or_merging_free(&w.merging);
+    return status;
+}
+
+/* Bytes as text: what forms no UTF-8 becomes U+FFFD. */
+static or_status put_text(const or_buffer *bytes, or_buffer *out)
+{
+    for (size_t i = 0; i < bytes->size;) {
+        const size_t length = or_utf8_length(bytes->data + i, bytes->size - i);
+        if (length > 0)
+            OR_TRY(or_buffer_append(out, bytes->data + i, length));
+        else
+            OR_TRY(or_buffer_puts(out, "\xef\xbf\xbd"));
+        i += length > 0 ? length : or_utf8_broken(bytes->data + i, bytes->size - i);
+    }
+    return OR_OK;
+}
+
+/* A piece that is not spelled in the alphabet (a token somebody added) is its text as it stands, as in the
+ * tokenizers library. */
+static or_status put_bytes(const or_piece *piece, or_buffer *bytes)
+{
+    bool understood;
+    if (piece->kind == OR_PIECE_CONTROL) return OR_OK;
+    OR_TRY(or_alphabet_bytes(piece->text, piece->length, bytes, &understood));
+    return understood ? OR_OK : or_buffer_append(bytes, piece->text, piece->length);
+}
+
+static or_status decode(const or_tokenizer *t, const int32_t *ids, size_t count, or_buffer *out)
+{
+    or_buffer bytes = {0};
+    or_status status = OR_OK;
+    for (size_t i = 0; i < count && status == OR_OK; i++) status = put_bytes(&t->pieces[ids[i]], &bytes);
+    if (status == OR_OK) status = put_text(&bytes, out);
+    or_buffer_free(&bytes);
+    return status;
+}
+
+const or_tokenizer_kind or_tokenizer_kind_bpe = {"byte-level BPE", encode, decode};
