@@ -1,9 +1,10 @@
 /* make_corpus.c - writes the seeds of the fuzz targets, small valid files of every kind that is read:
  *
- *   make_corpus FOLDER      writes FOLDER/{gguf,safetensors,config,tokenizer}/...
+ *   make_corpus FOLDER      writes FOLDER/{gguf,safetensors,config,tokenizer,sentencepiece}/...
  *
  * tests/fuzz/corpus is what it wrote, and test_corpus.sh checks that it still is.
  */
+#include "byte_bpe.h"
 #include "tiny_model.h"
 
 #include "file.h"
@@ -135,41 +136,24 @@ static void put_spm_vocab(or_gguf_writer *w)
 
 enum { BPE_TOKENS = 256 + 3 };
 
-/* GPT-2's characters for the bytes: those that print are themselves, the others count from U+0100 on. */
-static size_t byte_character(int byte, char text[3])
-{
-    static const struct {
-        int from, to;
-    } printing[] = {{'!', '~'}, {0xa1, 0xac}, {0xae, 0xff}};
-    int others = byte; /* bytes before this one that do not print */
-    for (int i = 0; i < 3; i++) {
-        if (byte >= printing[i].from && byte <= printing[i].to) {
-            others = -1;
-            break;
-        }
-        if (byte > printing[i].to) others -= printing[i].to - printing[i].from + 1;
-    }
-    const int code = others < 0 ? byte : 0x100 + others;
-    if (code < 0x80) return (size_t)sprintf(text, "%c", code);
-    return (size_t)sprintf(text, "%c%c", 0xc0 | code >> 6, 0x80 | (code & 0x3f));
-}
-
 /* Byte-level BPE: the bytes, and two merges. */
 static void put_bpe_vocab(or_gguf_writer *w)
 {
-    static const or_gguf_text merges[] = {{"h e", 3}, {"\xc4\xa0 he", 5}}; /* U+0120 is the space */
-    char texts[256][3];
-    or_gguf_text tokens[BPE_TOKENS] = {
-        [256] = {"he", 2}, [257] = {"\xc4\xa0he", 4}, [258] = {"<|endoftext|>", 13}};
+    static const or_gguf_text merges[] = {{"h e", 3}, {G " he", 5}};
+    or_gguf_text tokens[BPE_TOKENS] = {[256] = {"he", 2}, [257] = {G "he", 4}, [258] = {"<|endoftext|>", 13}};
     int32_t types[BPE_TOKENS];
-    for (int byte = 0; byte < 256; byte++)
-        tokens[byte] = (or_gguf_text){texts[byte], byte_character(byte, texts[byte])};
+    or_buffer characters[256] = {{0}};
+    for (int byte = 0; byte < 256; byte++) {
+        assert_ok(or_alphabet_put((uint8_t)byte, &characters[byte]));
+        tokens[byte] = (or_gguf_text){characters[byte].data, characters[byte].size};
+    }
     for (int i = 0; i < BPE_TOKENS; i++) types[i] = i == BPE_TOKENS - 1 ? 3 : 1;
     assert_ok(or_gguf_put_text(w, "tokenizer.ggml.model", "gpt2"));
     assert_ok(or_gguf_put_text(w, "tokenizer.ggml.pre", "gpt-2"));
     assert_ok(or_gguf_put_texts(w, "tokenizer.ggml.tokens", tokens, BPE_TOKENS));
     assert_ok(or_gguf_put_i32s(w, "tokenizer.ggml.token_type", types, BPE_TOKENS));
     assert_ok(or_gguf_put_texts(w, "tokenizer.ggml.merges", merges, 2));
+    for (int byte = 0; byte < 256; byte++) or_buffer_free(&characters[byte]);
 }
 
 /* ---- GGUF files ------------------------------------------------------------------------------------------- */
@@ -358,7 +342,7 @@ static void put_configs(void)
     put_text(seed_path("config", "opt-post-norm.json"), OPT "\"do_layer_norm_before\": false}\n");
 }
 
-/* SentencePiece in its two forms: a normalizer that prepends and replaces, and a Metaspace. */
+/* Byte-level BPE, and SentencePiece in its two forms: a normalizer that prepends and replaces, and a Metaspace. */
 static void put_tokenizers(void)
 {
     static const char *const preparations[] = {
@@ -386,6 +370,46 @@ static void put_tokenizers(void)
                  preparations[i], merges[i]);
         put_text(seed_path("tokenizer", names[i]), text);
     }
+    put_bpe(seed_path("tokenizer", "bpe.json"), (bpe_parts){0});
+    put_bpe(
+        seed_path("tokenizer", "bpe-splits.json"),
+        (bpe_parts){.pre = STEPS(SPLIT("\"Regex\": \"\\\\p{N}{1,3}| ?[^\\\\s]+|\\\\s+(?!\\\\S)\"") ", " SPLIT(
+                        "\"String\": \"Hello\"") ", {\"type\": \"Digits\", \"individual_digits\": "
+                                                 "true}, " BYTE_LEVEL_RAW),
+                    .options = "\"ignore_merges\": true, "});
+}
+
+/* Appends a field of protobuf that is text or a message. */
+static void put_field(or_buffer *out, char key, const void *data, size_t size)
+{
+    assert_true(size < 128);
+    assert_ok(or_buffer_append(out, (char[]){key, (char)size}, 2));
+    assert_ok(or_buffer_append(out, data, size));
+}
+
+/* tokenizer.model: pieces {1: text, 2: score, 3: type}, TrainerSpec {3: bpe}, NormalizerSpec {4: no trimming}. */
+static void put_sentencepiece(void)
+{
+    static const struct {
+        const char *text;
+        float score;
+        char type;
+    } pieces[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3},   {"\xe2\x96\x81", -1, 1},
+                  {"a", -2, 1},    {"b", -3, 1},  {"ab", -0.5f, 1}, {"\xe2\x96\x81\x61\x62", -0.25f, 1}};
+    or_buffer out = {0};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        or_buffer piece = {0};
+        put_field(&piece, 0x0a, pieces[i].text, strlen(pieces[i].text));
+        assert_ok(or_buffer_append(&piece, "\x15", 1));
+        assert_ok(or_buffer_append(&piece, &pieces[i].score, 4));
+        assert_ok(or_buffer_append(&piece, (char[]){0x18, pieces[i].type}, 2));
+        put_field(&out, 0x0a, piece.data, piece.size);
+        or_buffer_free(&piece);
+    }
+    put_field(&out, 0x12, "\x18\x02", 2);
+    put_field(&out, 0x1a, "\x20\x00", 2);
+    put_file(seed_path("sentencepiece", "bpe.model"), out.data, out.size);
+    or_buffer_free(&out);
 }
 
 int main(int argc, char **argv)
@@ -400,5 +424,6 @@ int main(int argc, char **argv)
     put_safetensors();
     put_configs();
     put_tokenizers();
+    put_sentencepiece();
     return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets of a build folder made with -DOFFRAMP_FUZZ=ON, as many at a time as there are cores:
 #
-#   tests/fuzz/run.sh BUILD SECONDS [TARGET...]     targets: gguf safetensors config tokenizer; all by default
+#   tests/fuzz/run.sh BUILD SECONDS [TARGET...]     targets: gguf safetensors config tokenizer sentencepiece; all by default
 #
 # What a target learns stays in BUILD/corpus/<target>, and is where the next run goes on; the seeds in the source
 # tree are only read. Fails when an input crashes, hangs, leaks or takes too much memory, and says where it is.
@@ -12,7 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$1" && pwd)
 seconds=$2
 shift 2
-[ $# -gt 0 ] || set -- gguf safetensors config tokenizer
+[ $# -gt 0 ] || set -- gguf safetensors config tokenizer sentencepiece
 
 # An input is a few kilobytes, and so is everything that may be made of it: single allocations are limited, too.
 fuzz() {

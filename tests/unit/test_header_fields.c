@@ -522,7 +522,7 @@ static void config_fields_are_read_or_refused(void **state)
 static void tokenizer_fields_are_read_or_refused(void **state)
 {
     (void)state;
-    static const char *const seeds[] = {"spm.json", "spm-metaspace.json"};
+    static const char *const seeds[] = {"spm.json", "spm-metaspace.json", "bpe-splits.json"};
     for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
         const json_case c = {.folder = "tokenizer",
                              .seed = seeds[i],
