@@ -22,7 +22,7 @@ static const char *seed_path(const char *folder, const char *name)
 
 /* ---- models as GGUF files --------------------------------------------------------------------------------- */
 
-/* A llama model of one layer; the types of its matrices decide how wide it has to be. */
+/* A llama model of one layer; the types of its matrices, f32 where none is given, decide how wide it has to be. */
 typedef struct seed_model {
     int d_model, n_heads, head_dim, d_ff, n_vocab;
     or_dtype embedding, norm, q, k, v, o, gate, up, down, head; /* head OR_DTYPE_OTHER: the embedding is it */
@@ -168,14 +168,51 @@ static void put_gguf_model(const char *name, const seed_model *m)
 
 static void put_gguf_models(void)
 {
-    const seed_model tiny = {4,      2,      2,      4,      8,      OR_F32, OR_F32,        OR_F32,
-                             OR_F32, OR_F32, OR_F32, OR_F32, OR_F32, OR_F32, OR_DTYPE_OTHER};
-    const seed_model halves = {4,      2,       2,      4,      6,       OR_F16, OR_F32, OR_BF16,
-                               OR_F16, OR_BF16, OR_F16, OR_F16, OR_BF16, OR_F16, OR_BF16};
-    const seed_model blocks = {32,      2,       2,      4,       3,       OR_Q8_0, OR_F32, OR_Q4_0,
-                               OR_Q4_1, OR_Q5_0, OR_F16, OR_Q5_1, OR_Q4_0, OR_F16,  OR_Q8_0};
-    const seed_model k_blocks = {256,     1,       2,      2,       3,       OR_Q2_K, OR_F16, OR_Q3_K,
-                                 OR_Q4_K, OR_Q5_K, OR_F16, OR_Q6_K, OR_Q4_K, OR_F16,  OR_Q6_K};
+    const seed_model tiny = {
+        .d_model = 4, .n_heads = 2, .head_dim = 2, .d_ff = 4, .n_vocab = 8, .head = OR_DTYPE_OTHER};
+    const seed_model halves = {.d_model = 4,
+                               .n_heads = 2,
+                               .head_dim = 2,
+                               .d_ff = 4,
+                               .n_vocab = 6,
+                               .embedding = OR_F16,
+                               .q = OR_BF16,
+                               .k = OR_F16,
+                               .v = OR_BF16,
+                               .o = OR_F16,
+                               .gate = OR_F16,
+                               .up = OR_BF16,
+                               .down = OR_F16,
+                               .head = OR_BF16};
+    const seed_model blocks = {.d_model = 32,
+                               .n_heads = 2,
+                               .head_dim = 2,
+                               .d_ff = 4,
+                               .n_vocab = 3,
+                               .embedding = OR_Q8_0,
+                               .q = OR_Q4_0,
+                               .k = OR_Q4_1,
+                               .v = OR_Q5_0,
+                               .o = OR_F16,
+                               .gate = OR_Q5_1,
+                               .up = OR_Q4_0,
+                               .down = OR_F16,
+                               .head = OR_Q8_0};
+    const seed_model k_blocks = {.d_model = 256,
+                                 .n_heads = 1,
+                                 .head_dim = 2,
+                                 .d_ff = 2,
+                                 .n_vocab = 3,
+                                 .embedding = OR_Q2_K,
+                                 .norm = OR_F16,
+                                 .q = OR_Q3_K,
+                                 .k = OR_Q4_K,
+                                 .v = OR_Q5_K,
+                                 .o = OR_F16,
+                                 .gate = OR_Q6_K,
+                                 .up = OR_Q4_K,
+                                 .down = OR_F16,
+                                 .head = OR_Q6_K};
     or_gguf_writer *w = begin_gguf("llama-f32-spm.gguf");
     put_hparams(w, &tiny);
     put_spm_vocab(w);

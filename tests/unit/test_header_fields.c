@@ -25,12 +25,12 @@ static void judge(or_status status, const char *path, const char *part)
                  (int)status, message, OR_ERR_INPUT, path, part ? part : "");
 }
 
-static or_buffer read_seed(const char *folder, const char *name)
+static or_buffer read_seed(const char *seed)
 {
-    char seed[128];
+    char name[128];
     or_buffer bytes = {0};
-    snprintf(seed, sizeof seed, "tests/fuzz/corpus/%s/%s", folder, name);
-    assert_ok(or_file_read(source_path(seed), &bytes));
+    snprintf(name, sizeof name, "tests/fuzz/corpus/%s", seed);
+    assert_ok(or_file_read(source_path(name), &bytes));
     return bytes;
 }
 
@@ -55,9 +55,9 @@ typedef struct field {
     unsigned width; /* bytes: 1, 2, 4, 8 */
 } field;
 
-typedef struct name {
+typedef struct place {
     size_t at, size;
-} name;
+} place;
 
 enum { FIELDS = 1024, NAMES = 64 };
 
@@ -65,7 +65,7 @@ typedef struct walk {
     const or_buffer *file;
     size_t at, n_fields, n_names, n_keys; /* the first n_keys names are keys, the others tensors */
     field fields[FIELDS];
-    name names[NAMES];
+    place names[NAMES];
 } walk;
 
 /* Notes the field and moves behind it. */
@@ -83,7 +83,7 @@ static void take_name(walk *w)
 {
     const uint64_t size = take_field(w, LENGTH, 8, true);
     assert_true(w->n_names < NAMES);
-    w->names[w->n_names++] = (name){w->at, (size_t)size};
+    w->names[w->n_names++] = (place){w->at, (size_t)size};
     w->at += size;
 }
 
@@ -176,35 +176,28 @@ static void try_gguf(const gguf_case *c, const or_buffer *file, const char *part
     if (c->tokenizer) judge(exercise_tokenizer(path), path, NULL);
 }
 
+/* 2^n - 1 and 2^n for these n, and what is near the old value. Returns how many. */
+static size_t list_values(uint64_t old, uint64_t values[32])
+{
+    static const int powers[] = {0, 1, 7, 8, 16, 31, 32, 53, 61, 62, 63};
+    const uint64_t others[] = {old - 1,         old + 1,   old * 2, old + 32, old + UINT32_MAX + 1,
+                               UINT64_MAX - 31, UINT64_MAX};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) {
+        values[n++] = (UINT64_C(1) << powers[i]) - 1;
+        values[n++] = UINT64_C(1) << powers[i];
+    }
+    memcpy(values + n, others, sizeof others);
+    return n + sizeof others / sizeof *others;
+}
+
 static void try_values(const gguf_case *c, or_buffer *file, const field *f)
 {
-    uint64_t old = 0;
+    uint64_t old = 0, values[32];
     memcpy(&old, file->data + f->at, f->width);
-    const uint64_t values[] = {0,
-                               1,
-                               2,
-                               5,
-                               0x7f,
-                               0x80,
-                               0xffff,
-                               1u << 31,
-                               UINT32_MAX,
-                               1ul << 32,
-                               1ul << 53,
-                               1ul << 60,
-                               1ul << 61,
-                               1ul << 62,
-                               INT64_MAX,
-                               1ul << 63,
-                               UINT64_MAX - 31,
-                               UINT64_MAX,
-                               old - 1,
-                               old + 1,
-                               old * 2,
-                               old + 32,
-                               old + (1ul << 32)};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        const uint64_t value = f->width == 8 ? values[i] : values[i] & ((1ul << 8 * f->width) - 1);
+    const size_t n = list_values(old, values);
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t value = values[i] & (UINT64_MAX >> (64 - 8 * f->width));
         snprintf(about, sizeof about, "%s, field of kind %d at byte %zu is %llu instead of %llu", c->seed,
                  (int)f->kind, f->at, (unsigned long long)value, (unsigned long long)old);
         memcpy(file->data + f->at, &value, f->width);
@@ -217,7 +210,7 @@ static void try_values(const gguf_case *c, or_buffer *file, const field *f)
 static void try_names(const gguf_case *c, or_buffer *file, const walk *w)
 {
     for (size_t i = 0; i < w->n_names; i++) {
-        const name *to = &w->names[i];
+        const place *to = &w->names[i];
         const size_t begin = i < w->n_keys ? 0 : w->n_keys, end = i < w->n_keys ? w->n_keys : w->n_names;
         char old[64];
         assert_true(to->size < sizeof old);
@@ -236,11 +229,11 @@ static void gguf_fields_are_read_or_refused(void **state)
 {
     (void)state;
     static const gguf_case cases[] = {
-        {"kinds.gguf", false, false},       {"bpe.gguf", false, true},
-        {"llama-f32-spm.gguf", true, true}, {"llama-halves.gguf", true, false},
-        {"llama-blocks.gguf", true, false}, {"llama-k-blocks.gguf", true, false}};
+        {"gguf/kinds.gguf", false, false},       {"gguf/bpe.gguf", false, true},
+        {"gguf/llama-f32-spm.gguf", true, true}, {"gguf/llama-halves.gguf", true, false},
+        {"gguf/llama-blocks.gguf", true, false}, {"gguf/llama-k-blocks.gguf", true, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        or_buffer file = read_seed("gguf", cases[i].seed);
+        or_buffer file = read_seed(cases[i].seed);
         const char *path = path_in(scratch_folder(), "valid.gguf");
         put_file(path, file.data, file.size);
         assert_ok(exercise_gguf(path));
@@ -294,12 +287,16 @@ static bool next_token(const char *text, token *t)
 
 /* ---- JSON: what is done to them --------------------------------------------------------------------------- */
 
-typedef struct json_case {
-    const char *folder, *seed, *name; /* of the seed, and in the folder of the model */
-    const char *company_folder, *company, *company_name;
+/* A file in a folder that makes a model or tokenizer of it. */
+typedef struct json_file {
+    const char *seed, *name; /* as in corpus/, and in the folder of a model */
     or_status (*exercise)(const char *path);
     const char *(*expected)(const token *t, const char *value); /* JSON_EXPECTED: as gguf_expected() */
-} json_case;
+    const char *folder;
+    or_buffer text;
+    bool framed;    /* safetensors: the text's length stands before it, */
+    or_buffer data; /* and this behind */
+} json_file;
 
 static bool is_whole(const char *value, double end)
 {
@@ -337,77 +334,57 @@ static const char *nothing_expected(const token *t, const char *value)
     return NULL;
 }
 
-/* The text with the token replaced, in its file: behind its length and before the data, if there are any. */
-static void try_text(const json_case *c, const char *folder, const or_buffer *text, const token *t,
-                     const char *value, const or_buffer *data, const char *part)
+/* The file with this instead of the token. */
+static void try_text(const json_file *f, const token *t, const char *value, const char *part)
 {
     or_buffer file = {0};
-    const uint64_t size = text->size - t->size + strlen(value);
-    if (data) assert_ok(or_buffer_append(&file, &size, sizeof size));
-    assert_ok(or_buffer_append(&file, text->data, t->at));
+    const char *old = f->text.data + t->at;
+    const uint64_t size = f->text.size - t->size + strlen(value);
+    if (f->framed) assert_ok(or_buffer_append(&file, &size, sizeof size));
+    assert_ok(or_buffer_append(&file, f->text.data, t->at));
     assert_ok(or_buffer_puts(&file, value));
-    assert_ok(or_buffer_puts(&file, text->data + t->at + t->size));
-    if (data) assert_ok(or_buffer_append(&file, data->data, data->size));
-    put_file(path_in(folder, c->name), file.data, file.size);
+    assert_ok(or_buffer_puts(&file, old + t->size));
+    assert_ok(or_buffer_append(&file, f->data.data, f->data.size));
+    put_file(path_in(f->folder, f->name), file.data, file.size);
     or_buffer_free(&file);
-    snprintf(about, sizeof about, "%s, \"%s\": %.*s is %.60s", c->seed, t->key, (int)t->size,
-             text->data + t->at, value);
-    judge(c->exercise(folder), folder, part);
+    snprintf(about, sizeof about, "%s, \"%s\": %.*s is %.60s", f->seed, t->key, (int)t->size, old, value);
+    judge(f->exercise(f->folder), f->folder, part);
 }
 
-/* The value of a member, or an element, or a string that is a member's name. */
-static void try_values_of(const json_case *c, const char *folder, const or_buffer *text, const token *t,
-                          const or_buffer *data)
+/* A value, or element, becomes another. */
+static void try_value(const json_file *f, const token *t, const char *value)
 {
-    static const char *const values[] = {"0",
-                                         "1",
-                                         "-1",
-                                         "0.5",
-                                         "3",
-                                         "127",
-                                         "2147483647",
-                                         "2147483648",
-                                         "4294967295",
-                                         "4294967296",
-                                         "4611686018427387904",
-                                         "9007199254740991",
-                                         "9007199254740992",
-                                         "9223372036854775807",
-                                         "9223372036854775808",
-                                         "18446744073709551615",
-                                         "18446744073709551616",
-                                         "1e400",
-                                         "-1e400",
-                                         "1e-400",
-                                         "null",
-                                         "true",
-                                         "false",
-                                         "[]",
-                                         "{}",
-                                         "[[]]",
-                                         "{\"a\": 1}",
-                                         "\"\"",
-                                         "\"x\"",
-                                         "\"dtype\""};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (!t->is_key || values[i][0] == '"') {
-            const bool same =
-                strlen(values[i]) == t->size && memcmp(values[i], text->data + t->at, t->size) == 0;
-            const char *part = same || t->is_key ? NULL : c->expected(t, values[i]);
-            try_text(c, folder, text, t, values[i], data, part);
-        }
+    const bool same = strlen(value) == t->size && memcmp(value, f->text.data + t->at, t->size) == 0;
+    try_text(f, t, value, same ? NULL : f->expected(t, value));
+}
+
+static void try_numbers(const json_file *f, const token *t)
+{
+    static const int powers[] = {0, 1, 7, 31, 32, 53, 62, 63};
+    static const char *const others[] = {"-1", "0.5", "18446744073709551616", "1e400", "-1e400", "1e-400"};
+    for (size_t i = 0; i < 2 * sizeof powers / sizeof *powers; i++) {
+        char value[32];
+        snprintf(value, sizeof value, "%llu", (1ull << powers[i / 2]) - i % 2);
+        try_value(f, t, value);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) try_value(f, t, others[i]);
+}
+
+static void try_others(const json_file *f, const token *t)
+{
+    static const char *const values[] = {"null", "true", "[]", "{}", "[[]]", "{\"a\": 1}", "\"x\"", "\"\""};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) try_value(f, t, values[i]);
 }
 
 /* What is no JSON or no text, and is refused in any place; strings without end among it. */
-static void try_broken(const json_case *c, const char *folder, const or_buffer *text, const token *t,
-                       const or_buffer *data)
+static void try_broken(const json_file *f, const token *t)
 {
     static const struct {
         const char *value, *part;
     } broken[] = {{"\"x", "not JSON"},         {"\"\\u0000\"", "NUL"}, {"\"\xff\"", "UTF-8"},
                   {"\"\\ud800\"", "not JSON"}, {"1 2", "not JSON"},    {"]", "not JSON"}};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
-        try_text(c, folder, text, t, broken[i].value, data, broken[i].part);
+        try_text(f, t, broken[i].value, broken[i].part);
 }
 
 /* The member before `t` in the same object. */
@@ -421,58 +398,101 @@ static bool find_sibling(const char *text, const token *t, token *sibling)
     return sibling->size > 0;
 }
 
-/* A member under the name of the one before it. */
-static void try_twin(const json_case *c, const char *folder, const or_buffer *text, const token *t,
-                     const or_buffer *data)
+/* A member's name becomes another, also that of the member before it. */
+static void try_keys(const json_file *f, const token *t)
 {
     token sibling;
     char value[96];
-    if (!t->is_key || !find_sibling(text->data, t, &sibling)) return;
-    snprintf(value, sizeof value, "%.*s", (int)sibling.size, text->data + sibling.at);
-    try_text(c, folder, text, t, value, data, "\" twice, expected it once");
+    try_text(f, t, "\"\"", NULL);
+    try_text(f, t, "\"dtype\"", NULL);
+    if (!find_sibling(f->text.data, t, &sibling)) return;
+    snprintf(value, sizeof value, "%.*s", (int)sibling.size, f->text.data + sibling.at);
+    try_text(f, t, value, "\" twice, expected it once");
 }
 
-static void try_tokens(const json_case *c, const char *folder, const or_buffer *text, const or_buffer *data)
+static void try_tokens(const json_file *f)
 {
-    for (token t = {0}; next_token(text->data, &t);) {
-        try_values_of(c, folder, text, &t, data);
-        try_broken(c, folder, text, &t, data);
-        try_twin(c, folder, text, &t, data);
+    assert_ok(f->exercise(f->folder)); /* as it is */
+    for (token t = {0}; next_token(f->text.data, &t);) {
+        try_broken(f, &t);
+        if (t.is_key) {
+            try_keys(f, &t);
+        } else {
+            try_numbers(f, &t);
+            try_others(f, &t);
+        }
     }
 }
 
-static const char *json_folder(const json_case *c)
+/* ---- JSON: the files -------------------------------------------------------------------------------------- */
+
+/* Copies a seed into the folder. */
+static void copy_seed(const char *seed, const char *folder, const char *name)
 {
-    const char *folder = scratch_folder();
-    or_buffer seed = read_seed(c->folder, c->seed);
-    put_file(path_in(folder, c->name), seed.data, seed.size);
-    or_buffer_free(&seed);
-    if (c->company) {
-        seed = read_seed(c->company_folder, c->company);
-        put_file(path_in(folder, c->company_name), seed.data, seed.size);
-        or_buffer_free(&seed);
+    or_buffer bytes = read_seed(seed);
+    put_file(path_in(folder, name), bytes.data, bytes.size);
+    or_buffer_free(&bytes);
+}
+
+static void try_json_seed(json_file f, const char *company, const char *company_name)
+{
+    f.folder = scratch_folder();
+    copy_seed(f.seed, f.folder, f.name);
+    if (company) copy_seed(company, f.folder, company_name);
+    f.text = read_seed(f.seed);
+    try_tokens(&f);
+    or_buffer_free(&f.text);
+}
+
+static void config_fields_are_read_or_refused(void **state)
+{
+    (void)state;
+    static const char *const seeds[] = {"config/llama.json", "config/llama-linear.json", "config/llama3.json",
+                                        "config/opt.json", "config/opt-post-norm.json"};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        const json_file f = {
+            .seed = seeds[i], .name = "config.json", .exercise = exercise_model, .expected = config_expected};
+        try_json_seed(f, "safetensors/families.safetensors", "model.safetensors");
     }
-    assert_ok(c->exercise(folder));
-    return folder;
+}
+
+static void tokenizer_fields_are_read_or_refused(void **state)
+{
+    (void)state;
+    static const char *const seeds[] = {"tokenizer/spm.json", "tokenizer/spm-metaspace.json",
+                                        "tokenizer/bpe-splits.json"};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        const json_file f = {.seed = seeds[i],
+                             .name = "tokenizer.json",
+                             .exercise = exercise_tokenizer,
+                             .expected = nothing_expected};
+        try_json_seed(f, NULL, NULL);
+    }
 }
 
 static void safetensors_fields_are_read_or_refused(void **state)
 {
     (void)state;
-    static const char *const seeds[] = {"tied-bf16.safetensors", "others-f16.safetensors"};
+    static const char *const seeds[] = {"safetensors/tied-bf16.safetensors",
+                                        "safetensors/others-f16.safetensors"};
     for (size_t i = 0; i < 2; i++) {
-        const json_case c = {"safetensors", seeds[i],      "model.safetensors", "config",
-                             "llama.json",  "config.json", exercise_model,      safetensors_expected};
-        const char *folder = json_folder(&c);
-        or_buffer file = read_seed("safetensors", seeds[i]), text = {0}, data = {0};
+        json_file f = {.seed = seeds[i],
+                       .name = "model.safetensors",
+                       .exercise = exercise_model,
+                       .expected = safetensors_expected,
+                       .folder = scratch_folder(),
+                       .framed = true};
+        or_buffer whole = read_seed(seeds[i]);
         uint64_t size;
-        memcpy(&size, file.data, sizeof size);
-        assert_ok(or_buffer_append(&text, file.data + 8, size));
-        assert_ok(or_buffer_append(&data, file.data + 8 + size, file.size - 8 - size));
-        try_tokens(&c, folder, &text, &data);
-        or_buffer_free(&data);
-        or_buffer_free(&text);
-        or_buffer_free(&file);
+        memcpy(&size, whole.data, sizeof size);
+        assert_ok(or_buffer_append(&f.text, whole.data + 8, size));
+        assert_ok(or_buffer_append(&f.data, whole.data + 8 + size, whole.size - 8 - size));
+        copy_seed(seeds[i], f.folder, f.name);
+        copy_seed("config/llama.json", f.folder, "config.json");
+        try_tokens(&f);
+        or_buffer_free(&f.data);
+        or_buffer_free(&f.text);
+        or_buffer_free(&whole);
     }
 }
 
@@ -480,60 +500,20 @@ static void safetensors_fields_are_read_or_refused(void **state)
 static void safetensors_lengths_are_refused(void **state)
 {
     (void)state;
-    const json_case c = {"safetensors", "f32.safetensors", "model.safetensors", "config",
-                         "llama.json",  "config.json",     exercise_model,      safetensors_expected};
-    const char *folder = json_folder(&c), *path = path_in(folder, "model.safetensors");
-    or_buffer file = read_seed("safetensors", "f32.safetensors");
-    uint64_t old;
+    static const char seed[] = "safetensors/f32.safetensors";
+    const char *folder = scratch_folder(), *path = path_in(folder, "model.safetensors");
+    or_buffer file = read_seed(seed);
+    uint64_t old, values[32];
     memcpy(&old, file.data, sizeof old);
-    const uint64_t values[] = {
-        0,         1,       2,       8,         file.size - 7, 1u << 31,       UINT32_MAX,
-        1ul << 32, old - 1, old + 1, 1ul << 63, INT64_MAX,     UINT64_MAX - 7, UINT64_MAX};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        snprintf(about, sizeof about, "f32.safetensors, header of %llu bytes", (unsigned long long)values[i]);
+    copy_seed("config/llama.json", folder, "config.json");
+    const size_t n = list_values(old, values);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(about, sizeof about, "%s, header of %llu bytes", seed, (unsigned long long)values[i]);
         memcpy(file.data, &values[i], sizeof values[i]);
         put_file(path, file.data, file.size);
-        judge(exercise_model(folder), path, values[i] > file.size ? "found a header of" : "");
+        judge(exercise_model(folder), path, values[i] > file.size - 8 ? "found a header of" : "");
     }
     or_buffer_free(&file);
-}
-
-static void config_fields_are_read_or_refused(void **state)
-{
-    (void)state;
-    static const char *const seeds[] = {"llama.json", "llama-linear.json", "llama3.json", "opt.json",
-                                        "opt-post-norm.json"};
-    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
-        const json_case c = {"config",
-                             seeds[i],
-                             "config.json",
-                             "safetensors",
-                             "families.safetensors",
-                             "model.safetensors",
-                             exercise_model,
-                             config_expected};
-        const char *folder = json_folder(&c);
-        or_buffer text = read_seed("config", seeds[i]);
-        try_tokens(&c, folder, &text, NULL);
-        or_buffer_free(&text);
-    }
-}
-
-static void tokenizer_fields_are_read_or_refused(void **state)
-{
-    (void)state;
-    static const char *const seeds[] = {"spm.json", "spm-metaspace.json", "bpe-splits.json"};
-    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
-        const json_case c = {.folder = "tokenizer",
-                             .seed = seeds[i],
-                             .name = "tokenizer.json",
-                             .exercise = exercise_tokenizer,
-                             .expected = nothing_expected};
-        const char *folder = json_folder(&c);
-        or_buffer text = read_seed("tokenizer", seeds[i]);
-        try_tokens(&c, folder, &text, NULL);
-        or_buffer_free(&text);
-    }
 }
 
 int main(void)

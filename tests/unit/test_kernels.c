@@ -42,6 +42,11 @@ static void exp_is_exact_to_a_few_units(void **state)
     assert_true(or_exp(0.0f) == 1.0f);
     assert_true(or_exp(-1000.0f) == or_exp(-87.0f) && or_exp(-INFINITY) < 2e-38f);
     assert_true(or_exp(1000.0f) == or_exp(88.0f) && isfinite(or_exp(INFINITY)));
+    for (uint32_t bits = 0xff800001; bits < 0xff800401; bits++) { /* no payload makes a number of a NaN */
+        float nan;
+        memcpy(&nan, &bits, sizeof nan);
+        assert_true(isnan(or_exp(nan)));
+    }
 }
 
 /* ---- matrix products ------------------------------------------------------------------------------------ */
