@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), MAKE_MODEL
-# and CHECK_RESIDENT (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
+# support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), MAKE_MODEL,
+# CHECK_RESIDENT and WIDEN_MODEL (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
 # failed check; `skip` ends it as skipped.
 set -uo pipefail
-: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
+: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${WIDEN_MODEL:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
@@ -17,10 +17,14 @@ fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 need_data() { [ -e "$DATA/$1" ] || skip "needs $DATA/$1 (cmake -DOFFRAMP_TEST_DATA=...)"; }
 
-# on RANKS ARGS...: offramp on that many ranks.
+# on RANKS ARGS...: offramp on that many ranks; 0: without mpirun.
 on() {
     local ranks=$1
     shift
+    if [ "$ranks" -eq 0 ]; then
+        timeout 600 "$OFFRAMP" "$@" </dev/null
+        return
+    fi
     timeout 600 mpirun -n "$ranks" "$OFFRAMP" "$@" </dev/null
 }
 
@@ -28,11 +32,7 @@ on() {
 expect() {
     local code=$1 part=$2 ranks=$3 got lines
     shift 3
-    if [ "$ranks" -eq 0 ]; then
-        timeout 600 "$OFFRAMP" "$@" </dev/null >"$scratch/out" 2>"$scratch/err"
-    else
-        on "$ranks" "$@" >"$scratch/out" 2>"$scratch/err"
-    fi
+    on "$ranks" "$@" >"$scratch/out" 2>"$scratch/err"
     got=$?
     lines=$(grep -c '^offramp: ' "$scratch/err")
     if [ "$got" -ne "$code" ] || [ "$lines" -ne 1 ] || ! grep -q "^offramp: .*$part" "$scratch/err"; then
