@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that offramp is built and tested with; does nothing when all are there.
+# Installs the Debian packages that offramp is built and tested with, and those named as arguments; does nothing when
+# all are there.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libsvm-dev libcjson-dev
-    libcmocka-dev libxxhash-dev libpcre2-dev jq)
+    libcmocka-dev libxxhash-dev libpcre2-dev jq "$@")
 
 missing=()
 for package in "${packages[@]}"; do
