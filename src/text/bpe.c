@@ -83,20 +83,6 @@ static or_status encode(const or_tokenizer *t, const char *text, size_t size, or
     return status;
 }
 
-/* Bytes as text: what forms no UTF-8 becomes U+FFFD. */
-static or_status put_text(const or_buffer *bytes, or_buffer *out)
-{
-    for (size_t i = 0; i < bytes->size;) {
-        const size_t length = or_utf8_length(bytes->data + i, bytes->size - i);
-        if (length > 0)
-            OR_TRY(or_buffer_append(out, bytes->data + i, length));
-        else
-            OR_TRY(or_buffer_puts(out, "\xef\xbf\xbd"));
-        i += length > 0 ? length : or_utf8_broken(bytes->data + i, bytes->size - i);
-    }
-    return OR_OK;
-}
-
 /* A piece that is not spelled in the alphabet (a token somebody added) is its text as it stands, as in the
  * tokenizers library. */
 static or_status put_bytes(const or_piece *piece, or_buffer *bytes)
@@ -112,7 +98,7 @@ static or_status decode(const or_tokenizer *t, const int32_t *ids, size_t count,
     or_buffer bytes = {0};
     or_status status = OR_OK;
     for (size_t i = 0; i < count && status == OR_OK; i++) status = put_bytes(&t->pieces[ids[i]], &bytes);
-    if (status == OR_OK) status = put_text(&bytes, out);
+    if (status == OR_OK) status = or_tokenizer_put_bytes(&bytes, true, out);
     or_buffer_free(&bytes);
     return status;
 }

@@ -98,18 +98,11 @@ static or_status encode(const or_tokenizer *tokenizer, const char *text, size_t 
     return status;
 }
 
-/* Appends bytes that came as <0xXX>; those that form no UTF-8 become U+FFFD, one each (as SentencePiece does;
- * the tokenizers library gives up the whole run instead). */
+/* Appends bytes that came as <0xXX>; of those that form no UTF-8 each becomes U+FFFD (as SentencePiece does; the
+ * tokenizers library gives up the whole run instead). */
 static or_status flush_bytes(or_buffer *bytes, or_buffer *out)
 {
-    for (size_t i = 0; i < bytes->size;) {
-        const size_t length = or_utf8_length(bytes->data + i, bytes->size - i);
-        if (length > 0)
-            OR_TRY(or_buffer_append(out, bytes->data + i, length));
-        else
-            OR_TRY(or_buffer_puts(out, "\xef\xbf\xbd"));
-        i += length > 0 ? length : 1;
-    }
+    OR_TRY(or_tokenizer_put_bytes(bytes, false, out));
     bytes->size = 0;
     return OR_OK;
 }

@@ -189,6 +189,20 @@ or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t 
     return OR_OK;
 }
 
+or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffer *out)
+{
+    for (size_t i = 0; i < bytes->size;) {
+        const char *at = bytes->data + i;
+        const size_t left = bytes->size - i, length = or_utf8_length(at, left);
+        if (length > 0)
+            OR_TRY(or_buffer_append(out, at, length));
+        else
+            OR_TRY(or_buffer_puts(out, "\xef\xbf\xbd"));
+        i += length > 0 ? length : subparts ? or_utf8_broken(at, left) : 1;
+    }
+    return OR_OK;
+}
+
 int or_tokenizer_vocab(const or_tokenizer *t)
 {
     return (int)t->n_pieces;
