@@ -8,6 +8,7 @@ set -uo pipefail
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_btl=self,vader OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_MCA_odls_base_sigkill_timeout=0 # a job that fails has said why when it ends: no 2 s of grace for each
 export ASAN_OPTIONS=detect_leaks=0 # Open MPI's own; the unit tests look for ours
 scratch=$(mktemp -d /tmp/offramp-test-XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
