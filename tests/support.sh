@@ -18,22 +18,22 @@ fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 need_data() { [ -e "$DATA/$1" ] || skip "needs $DATA/$1 (cmake -DOFFRAMP_TEST_DATA=...)"; }
 
-# on RANKS ARGS...: offramp on that many ranks.
+# on RANKS ARGS...: offramp on that many ranks; 0: without mpirun.
 on() {
     local ranks=$1
     shift
-    timeout 600 mpirun -n "$ranks" "$OFFRAMP" "$@" </dev/null
+    if [ "$ranks" -eq 0 ]; then
+        timeout 600 "$OFFRAMP" "$@" </dev/null
+    else
+        timeout 600 mpirun -n "$ranks" "$OFFRAMP" "$@" </dev/null
+    fi
 }
 
 # expect CODE PART RANKS ARGS...: ends with that code, and one line of stderr begins with "offramp: " and holds PART.
 expect() {
     local code=$1 part=$2 ranks=$3 got lines
     shift 3
-    if [ "$ranks" -eq 0 ]; then
-        timeout 600 "$OFFRAMP" "$@" </dev/null >"$scratch/out" 2>"$scratch/err"
-    else
-        on "$ranks" "$@" >"$scratch/out" 2>"$scratch/err"
-    fi
+    on "$ranks" "$@" >"$scratch/out" 2>"$scratch/err"
     got=$?
     lines=$(grep -c '^offramp: ' "$scratch/err")
     if [ "$got" -ne "$code" ] || [ "$lines" -ne 1 ] || ! grep -q "^offramp: .*$part" "$scratch/err"; then
