@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), MAKE_MODEL
-# and CHECK_RESIDENT (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
+# support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), MAKE_MODEL,
+# CHECK_RESIDENT and WIDEN_MODEL (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
 # failed check; `skip` ends it as skipped.
 set -uo pipefail
-: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
+: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${WIDEN_MODEL:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
@@ -23,9 +23,9 @@ on() {
     shift
     if [ "$ranks" -eq 0 ]; then
         timeout 600 "$OFFRAMP" "$@" </dev/null
-    else
-        timeout 600 mpirun -n "$ranks" "$OFFRAMP" "$@" </dev/null
+        return
     fi
+    timeout 600 mpirun -n "$ranks" "$OFFRAMP" "$@" </dev/null
 }
 
 # expect CODE PART RANKS ARGS...: ends with that code, and one line of stderr begins with "offramp: " and holds PART.

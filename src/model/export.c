@@ -247,9 +247,8 @@ static or_status write_tensor(exporter *e, const tensor *t)
                               .rows = (int)rows,
                               .columns = (int)columns,
                               .interleaved = t->rotated && e->h->rotary_pairs ? e->h->head_dim : 0};
-    const size_t bytes = or_dtype_bytes(t->dtype, columns);
-    size_t chunk = CHUNK / columns > 0 ? CHUNK / columns : 1;
-    if (chunk > rows) chunk = rows; /* memory that is not needed costs time: it is zeroed */
+    const size_t bytes = or_dtype_bytes(t->dtype, columns), most = CHUNK / columns;
+    const size_t chunk = most < 1 ? 1 : most < rows ? most : rows;
     float *wide = NULL;
     unsigned char *out = NULL;
     or_status status = OR_NEW(wide, chunk * columns);

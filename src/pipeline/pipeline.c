@@ -65,11 +65,11 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
                        "--wave-tokens",
                        memory_text(memory, text), or_bytes_text(may, number));
     if (may == 0 && needed > has)
-        return or_fail(
-            OR_ERR_INPUT, "model does not fit", stage,
-            "it needs %s, the %d ranks of this host %s, and the host has %s available; use more hosts, or "
-            "--memory-per-rank to say what a rank may take",
-            memory_text(memory, text), ranks, or_bytes_text(needed, number), or_bytes_text(has, other));
+        return or_fail(OR_ERR_INPUT, "model does not fit", stage,
+                       "it needs %s, all ranks of this host (%d) %s, and the host has %s available; use more hosts, "
+                       "or --memory-per-rank to say what a rank may take",
+                       memory_text(memory, text), ranks, or_bytes_text(needed, number),
+                       or_bytes_text(has, other));
     return OR_OK;
 }
 

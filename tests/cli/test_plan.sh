@@ -85,8 +85,8 @@ expect 3 'it needs 65.3 GiB (weights 64.7 GiB, .* and --memory-per-rank is 20 Gi
 available=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024 / 1024)) # GiB
 if [ "$available" -lt 120 ]; then
     expect 3 'it needs 129 GiB (weights 128 GiB, .* and the host has .* available' 0 "${lens[@]}"
-    expect 3 'rank [01], layers .* it needs 65.3 GiB .* the 2 ranks of this host 130 GiB' 2 "${lens[@]}"
-    expect 3 'rank [01], layers .* the 2 ranks of this host 130 GiB' 2 "${eval[@]}"
+    expect 3 'rank [01], layers .* it needs 65.3 GiB .* all ranks of this host (2) 130 GiB' 2 "${lens[@]}"
+    expect 3 'rank [01], layers .* all ranks of this host (2) 130 GiB' 2 "${eval[@]}"
 else
     echo "not checked: this host has $available GiB available, a 70B model would fit"
 fi
