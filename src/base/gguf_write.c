@@ -1,6 +1,8 @@
 /* gguf_write.c - writes a GGUF file, version 3: header, then data, each tensor's padded to the alignment. */
 #include "gguf_internal.h"
 
+#include "file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +25,8 @@ or_status or_gguf_create(const char *path, or_gguf_writer **out)
 {
     or_gguf_writer *w = NULL;
     *out = NULL;
+    if (or_path_is_folder(path)) /* nothing can take its place: better said before the work than after it */
+        return or_fail(OR_ERR_INPUT, "file cannot be written", path, "it is a folder, expected a file name");
     OR_TRY(OR_NEW(w, 1));
     or_status status;
     OR_TRY_GOTO(close, or_strdup(path, &w->path));

@@ -105,19 +105,13 @@ static or_status read_rope(const or_gguf *g, or_hparams *h)
     return OR_OK;
 }
 
-/* Rows of embedding and output projection: those of the embedding, which the other places must agree with. */
-static or_status read_vocab(const or_gguf *g, or_hparams *h)
+or_status or_gguf_read_vocab(const or_gguf *g, int64_t rows, or_hparams *h)
 {
-    for (size_t i = 0; i < or_gguf_tensors(g); i++) {
-        const or_gguf_tensor *tensor = or_gguf_tensor_at(g, i);
-        if (strcmp(tensor->name, "token_embd.weight") == 0 && tensor->dims[0] <= OR_VOCAB_ROWS_MAX)
-            h->n_vocab = (int)tensor->dims[0];
-    }
-    if (h->n_vocab == 0)
+    if (rows < 1 || rows > OR_VOCAB_ROWS_MAX)
         return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g),
                        "found no tensor \"token_embd.weight\" with 1..%d rows, expected one",
                        OR_VOCAB_ROWS_MAX);
-    int said = h->n_vocab;
+    int said = h->n_vocab = (int)rows;
     OR_TRY(read_int(g, "vocab_size", 1, OR_VOCAB_ROWS_MAX, &said));
     if (said != h->n_vocab)
         return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g),
@@ -168,6 +162,5 @@ or_status or_gguf_read_hparams(const or_gguf *g, or_hparams *h)
     OR_TRY(read_float(g, "attention.layer_norm_rms_epsilon", 1e-12, 1, &h->norm_eps));
     OR_TRY(read_heads(g, h));
     OR_TRY(read_rope(g, h));
-    OR_TRY(read_vocab(g, h));
     return refuse_variants(g);
 }

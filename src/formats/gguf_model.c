@@ -98,20 +98,31 @@ static or_status add_all(or_checkpoint *checkpoint, const or_gguf *first)
                        "its %" PRId64 " parts have %zu tensors, expected %" PRId64
                        " (\"split.tensors.count\")",
                        count, checkpoint->n_tensors, tensors);
-    return or_checkpoint_seal(checkpoint);
+    OR_TRY(or_checkpoint_seal(checkpoint));
+    const or_tensor *embedding = or_checkpoint_named(checkpoint, "token_embd.weight");
+    return or_gguf_read_vocab(first, embedding ? embedding->dims[0] : 0, &checkpoint->hparams);
+}
+
+/* What the tensors that there are say of the computation. */
+static or_status finish_hparams(const or_checkpoint *checkpoint, or_hparams *h)
+{
+    h->tied_head = !or_checkpoint_named(checkpoint, "output.weight");
+    if (!or_checkpoint_named(checkpoint, OR_ROPE_FREQS)) return OR_OK;
+    if (h->rope == OR_ROPE_LINEAR)
+        return or_fail(OR_ERR_INPUT, refused, checkpoint->path,
+                       "found rope scaling linear and tensor \"" OR_ROPE_FREQS
+                       "\", which are not supported together, expected one of them");
+    h->rope = OR_ROPE_TENSOR;
+    return OR_OK;
 }
 
 static or_status open_gguf(or_checkpoint *checkpoint)
 {
     or_gguf *first = NULL;
-    or_hparams *h = &checkpoint->hparams;
     OR_TRY(or_gguf_open(checkpoint->path, &first));
     or_status status = add_all(checkpoint, first);
     or_gguf_close(first);
-    OR_TRY(status);
-    h->tied_head = !or_checkpoint_named(checkpoint, "output.weight");
-    if (or_checkpoint_named(checkpoint, OR_ROPE_FREQS)) h->rope = OR_ROPE_TENSOR;
-    return OR_OK;
+    return status == OR_OK ? finish_hparams(checkpoint, &checkpoint->hparams) : status;
 }
 
 const or_format_ops or_format_gguf = {

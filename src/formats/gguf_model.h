@@ -15,7 +15,12 @@ const char *or_gguf_tensor_name(const char *hf, char text[OR_TENSOR_NAME]);
  * we do not do. */
 bool or_gguf_knows_tensor(const char *name, int n_layers);
 
-/* Reads the hyperparameters of a file of the llama architecture; another one is refused by name (gguf_config.c). */
+/* Reads the hyperparameters of a file of the llama architecture but for the vocabulary's; another architecture is
+ * refused by name (gguf_config.c). */
 or_status or_gguf_read_hparams(const or_gguf *gguf, or_hparams *hparams);
+
+/* The vocabulary's: `rows` are those of the embedding (0: there is none), which may lie in another part of a split
+ * file, and which the keys must agree with. */
+or_status or_gguf_read_vocab(const or_gguf *gguf, int64_t rows, or_hparams *hparams);
 
 #endif

@@ -33,7 +33,7 @@ static bool matches(const char *pattern, const char *name, int *layer)
     const size_t before = (size_t)(mark - pattern);
     if (strncmp(pattern, name, before) != 0) return false;
     const size_t digits = strspn(name + before, "0123456789");
-    if (digits < 1 || digits > 6) return false;
+    if (digits < 1 || digits > 6 || (digits > 1 && name[before] == '0')) return false;
     *layer = atoi(name + before);
     return strcmp(mark + 1, name + before + digits) == 0;
 }

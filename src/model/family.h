@@ -91,6 +91,9 @@ or_status or_scratch_lay_out(or_model *model, const or_span *spans, size_t n_spa
 /* Frequency of rotary pair i as the model stretches it (rope.c); divisors: see or_model.rope_divisors. */
 float or_rope_frequency(const or_hparams *hparams, const float *divisors, int i);
 
+/* How far the rotary tables are made to reach when `positions` are asked for, so that they seldom grow. */
+size_t or_rope_positions(size_t positions);
+
 /* Makes the rotary tables reach `positions` positions. */
 or_status or_model_reserve_rope(or_model *model, size_t positions);
 

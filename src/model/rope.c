@@ -50,10 +50,15 @@ static void fill(const or_model *model, size_t positions, float *cosines, float 
     }
 }
 
+size_t or_rope_positions(size_t positions)
+{
+    return positions < 512 ? 512 : positions + positions / 2;
+}
+
 or_status or_model_reserve_rope(or_model *model, size_t positions)
 {
     if (positions <= model->rope_positions) return OR_OK;
-    size_t wanted = positions < 512 ? 512 : positions + positions / 2;
+    size_t wanted = or_rope_positions(positions);
     size_t half = (size_t)model->hparams->head_dim / 2;
     free(model->rope_cos);
     free(model->rope_sin);

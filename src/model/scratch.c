@@ -74,6 +74,6 @@ size_t or_hparams_workspace(const or_hparams *h, size_t rows, size_t ramp_rows, 
     piece pieces[PIECES];
     const size_t layer = list_pieces(h, rows, rows, threads, &unused, pieces);
     const size_t ramp = ramp_rows * (2 * (size_t)h->d_model + (size_t)h->d_embed + (size_t)h->n_vocab);
-    const size_t rotary = h->rope == OR_ROPE_NONE ? 0 : 2 * rows * (size_t)h->head_dim;
+    const size_t rotary = h->rope == OR_ROPE_NONE ? 0 : or_rope_positions(rows) * (size_t)h->head_dim;
     return (layer + ramp + rotary) * sizeof(float);
 }

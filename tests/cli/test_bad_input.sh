@@ -72,6 +72,20 @@ broken noconfig; rm "$MODEL/config.json"; refused config.json
 broken tokenizer; rm "$MODEL"/tokenizer.*; refused 'no tokenizer.json'
 broken vocab; sed -i 's/"max_position_embeddings": 2048/"max_position_embeddings": 8/' "$MODEL/config.json"; refused 'context is 8'
 
+# OPT: what its layers need, and what it does not compute
+if [ -e "$DATA/models/tiny-opt-random" ]; then
+    # broken_opt NAME: the same of a small OPT model, whose config and weights can be written
+    broken_opt() {
+        MODEL=$scratch/opt-$1
+        cp -r "$DATA/models/tiny-opt-random" "$MODEL"
+        chmod -R u+w "$MODEL"
+    }
+    broken_opt bias; header 's/layers.1.fc1.bias/layers.1.fc1.bios/'; refused 'layers.1.fc1.bias'
+    broken_opt gelu; sed -i 's/"activation_function": "relu"/"activation_function": "gelu"/' "$MODEL/config.json"; refused gelu
+else
+    echo "not checked: OPT needs $DATA/models/tiny-opt-random"
+fi
+
 # ---- tasks ----
 # task NAME JSON: a task file; PART must be in the refusal
 bad_task() {

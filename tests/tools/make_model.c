@@ -1,9 +1,10 @@
 /* make_model.c - writes a Llama model with random weights as a sharded Hugging Face folder, without its tokenizer:
  *
- *   make_model FOLDER LAYERS WIDTH D_FF HEADS KV_HEADS VOCAB SHARDS F32|BF16
+ *   make_model FOLDER LAYERS WIDTH D_FF HEADS KV_HEADS VOCAB SHARDS F32|BF16|HOLES
  *
  * Shards are as Hugging Face's: model-00001-of-000NN.safetensors, layers in order, with an index. Weights are
- * uniform with the variance that keeps states of about their size; the same for the same arguments.
+ * uniform with the variance that keeps states of about their size; the same for the same arguments. HOLES makes files
+ * for BF16 weights that have their size but hold nothing: a file system with sparse files takes no room for them.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct tensor {
     char name[96];
@@ -20,7 +22,7 @@ typedef struct tensor {
 } tensor;
 
 static int layers, width, d_ff, heads, kv_heads, vocab, shards;
-static bool bf16;
+static bool bf16, holes;
 static tensor *tensors;
 static size_t n_tensors;
 
@@ -134,8 +136,10 @@ static void put_shard(const char *folder, int shard, uint64_t *state)
     const uint64_t size = used;
     fwrite(&size, sizeof size, 1, file);
     fwrite(header, 1, used, file);
-    for (size_t i = 0; i < n_tensors; i++)
+    for (size_t i = 0; i < n_tensors && !holes; i++)
         if (tensors[i].shard == shard) put_weights(file, &tensors[i], state);
+    if (holes && (fflush(file) != 0 || ftruncate(fileno(file), (off_t)(8 + used + at)) != 0))
+        die("a shard cannot be so large");
     if (fclose(file) != 0) die("a shard was not written");
     free(header);
 }
@@ -162,11 +166,12 @@ static void put_texts(const char *folder)
 
 int main(int argc, char **argv)
 {
-    if (argc != 10) die("usage: FOLDER LAYERS WIDTH D_FF HEADS KV_HEADS VOCAB SHARDS F32|BF16");
+    if (argc != 10) die("usage: FOLDER LAYERS WIDTH D_FF HEADS KV_HEADS VOCAB SHARDS F32|BF16|HOLES");
     int *const numbers[] = {&layers, &width, &d_ff, &heads, &kv_heads, &vocab, &shards};
     for (int i = 0; i < 7; i++)
         if ((*numbers[i] = atoi(argv[i + 2])) < 1) die("numbers must be 1 or more");
-    bf16 = strcmp(argv[9], "BF16") == 0;
+    holes = strcmp(argv[9], "HOLES") == 0;
+    bf16 = holes || strcmp(argv[9], "BF16") == 0;
     list_tensors();
     put_texts(argv[1]);
     uint64_t state = 1;

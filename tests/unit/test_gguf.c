@@ -366,6 +366,8 @@ static void unfinished_files_do_not_appear(void **state)
     assert_false(or_path_exists(path));
     assert_fails(or_gguf_create("/nowhere/half.gguf", &w), OR_ERR_INPUT, "nowhere");
     assert_null(w);
+    assert_fails(or_gguf_create(scratch_folder(), &w), OR_ERR_INPUT, "it is a folder");
+    assert_null(w);
 }
 
 static void what_is_no_file_is_refused(void **state)

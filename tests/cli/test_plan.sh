@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# offramp plan: layers and memory per rank, and what is refused. A folder with Llama-2-70B's shape whose shards are
+# holes in the file system (138 GB of nothing) is inspected and planned without reading or mapping any of it; a job that
+# it would not fit is refused before it loads.
+# shellcheck source-path=SCRIPTDIR source=../support.sh
+. "$(dirname "$0")/../support.sh"
+
+# plan ARGS...: on standard output, which is also in $scratch/plan
+plan() {
+    "$OFFRAMP" plan "$@" >"$scratch/plan" || fail "plan $*: code $?"
+}
+# stages PATTERN...: the lines after the head match these, one each
+stages() {
+    local line=2
+    [ "$(wc -l <"$scratch/plan")" -eq $(($# + 1)) ] || { cat "$scratch/plan"; fail "expected $# stages"; }
+    head -1 "$scratch/plan" | grep -qE '^stage +layers +weights +workspace +waves +total$' || fail "no head"
+    for pattern; do
+        sed -n "${line}p" "$scratch/plan" | grep -qE "$pattern" ||
+            { cat "$scratch/plan"; fail "line $line is not $pattern"; }
+        line=$((line + 1))
+    done
+}
+
+# ---- the demo model: 442624 bytes a layer, 1 MiB each of embedding and output projection ----
+plan --model "$demo/model" --ranks 3
+stages '^ +0 +1\.\.6 +4\.[0-9]+ MiB' '^ +1 +7\.\.11 ' '^ +2 +12\.\.16 '
+plan --model "$demo/model" --ranks 2 --plan 3,13 --threads 1 --wave-tokens 1000
+stages '^ +0 +1\.\.3 ' '^ +1 +4\.\.16 .* 2\.93 MiB .*MiB$' # 6 waves of 1000 rows of 128 floats
+echo '{"layers": [1, 15]}' >"$scratch/plan.json"
+plan --model "$demo/model" --ranks 2 --plan "$scratch/plan.json" --memory-per-rank 1G
+stages '^ +0 +1\.\.1 ' '^ +1 +2\.\.16 '
+on 2 plan --model "$demo/model" --ranks 2 >"$scratch/plan" || fail "plan on 2 ranks: code $?"
+stages '^ +0 ' '^ +1 ' # printed once
+
+# ---- what is refused ----
+expect 2 'expected --model' 0 plan --ranks 2
+expect 2 'expected --ranks' 0 plan --model "$demo/model"
+expect 2 'ranks is "0"' 0 plan --model "$demo/model" --ranks 0
+expect 2 'wrong option: --ranks is "2.5"' 0 plan --model "$demo/model" --ranks 2.5
+expect 2 'more ranks than layers' 0 plan --model "$demo/model" --ranks 17
+expect 2 'add up to 15' 0 plan --model "$demo/model" --ranks 2 --plan 7,8
+expect 3 'nowhere.json' 0 plan --model "$demo/model" --ranks 2 --plan "$scratch/nowhere.json"
+expect 3 'nowhere' 0 plan --model "$scratch/nowhere" --ranks 2
+for bytes in 12Q -1 G nan 2e 1GB ''; do
+    expect 2 "memory-per-rank is \"$bytes\", expected bytes" 0 plan --model "$demo/model" --ranks 2 --memory-per-rank "$bytes"
+done
+expect 2 'memory-per-rank is "lots", expected bytes' 2 eval --model "$demo/model" --task "$demo/tasks/color_v_animal_3.json" \
+    --output "$scratch/out" --memory-per-rank lots
+expect 3 'not even one layer per rank fits' 0 plan --model "$demo/model" --ranks 3 --memory-per-rank 1M
+expect 3 'the even plan fits' 0 plan --model "$demo/model" --ranks 2 --plan 1,15 --memory-per-rank 7.5M --wave-tokens 1
+
+# ---- 70B ----
+big=$scratch/llama-2-70b
+synthetic "$big" 80 8192 28672 64 8 32000 15 HOLES
+[ "$(du -sk "$big" | cut -f1)" -lt 100000 ] || skip "70B: this file system has no sparse files"
+[ "$(du -sk --apparent-size "$big" | cut -f1)" -gt 130000000 ] || fail "the folder of 70B is too small"
+
+# frugal ARGS...: offramp may take 20 s, 4 GB of addresses (where the sanitizers leave that) and read 16 MB
+limit=4000000
+(ulimit -v $limit; "$OFFRAMP" --version) >/dev/null 2>&1 || limit=unlimited
+frugal() {
+    # shellcheck disable=SC2016
+    bash -c 'ulimit -v '$limit'; timeout 20 "$@"; code=$?; grep rchar /proc/self/io >&2; exit $code' - "$OFFRAMP" "$@" \
+        2>"$scratch/io" || { cat "$scratch/io"; fail "$*: code $?"; }
+    [ "$(sed -n 's/^rchar: //p' "$scratch/io")" -lt 16000000 ] || fail "$*: $(cat "$scratch/io")"
+}
+frugal inspect "$big" >"$scratch/text"
+grep -q '^parameters   68976648192$' "$scratch/text" || fail "inspect: $(head -3 "$scratch/text")"
+grep -q '  layers 1..80: 1711308800 bytes each' "$scratch/text" || fail "inspect does not say what a layer has"
+frugal inspect "$big" --json | jq -e '.bytes == 137953296384 and (.tensors | length) == 723' >/dev/null ||
+    fail "inspect --json"
+frugal plan --model "$big" --ranks 8 --memory-per-rank 20G --threads 2 >"$scratch/plan"
+stages '^ +0 +1\.\.10 +16\.9 GiB +37[0-9] MiB +192 MiB +17\.5 GiB$' '1 +11\.\.20 +16\.4 GiB' '2 +21\.\.30' '3 +31\.\.40' \
+    '4 +41\.\.50' '5 +51\.\.60' '6 +61\.\.70' '7 +71\.\.80 +16\.4 GiB'
+expect 3 'rank 0, layers 1..10): it needs 17.5 GiB and --memory-per-rank is 10 GiB; an even plan fits on 16 ranks' 0 \
+    plan --model "$big" --ranks 8 --memory-per-rank 10G --threads 2
+expect 3 'rank 1, layers 4..14): .* the even plan fits' 0 \
+    plan --model "$big" --ranks 8 --memory-per-rank 18G --plan 3,11,11,11,11,11,11,11
+
+# ---- jobs that do not fit are refused before anything is loaded ----
+echo '{"id": 1, "tokens": [1, 2]}' >"$scratch/in.jsonl"
+lens=(lens --model "$big" --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl")
+eval=(eval --model "$big" --task "$demo/tasks/color_v_animal_3.json" --limit 1 --output "$scratch/out" --quiet)
+expect 3 'it needs 65.3 GiB (weights 64.7 GiB, .* and --memory-per-rank is 20 GiB' 2 "${lens[@]}" --memory-per-rank 20G
+available=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024 / 1024)) # GiB
+if [ "$available" -lt 120 ]; then
+    expect 3 'it needs 129 GiB (weights 128 GiB, .* and the host has .* available' 0 "${lens[@]}"
+    expect 3 'rank [01], layers .* it needs 65.3 GiB .* all ranks of this host (2) 130 GiB' 2 "${lens[@]}"
+    expect 3 'rank [01], layers .* all ranks of this host (2) 130 GiB' 2 "${eval[@]}"
+else
+    echo "not checked: this host has $available GiB available, a 70B model would fit"
+fi
+[ ! -e "$scratch/lens.jsonl" ] || fail "a refused lens wrote its output"
+[ ! -e "$scratch/out/journal.jsonl" ] || fail "a refused eval left a journal"
