@@ -77,6 +77,7 @@ void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
 const char *or_checkpoint_path(const or_checkpoint *checkpoint);
 const char *or_checkpoint_format(const or_checkpoint *checkpoint); /* "safetensors", "gguf" */
+size_t or_checkpoint_files(const or_checkpoint *checkpoint);
 const char *or_checkpoint_file_path(const or_checkpoint *checkpoint, size_t file); /* or_tensor.file */
 const or_hparams *or_checkpoint_hparams(const or_checkpoint *checkpoint);
 

@@ -25,7 +25,7 @@ typedef void or_export_progress(void *context, uint64_t done, uint64_t total);
 
 /* Writes the model at `path` (a folder or a GGUF file) to `output`, which appears when it is complete. Memory: some
  * rows at a time, on or_threads() threads. Local, blocking. OR_ERR_INPUT when the model is refused, is of another
- * family, has weights that are not finite, or its vocabulary cannot be written. progress may be NULL. */
+ * family, would overwrite itself, has weights that are not finite, or its vocabulary cannot be written. progress may be NULL. */
 or_status or_model_export(const char *path, const char *output, or_dtype type, or_export_progress *progress,
                           void *context, or_export_summary *summary);
 

@@ -206,6 +206,12 @@ bool or_path_is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool or_path_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 or_status or_path_join(const char *folder, const char *name, char **path)
 {
     if (name[0] == '/' || !folder || folder[0] == '\0') return or_strdup(name, path);

@@ -40,6 +40,9 @@ or_status or_folder_make(const char *path);
 bool or_path_exists(const char *path);
 bool or_path_is_folder(const char *path);
 
+/* True when both are there and are the same file, by whatever names. */
+bool or_path_same(const char *a, const char *b);
+
 /* "folder/name", or `name` itself when it is absolute or `folder` is empty. malloc'ed. */
 or_status or_path_join(const char *folder, const char *name, char **path);
 

@@ -25,9 +25,9 @@ static or_option options[] = {
 static const or_command_text text = {
     .usage = "plan --model M --ranks N [--plan P] [--memory-per-rank B]",
     .summary =
-        "Prints which layers each rank would hold and the memory it would need: weights (mapped), the "
-        "workspace\n"
-        "of a layer and a ramp, and waves. Refuses (exit code 3) what does not fit into --memory-per-rank.\n"
+        "Prints which layers each rank would hold and the memory it would need: weights (mapped), the\n"
+        "workspace of a layer and a ramp, and waves. Refuses (exit code 3) what does not fit into\n"
+        "--memory-per-rank. A prompt longer than --wave-tokens is a wave by itself: plan with the longest.\n"
         "Reads headers only.",
     .example = "offramp plan --model llama-2-70b --ranks 8 --memory-per-rank 28G",
 };

@@ -37,7 +37,7 @@ static or_status parse(int argc, char **argv, bool *helped)
 {
     OR_TRY(or_options_parse(argc, argv, options, &text, operands, 2, helped));
     if (*helped) return OR_OK;
-    if (!operands[1])
+    if (!operands[1] || !operands[1][0])
         return or_fail(
             OR_ERR_USAGE, "argument missing", NULL,
             "expected a model and a file to write, as in offramp quantize MODEL OUT.gguf --type q8_0");

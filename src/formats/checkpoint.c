@@ -261,6 +261,11 @@ const char *or_checkpoint_format(const or_checkpoint *checkpoint)
     return checkpoint->format->name;
 }
 
+size_t or_checkpoint_files(const or_checkpoint *checkpoint)
+{
+    return checkpoint->n_files;
+}
+
 const char *or_checkpoint_file_path(const or_checkpoint *checkpoint, size_t file)
 {
     return checkpoint->files[file].path;

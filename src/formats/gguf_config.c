@@ -105,6 +105,18 @@ static or_status read_rope(const or_gguf *g, or_hparams *h)
     return OR_OK;
 }
 
+/* A token id; absent, or as files write "none" (-1 in 32 bits), it is -1. */
+static or_status read_token(const or_gguf *g, const char *key, int n_vocab, int *token)
+{
+    int64_t id = UINT32_MAX;
+    OR_TRY(or_gguf_opt_int(g, key, 0, UINT32_MAX, &id));
+    if (id >= n_vocab && id != UINT32_MAX)
+        return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g), "\"%s\" is %lld, expected 0..%d", key,
+                       (long long)id, n_vocab - 1);
+    *token = id == UINT32_MAX ? -1 : (int)id;
+    return OR_OK;
+}
+
 or_status or_gguf_read_vocab(const or_gguf *g, int64_t rows, or_hparams *h)
 {
     if (rows < 1 || rows > OR_VOCAB_ROWS_MAX)
@@ -117,12 +129,8 @@ or_status or_gguf_read_vocab(const or_gguf *g, int64_t rows, or_hparams *h)
         return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g),
                        "\"llama.vocab_size\" is %d, expected the rows of \"token_embd.weight\" (%d)", said,
                        h->n_vocab);
-    int64_t bos = -1, eos = -1;
-    OR_TRY(or_gguf_opt_int(g, "tokenizer.ggml.bos_token_id", 0, h->n_vocab - 1, &bos));
-    OR_TRY(or_gguf_opt_int(g, "tokenizer.ggml.eos_token_id", 0, h->n_vocab - 1, &eos));
-    h->bos = (int)bos;
-    h->eos = (int)eos;
-    return OR_OK;
+    OR_TRY(read_token(g, "tokenizer.ggml.bos_token_id", h->n_vocab, &h->bos));
+    return read_token(g, "tokenizer.ggml.eos_token_id", h->n_vocab, &h->eos);
 }
 
 /* Keys of relatives of Llama that compute something else. */
@@ -140,6 +148,11 @@ static or_status refuse_variants(const or_gguf *g)
             return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g),
                            "\"%s\" is %g, which is not supported, expected none", text, value);
     }
+    bool causal = true;
+    OR_TRY(or_gguf_opt_bool(g, llama_key("attention.causal", text), &causal));
+    if (!causal)
+        return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g),
+                       "\"%s\" is false, which is not supported, expected true", text);
     int64_t version = 2; /* of the block-quantised formats; the layouts before were others */
     return or_gguf_opt_int(g, "general.quantization_version", 2, 2, &version);
 }

@@ -290,6 +290,10 @@ static or_status export(exporter *e)
     OR_TRY(list_tensors(e));
     for (size_t i = 0; i < e->n_tensors; i++)
         OR_TRY(find_source(e, &e->tensors[i], &source)); /* before any work */
+    for (size_t i = 0; i < or_checkpoint_files(e->checkpoint); i++)
+        if (or_path_same(or_checkpoint_file_path(e->checkpoint, i), e->output))
+            return or_fail(OR_ERR_INPUT, refused, e->output,
+                           "it is a file of the model itself, expected another name");
     OR_TRY(make_rope_divisors(e));
     OR_TRY(or_gguf_create(e->output, &e->writer));
     OR_TRY(put_general(e));

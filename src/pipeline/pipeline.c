@@ -11,6 +11,8 @@
 
 /* ---- opening and closing ------------------------------------------------------------------------------ */
 
+static const size_t MESSAGE_MAX = (size_t)1 << 30; /* bytes of a wave on the wire; MPI counts in 31 bits */
+
 /* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers only. */
 static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, or_stage_memory *memory)
 {
@@ -19,13 +21,15 @@ static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, 
     OR_TRY(or_checkpoint_open(options->model, &checkpoint));
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     const size_t context = (size_t)h->n_context, row_bytes = (size_t)h->d_model * sizeof(float);
-    const size_t longest = options->wave_tokens > context ? options->wave_tokens : context;
+    const size_t message_rows =
+        MESSAGE_MAX / row_bytes; /* a longer prompt is no wave that could be sent on */
     or_status status = OR_OK;
-    if (longest > ((size_t)1 << 30) / row_bytes)
-        status = or_fail(
-            OR_ERR_USAGE, "waves too large", NULL,
-            "%zu tokens of %zu bytes each do not fit into a message of 1 GiB, use smaller --wave-tokens",
-            longest, row_bytes);
+    p->n_context = context < message_rows ? context : message_rows;
+    if (options->wave_tokens > message_rows)
+        status = or_fail(OR_ERR_USAGE, "waves too large", NULL,
+                         "%zu tokens of %zu bytes each do not fit into a message of 1 GiB, use smaller "
+                         "--wave-tokens (up to %zu)",
+                         options->wave_tokens, row_bytes, message_rows);
     if (status == OR_OK)
         status = or_plan_parse(options->plan, h->n_layers, or_transport_size(p->transport), &p->plan);
     if (status == OR_OK) status = or_checkpoint_shares(checkpoint, &shares);
@@ -65,11 +69,11 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
                        "--wave-tokens",
                        memory_text(memory, text), or_bytes_text(may, number));
     if (may == 0 && needed > has)
-        return or_fail(OR_ERR_INPUT, "model does not fit", stage,
-                       "it needs %s, all ranks of this host (%d) %s, and the host has %s available; use more hosts, "
-                       "or --memory-per-rank to say what a rank may take",
-                       memory_text(memory, text), ranks, or_bytes_text(needed, number),
-                       or_bytes_text(has, other));
+        return or_fail(
+            OR_ERR_INPUT, "model does not fit", stage,
+            "it needs %s, all ranks of this host (%d) %s, and the host has %s available; use more hosts, "
+            "or --memory-per-rank to say what a rank may take",
+            memory_text(memory, text), ranks, or_bytes_text(needed, number), or_bytes_text(has, other));
     return OR_OK;
 }
 
@@ -107,7 +111,6 @@ or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *o
     OR_TRY_GOTO(close, or_transport_same(transport, or_model_fingerprint(p->model), "the model"));
 
     const or_hparams *h = or_model_hparams(p->model);
-    p->n_context = (size_t)h->n_context;
     p->stage.model = p->model;
     p->stage.policies = options->policies;
     p->stage.n_policies = options->n_policies;

@@ -22,7 +22,8 @@ struct or_pipeline {
     or_plan plan;
     or_model *model;
     or_stage stage;
-    size_t wave_tokens, n_context;
+    size_t wave_tokens;
+    size_t n_context; /* tokens of the longest prompt: the model's, or what a message holds */
     bool failed; /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
 
     or_wave inbox[OR_CREDITS];

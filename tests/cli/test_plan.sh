@@ -92,3 +92,10 @@ else
 fi
 [ ! -e "$scratch/lens.jsonl" ] || fail "a refused lens wrote its output"
 [ ! -e "$scratch/out/journal.jsonl" ] || fail "a refused eval left a journal"
+
+# ---- a context longer than a message is an obstacle for prompts of that length only ----
+synthetic "$scratch/long" 2 64 128 4 2 4096 1 F32
+sed -i 's/"max_position_embeddings": 2048/"max_position_embeddings": 1000000000/' "$scratch/long/config.json"
+on 2 lens --model "$scratch/long" --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl" --quiet || fail "lens: code $?"
+expect 2 'do not fit into a message of 1 GiB, use smaller --wave-tokens (up to 4194304)' 2 lens --model "$scratch/long" \
+    --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl" --wave-tokens 4194305

@@ -227,6 +227,10 @@ static void what_cannot_be_written_is_refused(void **state)
     assert_fails(or_model_export("/nowhere", output, OR_F16, NULL, NULL, &summary), OR_ERR_INPUT, "/nowhere");
     assert_fails(or_model_export(folder, "/nowhere/out.gguf", OR_F16, NULL, NULL, &summary), OR_ERR_INPUT,
                  "/nowhere");
+    const char *file = export(folder, OR_F16, &summary); /* by another name, too */
+    assert_int_equal(symlink(file, path_in(folder, "link.gguf")), 0);
+    assert_fails(or_model_export(file, path_in(folder, "link.gguf"), OR_F32, NULL, NULL, &summary),
+                 OR_ERR_INPUT, "of the model itself");
     unlink(path_in(folder, "tokenizer.json"));
     assert_fails(or_model_export(folder, output, OR_F16, NULL, NULL, &summary), OR_ERR_INPUT, "tokenizer");
 

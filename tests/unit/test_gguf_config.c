@@ -153,6 +153,24 @@ static void other_computations_are_refused(void **state)
     free(none);
 }
 
+/* Attention that sees what comes later is refused; "no token", which files write as -1 in 32 bits, is none. */
+static void masks_and_missing_tokens_are_read(void **state)
+{
+    (void)state;
+    or_checkpoint *checkpoint;
+    tiny_gguf *m = tiny_gguf_new(OR_BF16, 4);
+    tiny_gguf_set(m, (tiny_key){"llama.attention.causal", TINY_BOOL, 0, NULL});
+    refused(m, "\"llama.attention.causal\" is false");
+    m = tiny_gguf_new(OR_BF16, 4);
+    tiny_gguf_set(m, (tiny_key){"llama.attention.causal", TINY_BOOL, 1, NULL});
+    tiny_gguf_set(m, (tiny_key){"tokenizer.ggml.eos_token_id", TINY_U32, UINT32_MAX, NULL});
+    assert_ok(or_checkpoint_open(tiny_gguf_put(m), &checkpoint));
+    assert_int_equal(or_checkpoint_hparams(checkpoint)->bos, 1);
+    assert_int_equal(or_checkpoint_hparams(checkpoint)->eos, -1);
+    or_checkpoint_close(checkpoint);
+    free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +180,7 @@ int main(void)
         cmocka_unit_test(heads_must_fit),
         cmocka_unit_test(other_architectures_are_refused_by_name),
         cmocka_unit_test(other_computations_are_refused),
+        cmocka_unit_test(masks_and_missing_tokens_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
