@@ -98,6 +98,9 @@ or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *nam
  * where it was. Nothing is read before it is touched, or or_checkpoint_read(). */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 
+/* The same, and reads the tensor in now: for those that are looked at at once. */
+or_status or_checkpoint_fetch(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
+
 /* Reads in what has been mapped so far and was not read yet, on or_threads() threads; *bytes counts it.
  * OR_ERR_INPUT when the file cannot be read. Blocking. */
 or_status or_checkpoint_read(or_checkpoint *checkpoint, uint64_t *bytes);

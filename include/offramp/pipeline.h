@@ -48,7 +48,7 @@ enum { OR_BEST = 10 }; /* tokens listed in or_answer.best */
 
 /* One prompt whose next token is wanted. */
 typedef struct or_request {
-    const int32_t *tokens; /* [n_tokens], each 0 .. n_vocab-1; 1 <= n_tokens <= n_context */
+    const int32_t *tokens; /* [n_tokens], each 0 .. n_vocab-1; 1 <= n_tokens <= or_pipeline_longest() */
     size_t n_tokens;
     int policy;             /* index of the pipeline's policies, -1: full depth */
     bool observe;           /* record every layer's observation (with cosines if the pipeline has taps) */
@@ -112,6 +112,10 @@ void or_pipeline_close(or_pipeline *pipeline);
 const or_hparams *or_pipeline_hparams(const or_pipeline *pipeline);
 const or_plan *or_pipeline_plan(const or_pipeline *pipeline);
 uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model */
+
+/* Tokens of the longest prompt that it takes: the model's context, unless a message (1 GiB) or the memory that a rank
+ * may take holds less. */
+size_t or_pipeline_longest(const or_pipeline *pipeline);
 
 /* What a stage did during a run. Times in seconds. */
 typedef struct or_stage_stats {

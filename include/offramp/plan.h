@@ -35,6 +35,10 @@ typedef struct or_stage_memory {
 or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *hparams,
                                const or_shares *shares, size_t wave_tokens, int threads);
 
+/* The most rows of a wave, up to `most`, with which the stage takes no more than `limit` bytes; 0 when none do. */
+size_t or_plan_rows_within(size_t limit, size_t most, const or_plan *plan, int stage,
+                           const or_hparams *hparams, const or_shares *shares, int threads);
+
 /* The smallest number of ranks from `n_ranks` on whose even split takes no rank more than `limit` bytes; 0 when not
  * even a rank per layer does. */
 int or_plan_ranks_within(size_t limit, int n_ranks, const or_hparams *hparams, const or_shares *shares,

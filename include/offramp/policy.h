@@ -21,13 +21,13 @@
  * vector with the previous layer's; 0 where there is no previous one. */
 typedef struct or_observation {
     int32_t layer;
-    int32_t token;     /* argmax of p, the lowest id among equals */
-    float top_prob;    /* P(top) */
-    float gap;         /* P(top) - P(second) */
-    float cos_attn;    /* attention output, after its projection, before the residual */
-    float cos_mlp;     /* feed-forward output, before the residual */
-    float cos_hidden;  /* hidden state after the residual; the previous of layer 1 is the embedding */
-    int32_t stable;    /* ramps in a row, this one included, with this same token; 1 = it just changed */
+    int32_t token;    /* argmax of p, the lowest id among equals */
+    float top_prob;   /* P(top) */
+    float gap;        /* P(top) - P(second) */
+    float cos_attn;   /* attention output, after its projection, before the residual */
+    float cos_mlp;    /* feed-forward output, before the residual */
+    float cos_hidden; /* hidden state after the residual; the previous of layer 1 is the embedding */
+    int32_t stable;   /* ramps in a row, this one included, with this same token; 1 = it just changed */
 } or_observation;
 
 /* What a request carries from ramp to ramp for `stable`; begins as {-1, 0}. */
@@ -67,13 +67,13 @@ void or_policy_free(or_policy *policy); /* NULL is fine */
 /* Refuses (OR_ERR_INPUT) a policy of another depth; or of another model's fingerprint unless allow_other. */
 or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t fingerprint, bool allow_other);
 
-const char *or_policy_name(const or_policy *policy);       /* file name without folder and .json */
-const char *or_policy_classifier(const or_policy *policy); /* "svm", "gap" */
+const char *or_policy_name(const or_policy *policy);         /* file name without folder and .json */
+const char *or_policy_classifier(const or_policy *policy);   /* "svm", "gap" */
 bool or_policy_has_ramp(const or_policy *policy, int layer); /* layer 1..L; L itself never has one */
-int or_policy_last_ramp(const or_policy *policy);           /* 0 when it has none */
+int or_policy_last_ramp(const or_policy *policy);            /* 0 when it has none */
 bool or_policy_wants_cosines(const or_policy *policy);
 uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of all that decides: policy.json, SVM file */
-uint64_t or_policy_cost(const or_policy *policy); /* multiply-adds of one decision, for flops_ratio */
+uint64_t or_policy_cost(const or_policy *policy);        /* multiply-adds of one decision, for flops_ratio */
 
 /* True when a request that showed `seen` at a ramp layer leaves there. */
 bool or_policy_fires(const or_policy *policy, const or_observation *seen);

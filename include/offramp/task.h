@@ -50,17 +50,17 @@ uint64_t or_task_fingerprint(const or_task *task); /* hash of the task file's me
 typedef enum or_split { OR_SPLIT_TEST, OR_SPLIT_TRAIN } or_split;
 
 typedef struct or_prompt_options {
-    int shots;             /* demonstrations before the question */
-    uint64_t seed;         /* which ones: drawn from the train rows without replacement */
+    int shots;               /* demonstrations before the question */
+    uint64_t seed;           /* which ones: drawn from the train rows without replacement */
     bool demos_per_instance; /* false: the same demonstrations for every instance of the run */
-    or_split split;        /* rows asked about; with OR_SPLIT_TRAIN a row is never its own demonstration */
+    or_split split;          /* rows asked about; with OR_SPLIT_TRAIN a row is never its own demonstration */
 } or_prompt_options;
 
 /* One question, ready to run. */
 typedef struct or_instance {
-    or_tokens prompt;      /* BOS as the tokenizer says */
-    int32_t answer_token;  /* the token after `prompt` that begins the answer */
-    or_tokens choices;     /* OR_METRIC_CHOICE: the first tokens of the choices, in order; else empty */
+    or_tokens prompt;     /* BOS as the tokenizer says */
+    int32_t answer_token; /* the token after `prompt` that begins the answer */
+    or_tokens choices;    /* OR_METRIC_CHOICE: the first tokens of the choices, in order; else empty */
 } or_instance;
 
 /* Builds instance `index` of the split. answer_token is the first token of encode(prompt + answer) that is not
@@ -70,11 +70,12 @@ typedef struct or_instance {
  * adds no token, when nothing is left of the prompt, when there are fewer train rows than shots (with
  * OR_SPLIT_TRAIN: than shots + 1), or when two choices begin with the same token; OR_ERR_USAGE when shots is
  * negative. */
-or_status or_task_instance(const or_task *task, const or_tokenizer *tokenizer, const or_prompt_options *options,
-                           size_t index, or_instance *instance);
+or_status or_task_instance(const or_task *task, const or_tokenizer *tokenizer,
+                           const or_prompt_options *options, size_t index, or_instance *instance);
 void or_instance_free(or_instance *instance);
 
 /* The prompt's text as or_task_instance() encodes it, for people (malloc'ed). */
-or_status or_task_prompt_text(const or_task *task, const or_prompt_options *options, size_t index, char **text);
+or_status or_task_prompt_text(const or_task *task, const or_prompt_options *options, size_t index,
+                              char **text);
 
 #endif

@@ -36,7 +36,8 @@ void or_tokenizer_close(or_tokenizer *tokenizer); /* NULL is fine */
 /* Appends the ids of `size` bytes of UTF-8 text (NUL characters too); special and added tokens in the text
  * are plain text; no BOS; nothing for an empty text. Takes O(n log n). OR_ERR_INPUT when the text is not
  * UTF-8, has 512 MiB or more, or a pattern of the tokenizer takes too long on it. */
-or_status or_tokenizer_encode(const or_tokenizer *tokenizer, const char *text, size_t size, or_tokens *tokens);
+or_status or_tokenizer_encode(const or_tokenizer *tokenizer, const char *text, size_t size,
+                              or_tokens *tokens);
 
 /* The text of `count` ids in *text (malloc'ed, *size bytes and a NUL). Special tokens have no text. Bytes
  * that form no UTF-8 (a character cut by the end or by another token) become U+FFFD: with SentencePiece one
@@ -53,9 +54,9 @@ or_status or_tokenizer_encode(const or_tokenizer *tokenizer, const char *text, s
 or_status or_tokenizer_decode(const or_tokenizer *tokenizer, const int32_t *ids, size_t count, char **text,
                               size_t *size);
 
-int or_tokenizer_vocab(const or_tokenizer *tokenizer); /* ids are 0 .. vocab-1 */
-int or_tokenizer_bos(const or_tokenizer *tokenizer);   /* -1 when there is none */
-int or_tokenizer_eos(const or_tokenizer *tokenizer);   /* -1 when there is none */
+int or_tokenizer_vocab(const or_tokenizer *tokenizer);     /* ids are 0 .. vocab-1 */
+int or_tokenizer_bos(const or_tokenizer *tokenizer);       /* -1 when there is none */
+int or_tokenizer_eos(const or_tokenizer *tokenizer);       /* -1 when there is none */
 bool or_tokenizer_adds_bos(const or_tokenizer *tokenizer); /* prompts begin with BOS */
 
 /* The piece as stored, for tables ("▁the", "Ġthe", "<0x0A>"); "" outside the vocabulary. */

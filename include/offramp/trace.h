@@ -18,8 +18,8 @@
 typedef struct or_trace_meta {
     uint64_t fingerprint; /* of the model, written as 16 hexadecimal digits */
     int n_layers;
-    double layer_macs;    /* mean multiply-adds of one layer for one request of the trace */
-    double ramp_macs;     /* multiply-adds of one ramp (the output projection of one row) */
+    double layer_macs; /* mean multiply-adds of one layer for one request of the trace */
+    double ramp_macs;  /* multiply-adds of one ramp (the output projection of one row) */
 } or_trace_meta;
 
 /* One request's full-depth run. */

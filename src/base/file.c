@@ -206,6 +206,18 @@ bool or_path_is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool or_path_is_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+const char *or_path_problem(const char *path)
+{
+    const int needed = or_path_is_folder(path) ? R_OK | X_OK : R_OK;
+    return access(path, needed) == 0 ? NULL : strerror(errno);
+}
+
 bool or_path_same(const char *a, const char *b)
 {
     struct stat x, y;

@@ -39,6 +39,10 @@ or_status or_folder_make(const char *path);
 
 bool or_path_exists(const char *path);
 bool or_path_is_folder(const char *path);
+bool or_path_is_file(const char *path); /* a regular one */
+
+/* Why the file or folder cannot be read ("Permission denied"); NULL when it can. */
+const char *or_path_problem(const char *path);
 
 /* True when both are there and are the same file, by whatever names. */
 bool or_path_same(const char *a, const char *b);

@@ -21,6 +21,8 @@ static const or_gguf_tensor_type tensor_types[] = {
     {1, "F16", OR_F16},
     {2, "Q4_0", OR_Q4_0},
     {3, "Q4_1", OR_Q4_1},
+    {4, "Q4_2", OR_DTYPE_OTHER},
+    {5, "Q4_3", OR_DTYPE_OTHER},
     {6, "Q5_0", OR_Q5_0},
     {7, "Q5_1", OR_Q5_1},
     {8, "Q8_0", OR_Q8_0},
@@ -46,8 +48,14 @@ static const or_gguf_tensor_type tensor_types[] = {
     {28, "F64", OR_DTYPE_OTHER},
     {29, "IQ1_M", OR_DTYPE_OTHER},
     {30, "BF16", OR_BF16},
+    {31, "Q4_0_4_4", OR_DTYPE_OTHER},
+    {32, "Q4_0_4_8", OR_DTYPE_OTHER},
+    {33, "Q4_0_8_8", OR_DTYPE_OTHER},
     {34, "TQ1_0", OR_DTYPE_OTHER},
     {35, "TQ2_0", OR_DTYPE_OTHER},
+    {36, "IQ4_NL_4_4", OR_DTYPE_OTHER},
+    {37, "IQ4_NL_4_8", OR_DTYPE_OTHER},
+    {38, "IQ4_NL_8_8", OR_DTYPE_OTHER},
     {39, "MXFP4", OR_DTYPE_OTHER},
 };
 enum { TENSOR_TYPES = sizeof tensor_types / sizeof *tensor_types };

@@ -72,7 +72,7 @@ double or_gguf_next_number(or_gguf_items *items);
 
 typedef struct or_gguf_tensor {
     const char *name;   /* UTF-8; owned by the or_gguf */
-    const char *stored; /* the type's name, "Q4_K"; "(unknown number)" for one that is not known */
+    const char *stored; /* the type's name, "Q4_K" */
     or_dtype dtype;     /* OR_DTYPE_OTHER when it is not a weight type of ours */
     int n_dims;         /* 1..4 */
     int64_t dims[4]; /* row-major: dims[n_dims - 1] runs fastest, is a row (the file has them in reverse) */

@@ -192,8 +192,11 @@ static or_status read_type(parser *p, or_gguf_tensor *tensor, uint64_t elements)
     uint32_t number;
     OR_TRY(take(p, &number, sizeof number));
     const or_gguf_tensor_type *type = or_gguf_type_numbered(number);
-    tensor->stored = type ? type->name : "(unknown number)";
-    tensor->dtype = type ? type->dtype : OR_DTYPE_OTHER;
+    if (!type)
+        return or_fail(OR_ERR_INPUT, refused, p->where, "its type is number %u, expected one of ggml's types",
+                       number);
+    tensor->stored = type->name;
+    tensor->dtype = type->dtype;
     if (tensor->dtype == OR_DTYPE_OTHER) return OR_OK;
     const uint64_t block = or_dtype_block(tensor->dtype), row = (uint64_t)tensor->dims[tensor->n_dims - 1];
     if (row % block != 0)

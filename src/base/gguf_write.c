@@ -25,8 +25,10 @@ or_status or_gguf_create(const char *path, or_gguf_writer **out)
 {
     or_gguf_writer *w = NULL;
     *out = NULL;
-    if (or_path_is_folder(path)) /* nothing can take its place: better said before the work than after it */
-        return or_fail(OR_ERR_INPUT, "file cannot be written", path, "it is a folder, expected a file name");
+    if (or_path_exists(path) &&
+        !or_path_is_file(path)) /* renaming would replace a device, and fails on a folder */
+        return or_fail(OR_ERR_INPUT, "file cannot be written", path,
+                       "it is no regular file, expected a file name");
     OR_TRY(OR_NEW(w, 1));
     or_status status;
     OR_TRY_GOTO(close, or_strdup(path, &w->path));

@@ -121,6 +121,7 @@ static or_status prepare(run *r)
         .policies = r->policies,
         .n_policies = r->n_policies,
         .dense = dense,
+        .longest = or_pipeline_longest(r->pipeline),
     };
     OR_TRY(or_progress_open(&common, "eval", &r->progress));
     OR_TRY(

@@ -76,7 +76,7 @@ static or_status encode_prompt(const or_tokenizer *tokenizer, const char *words,
 }
 
 /* Reads a request; the tokenizer is opened when the first prompt given as text asks for it. */
-static or_status read_request(const cJSON *json, const or_hparams *h, const char *where,
+static or_status read_request(const cJSON *json, const or_hparams *h, size_t longest, const char *where,
                               or_tokenizer **tokenizer, prompt *p)
 {
     const cJSON *id = or_json_find(json, "id"), *tokens = or_json_find(json, "tokens");
@@ -94,9 +94,10 @@ static or_status read_request(const cJSON *json, const or_hparams *h, const char
         if (p->tokens.ids[i] >= h->n_vocab)
             return or_fail(OR_ERR_INPUT, "request refused", where, "token %d is not one of the model's 0..%d",
                            p->tokens.ids[i], h->n_vocab - 1);
-    if (p->tokens.count > 0 && p->tokens.count <= (size_t)h->n_context) return OR_OK;
-    return or_fail(OR_ERR_INPUT, "request refused", where, "its prompt has %zu tokens, the model takes 1..%d",
-                   p->tokens.count, h->n_context);
+    if (p->tokens.count > 0 && p->tokens.count <= longest) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "request refused", where, "its prompt has %zu tokens, expected 1..%zu (%s)",
+                   p->tokens.count, longest,
+                   longest < (size_t)h->n_context ? "what memory or a message holds" : "the model's context");
 }
 
 static or_status read_line(run *r, const char *line, size_t size, size_t number, or_tokenizer **tokenizer)
@@ -108,8 +109,8 @@ static or_status read_line(run *r, const char *line, size_t size, size_t number,
     r->prompts[r->n_prompts] = (prompt){0};
     or_status status = or_json_parse(line, size, where, &json);
     if (status == OR_OK)
-        status =
-            read_request(json, or_pipeline_hparams(r->pipeline), where, tokenizer, &r->prompts[r->n_prompts]);
+        status = read_request(json, or_pipeline_hparams(r->pipeline), or_pipeline_longest(r->pipeline), where,
+                              tokenizer, &r->prompts[r->n_prompts]);
     r->n_prompts++;
     cJSON_Delete(json);
     return status;

@@ -18,7 +18,8 @@ static or_option options[] = {
      false},
     {"threads", OR_OPTION_INT, &common.threads, "N", "threads per rank; 0: the cores of this machine (0)", 0,
      4096, false},
-    OR_OPTION_MEMORY(common),
+    {"memory-per-rank", OR_OPTION_BYTES, &common.memory_per_rank, "B",
+     "what a rank may take, as in 60G; 0: no limit (0)", 0, 1e18, false},
     OR_OPTIONS_END,
 };
 

@@ -29,7 +29,8 @@ static const or_command_text text = {
         "Writes a model of the Llama family (a Hugging Face folder or a GGUF file) as one GGUF file with "
         "its\n"
         "matrices in another type; offramp and llama.cpp run it. A matrix whose rows are no whole blocks of\n"
-        "that type gets the nearest type that fits.",
+        "that type gets the nearest type that fits. The folder must have its tokenizer, which goes into the "
+        "file.",
     .example = "offramp quantize llama-2-7b llama-2-7b-q4_k.gguf --type q4_k",
 };
 

@@ -48,7 +48,7 @@ typedef struct run {
 
 static or_status prepare(run *r)
 {
-    const or_eval_plan plan = {0};
+    const or_eval_plan plan = {.longest = or_pipeline_longest(r->pipeline)};
     OR_TRY(or_progress_open(&common, "trace", &r->progress));
     return or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval);
 }

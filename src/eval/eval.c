@@ -14,14 +14,15 @@ const char *or_group_policy_name(const or_eval *eval, const or_group *group)
 /* ---- instances and groups ------------------------------------------------------------------------------- */
 
 /* Refuses what the model cannot run. */
-static or_status check_instance(const or_hparams *h, const or_task *task, size_t index,
+static or_status check_instance(const or_hparams *h, size_t longest, const or_task *task, size_t index,
                                 const or_instance *instance)
 {
     const char *name = or_task_name(task);
-    if (instance->prompt.count > (size_t)h->n_context)
-        return or_fail(OR_ERR_INPUT, "prompt too long", name,
-                       "row %zu has %zu tokens, the model's context is %d; use fewer --shots", index + 1,
-                       instance->prompt.count, h->n_context);
+    if (instance->prompt.count > longest)
+        return or_fail(
+            OR_ERR_INPUT, "prompt too long", name, "row %zu has %zu tokens, %s %zu; use fewer --shots",
+            index + 1, instance->prompt.count,
+            longest < (size_t)h->n_context ? "memory or a message holds" : "the model's context is", longest);
     int32_t most = instance->answer_token;
     for (size_t i = 0; i < instance->prompt.count; i++)
         if (instance->prompt.ids[i] > most) most = instance->prompt.ids[i];
@@ -46,7 +47,7 @@ static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const o
     for (; set->n < n; set->n++) {
         or_instance *instance = &set->instances[set->n];
         OR_TRY(or_task_instance(task, tokenizer, &options, set->n, instance));
-        or_status status = check_instance(&eval->hparams, task, set->n, instance);
+        or_status status = check_instance(&eval->hparams, eval->plan.longest, task, set->n, instance);
         if (status == OR_OK) continue;
         or_instance_free(instance);
         return status;

@@ -23,7 +23,7 @@ static or_status refuse_path(const char *path)
     or_status status = OR_OK;
     for (size_t i = 0; i < FORMATS && status == OR_OK; i++)
         status = or_buffer_printf(&accepted, "%s%s", i ? " or " : "", formats[i]->accepts);
-    const char *found = or_path_exists(path) ? "found a file that is no model" : "it does not exist";
+    const char *problem = or_path_problem(path), *found = problem ? problem : "found a file that is no model";
     if (status == OR_OK)
         status = or_fail(OR_ERR_INPUT, "model refused", path, "%s, expected %s", found, accepted.data);
     or_buffer_free(&accepted);

@@ -58,3 +58,9 @@ or_status or_checkpoint_read(or_checkpoint *checkpoint, uint64_t *bytes)
     }
     return OR_OK;
 }
+
+or_status or_checkpoint_fetch(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data)
+{
+    OR_TRY(or_checkpoint_map(checkpoint, tensor, data));
+    return tensor->bytes > 0 ? read_tensor(checkpoint, (size_t)(tensor - checkpoint->tensors)) : OR_OK;
+}

@@ -108,8 +108,8 @@ static or_status read_rope(const or_gguf *g, or_hparams *h)
 /* A token id; absent, or as files write "none" (-1 in 32 bits), it is -1. */
 static or_status read_token(const or_gguf *g, const char *key, int n_vocab, int *token)
 {
-    int64_t id = UINT32_MAX;
-    OR_TRY(or_gguf_opt_int(g, key, 0, UINT32_MAX, &id));
+    int64_t id = -1;
+    OR_TRY(or_gguf_opt_int(g, key, -1, UINT32_MAX, &id));
     if (id >= n_vocab && id != UINT32_MAX)
         return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g), "\"%s\" is %lld, expected 0..%d", key,
                        (long long)id, n_vocab - 1);

@@ -153,6 +153,8 @@ static or_status open_folder(or_checkpoint *checkpoint)
 {
     char *config = NULL;
     bool there;
+    const char *problem = or_path_problem(checkpoint->path);
+    if (problem) return or_fail(OR_ERR_INPUT, "model refused", checkpoint->path, "%s", problem);
     OR_TRY(look_for(checkpoint, "config.json", &config, &there));
     or_status status = there ? or_hf_config_read(config, &checkpoint->hparams)
                              : or_fail(OR_ERR_INPUT, "model refused", checkpoint->path,

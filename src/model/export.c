@@ -110,6 +110,19 @@ static or_status find_source(const exporter *e, const tensor *t, const or_tensor
     return or_checkpoint_require(e->checkpoint, name, t->rows, t->columns, source);
 }
 
+/* The divisor that makes `to` of `from`: of the quotient and its neighbours the one that does so exactly, if there is
+ * one, so that the file gives the bits of the folder. */
+static float divisor(float from, float to)
+{
+    enum { NEIGHBOURS = 4 };
+    const float quotient = from / to;
+    float tried = quotient;
+    for (int i = 0; i < NEIGHBOURS; i++) tried = nextafterf(tried, 0.0f);
+    for (int i = 0; i <= 2 * NEIGHBOURS; i++, tried = nextafterf(tried, INFINITY))
+        if (from / tried == to) return tried;
+    return quotient;
+}
+
 /* What stretching does to each rotary frequency, which is how GGUF files say it (Llama 3.1 and later). */
 static or_status make_rope_divisors(exporter *e)
 {
@@ -121,14 +134,15 @@ static or_status make_rope_divisors(exporter *e)
         const or_tensor *source;
         const void *data;
         OR_TRY(or_checkpoint_require(e->checkpoint, OR_ROPE_FREQS, (int64_t)half, 0, &source));
-        OR_TRY(or_checkpoint_map(e->checkpoint, source, &data));
+        OR_TRY(or_checkpoint_fetch(e->checkpoint, source, &data));
         or_expand(data, source->dtype, 0, half, e->rope_divisors);
         return OR_OK;
     }
     or_hparams plain = *h;
     plain.rope = OR_ROPE_PLAIN;
     for (size_t i = 0; i < half; i++)
-        e->rope_divisors[i] = or_rope_frequency(&plain, NULL, (int)i) / or_rope_frequency(h, NULL, (int)i);
+        e->rope_divisors[i] =
+            divisor(or_rope_frequency(&plain, NULL, (int)i), or_rope_frequency(h, NULL, (int)i));
     return OR_OK;
 }
 
@@ -216,21 +230,31 @@ static size_t paired_row(size_t row, size_t head_dim)
     return row - within + within / 2 + (within % 2 ? head_dim / 2 : 0);
 }
 
-/* Rows [from, from + n) of the file's order, converted one row a thread. False when a weight is not finite. */
+/* True when the type can hold the numbers: finite ones, and in half precision none that would round to infinity. */
+static bool can_hold(or_dtype type, const float *row, size_t n)
+{
+    const float end = type == OR_F16 ? 65520.0f : INFINITY;
+    bool good = true;
+    for (size_t i = 0; i < n; i++) good = good & (fabsf(row[i]) < end); /* false for NaN, too */
+    return good;
+}
+
+/* Rows [from, from + n) of the file's order, converted one row a thread. False when the type cannot hold a weight. */
 static bool convert_rows(const exporter *e, const tensor *t, const or_matrix *source, size_t from, size_t n,
                          float *rows, unsigned char *out)
 {
     const size_t columns = (size_t)source->columns, bytes = or_dtype_bytes(t->dtype, columns);
-    bool finite = true;
-#pragma omp parallel for num_threads(or_threads()) reduction(&& : finite)
+    bool held = true;
+#pragma omp parallel for num_threads(or_threads()) reduction(&& : held)
     for (size_t i = 0; i < n; i++) {
         float *row = rows + i * columns;
         const size_t ours = t->rotated ? paired_row(from + i, (size_t)e->h->head_dim) : from + i;
-        or_expand(source->data, source->dtype, or_matrix_row(source, ours) * columns, columns, row);
-        for (size_t c = 0; c < columns; c++) finite = finite && isfinite(row[c]);
+        or_expand(source->data, source->dtype, (size_t)or_matrix_row(source, (int)ours) * columns, columns,
+                  row);
+        held = held && can_hold(t->dtype, row, columns);
         or_quantize(row, t->dtype, columns, out + i * bytes);
     }
-    return finite;
+    return held;
 }
 
 static or_status write_tensor(exporter *e, const tensor *t)
@@ -238,7 +262,7 @@ static or_status write_tensor(exporter *e, const tensor *t)
     const or_tensor *found;
     const void *data;
     OR_TRY(find_source(e, t, &found));
-    OR_TRY(or_checkpoint_map(e->checkpoint, found, &data));
+    OR_TRY(or_checkpoint_fetch(e->checkpoint, found, &data));
     /* a vector is a matrix of one row */
     const size_t columns = (size_t)(t->columns ? t->columns : t->rows),
                  rows = t->columns ? (size_t)t->rows : 1;
@@ -255,10 +279,14 @@ static or_status write_tensor(exporter *e, const tensor *t)
     if (status == OR_OK) status = OR_NEW(out, chunk * bytes);
     for (size_t row = 0; row < rows && status == OR_OK; row += chunk) {
         const size_t n = rows - row < chunk ? rows - row : chunk;
-        status = convert_rows(e, t, &source, row, n, wide, out)
-                     ? or_gguf_put_data(e->writer, out, n * bytes)
-                     : or_fail(OR_ERR_INPUT, refused, e->path,
-                               "tensor \"%s\" has weights that are not finite", found->name);
+        status =
+            convert_rows(e, t, &source, row, n, wide, out)
+                ? or_gguf_put_data(e->writer, out, n * bytes)
+                : or_fail(
+                      OR_ERR_INPUT, refused, e->path,
+                      "tensor \"%s\" has a weight that is not finite, or too large for %s; expected another "
+                      "type",
+                      found->name, or_dtype_name(t->dtype));
     }
     free(out);
     free(wide);

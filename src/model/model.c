@@ -41,7 +41,7 @@ or_status or_model_vector(or_model *model, const char *name, int count, float **
     const or_tensor *tensor;
     const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, count, 0, &tensor));
-    OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
+    OR_TRY(or_checkpoint_fetch(model->checkpoint, tensor, &data));
     OR_TRY(OR_NEW(*vector, (size_t)count));
     or_expand(data, tensor->dtype, 0, (size_t)count, *vector);
     model->bytes += tensor->bytes;

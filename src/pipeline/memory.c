@@ -21,6 +21,20 @@ or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams 
     return m;
 }
 
+size_t or_plan_rows_within(size_t limit, size_t most, const or_plan *plan, int stage, const or_hparams *h,
+                           const or_shares *shares, int threads)
+{
+    size_t fits = 0;
+    for (size_t beyond = most + 1; fits + 1 < beyond;) { /* memory grows with the rows */
+        const size_t rows = fits + (beyond - fits) / 2;
+        if (or_plan_memory(plan, stage, h, shares, rows, threads).total <= limit)
+            fits = rows;
+        else
+            beyond = rows;
+    }
+    return fits;
+}
+
 int or_plan_ranks_within(size_t limit, int n_ranks, const or_hparams *h, const or_shares *shares,
                          size_t wave_tokens, int threads)
 {

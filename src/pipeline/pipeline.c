@@ -1,132 +1,12 @@
-/* pipeline.c - opening and closing, the message pump, and the loop of the ranks after the first. */
+/* pipeline.c - the message pump, the loop of the ranks after the first, and closing. Opening is in open.c. */
 #include "pipeline_internal.h"
 
 #include "clock.h"
 #include "log.h"
-#include "machine.h"
-#include "threads.h"
 
-#include <stdio.h>
 #include <string.h>
 
-/* ---- opening and closing ------------------------------------------------------------------------------ */
-
-static const size_t MESSAGE_MAX = (size_t)1 << 30; /* bytes of a wave on the wire; MPI counts in 31 bits */
-
-/* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers only. */
-static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, or_stage_memory *memory)
-{
-    or_checkpoint *checkpoint = NULL;
-    or_shares shares = {0};
-    OR_TRY(or_checkpoint_open(options->model, &checkpoint));
-    const or_hparams *h = or_checkpoint_hparams(checkpoint);
-    const size_t context = (size_t)h->n_context, row_bytes = (size_t)h->d_model * sizeof(float);
-    const size_t message_rows =
-        MESSAGE_MAX / row_bytes; /* a longer prompt is no wave that could be sent on */
-    or_status status = OR_OK;
-    p->n_context = context < message_rows ? context : message_rows;
-    if (options->wave_tokens > message_rows)
-        status = or_fail(OR_ERR_USAGE, "waves too large", NULL,
-                         "%zu tokens of %zu bytes each do not fit into a message of 1 GiB, use smaller "
-                         "--wave-tokens (up to %zu)",
-                         options->wave_tokens, row_bytes, message_rows);
-    if (status == OR_OK)
-        status = or_plan_parse(options->plan, h->n_layers, or_transport_size(p->transport), &p->plan);
-    if (status == OR_OK) status = or_checkpoint_shares(checkpoint, &shares);
-    if (status == OR_OK)
-        *memory = or_plan_memory(&p->plan, p->rank, h, &shares, options->wave_tokens, or_threads());
-    or_shares_free(&shares);
-    or_checkpoint_close(checkpoint);
-    return status;
-}
-
-/* "1.2 GiB (weights 1 GiB, workspace 100 MiB, waves 100 MiB)" */
-static const char *memory_text(const or_stage_memory *m, char text[128])
-{
-    char total[OR_BYTES_TEXT], weights[OR_BYTES_TEXT], workspace[OR_BYTES_TEXT], waves[OR_BYTES_TEXT];
-    snprintf(text, 128, "%s (weights %s, workspace %s, waves %s)", or_bytes_text(m->total, total),
-             or_bytes_text(m->weights, weights), or_bytes_text(m->workspace, workspace),
-             or_bytes_text(m->waves, waves));
-    return text;
-}
-
-/* Refuses a stage that takes more than it may, or with the other ranks of this host more than that has.
- * Collective. */
-static or_status check_memory(or_pipeline *p, const or_pipeline_options *options,
-                              const or_stage_memory *memory)
-{
-    const uint64_t has = or_machine_memory(), may = options->memory_per_rank;
-    uint64_t needed;
-    int ranks;
-    char stage[64], text[128], number[OR_BYTES_TEXT], other[OR_BYTES_TEXT];
-    snprintf(stage, sizeof stage, "rank %d, layers %d..%d", p->rank, p->plan.bound[p->rank] + 1,
-             p->plan.bound[p->rank + 1]);
-    OR_TRY(or_transport_host_sum(p->transport, memory->total, &needed, &ranks));
-    or_log_detail("needs %s", memory_text(memory, text));
-    if (may > 0 && memory->total > may)
-        return or_fail(OR_ERR_INPUT, "model does not fit", stage,
-                       "it needs %s and --memory-per-rank is %s; use more ranks, another --plan or smaller "
-                       "--wave-tokens",
-                       memory_text(memory, text), or_bytes_text(may, number));
-    if (may == 0 && needed > has)
-        return or_fail(
-            OR_ERR_INPUT, "model does not fit", stage,
-            "it needs %s, all ranks of this host (%d) %s, and the host has %s available; use more hosts, "
-            "or --memory-per-rank to say what a rank may take",
-            memory_text(memory, text), ranks, or_bytes_text(needed, number), or_bytes_text(has, other));
-    return OR_OK;
-}
-
-/* Opens this rank's layers and checks the policies. Local. */
-static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
-{
-    OR_TRY(or_model_open(options->model, p->plan.bound[p->rank], p->plan.bound[p->rank + 1], &p->model));
-    for (size_t i = 0; i < options->n_policies; i++)
-        OR_TRY(or_policy_check(options->policies[i], or_model_hparams(p->model)->n_layers,
-                               or_model_fingerprint(p->model), options->allow_other_model));
-    if (p->rank == 0) OR_TRY(OR_NEW(p->gathered, (size_t)p->plan.n_stages));
-    return OR_OK;
-}
-
-static void reset_stats(or_pipeline *p)
-{
-    p->stage.stats = (or_stage_stats){.first = p->plan.bound[p->rank], .last = p->plan.bound[p->rank + 1]};
-}
-
-or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options, or_pipeline **out)
-{
-    or_pipeline *p = NULL;
-    or_stage_memory memory = {0};
-    or_status status = OR_NEW(p, 1);
-    if (status == OR_OK) {
-        p->transport = transport;
-        p->rank = or_transport_rank(transport);
-        p->credits = OR_CREDITS;
-        p->wave_tokens = options->wave_tokens;
-        status = plan_stage(p, options, &memory);
-    }
-    OR_TRY_GOTO(close, or_transport_agree(transport, status));
-    OR_TRY_GOTO(close, or_transport_agree(transport, check_memory(p, options, &memory)));
-    OR_TRY_GOTO(close, or_transport_agree(transport, open_stage(p, options)));
-    OR_TRY_GOTO(close, or_transport_same(transport, or_model_fingerprint(p->model), "the model"));
-
-    const or_hparams *h = or_model_hparams(p->model);
-    p->stage.model = p->model;
-    p->stage.policies = options->policies;
-    p->stage.n_policies = options->n_policies;
-    p->stage.n_layers = h->n_layers;
-    p->stage.taps = options->taps;
-    for (size_t i = 0; i < OR_CREDITS; i++) or_wave_init(&p->inbox[i], (size_t)h->d_model, options->taps);
-    or_wave_init(&p->running, (size_t)h->d_model, options->taps);
-    reset_stats(p);
-    *out = p;
-    return OR_OK;
-
-close:
-    if (p) p->failed = true;
-    or_pipeline_close(p);
-    return status;
-}
+/* ---- closing ------------------------------------------------------------------------------------------- */
 
 /* Until all credits are back and all buffers sent, then until all ranks are here. */
 static or_status drain(or_pipeline *p)
@@ -163,6 +43,11 @@ const or_plan *or_pipeline_plan(const or_pipeline *p)
     return &p->plan;
 }
 
+size_t or_pipeline_longest(const or_pipeline *p)
+{
+    return p->longest;
+}
+
 uint64_t or_pipeline_fingerprint(const or_pipeline *p)
 {
     return or_model_fingerprint(p->model);
@@ -192,12 +77,17 @@ static or_status take_wave(or_pipeline *p, const or_message *message)
     return OR_OK;
 }
 
+void or_pipeline_reset_stats(or_pipeline *p)
+{
+    p->stage.stats = (or_stage_stats){.first = p->plan.bound[p->rank], .last = p->plan.bound[p->rank + 1]};
+}
+
 static or_status send_stats(or_pipeline *p)
 {
     or_stage_stats *stats = NULL;
     OR_TRY(OR_NEW(stats, 1));
     *stats = p->stage.stats;
-    reset_stats(p);
+    or_pipeline_reset_stats(p);
     return or_transport_send(p->transport, 0, OR_TAG_STATS, stats, sizeof *stats);
 }
 

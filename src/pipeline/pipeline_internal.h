@@ -23,8 +23,8 @@ struct or_pipeline {
     or_model *model;
     or_stage stage;
     size_t wave_tokens;
-    size_t n_context; /* tokens of the longest prompt: the model's, or what a message holds */
-    bool failed; /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
+    size_t longest; /* tokens of the longest prompt, see or_pipeline_longest() */
+    bool failed;    /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
 
     or_wave inbox[OR_CREDITS];
     size_t n_inbox;
@@ -46,6 +46,9 @@ or_status or_pipeline_advance(or_pipeline *pipeline);
 
 /* Sends the held wave if there is one and a credit for it. */
 or_status or_pipeline_send_held(or_pipeline *pipeline);
+
+/* Begins the counts of a run. */
+void or_pipeline_reset_stats(or_pipeline *pipeline);
 
 /* A nap of *nap seconds, booked as waiting or idle; doubles *nap up to 1 ms. */
 void or_pipeline_nap(or_pipeline *pipeline, double *nap);

@@ -72,10 +72,9 @@ or_status or_tracker_take(or_tracker *tracker, const or_record *records, size_t 
 static or_status check_request(const or_pipeline *p, size_t index, const or_request *request)
 {
     const or_hparams *h = or_model_hparams(p->model);
-    if (request->n_tokens < 1 || request->n_tokens > p->n_context)
-        return or_fail(OR_ERR_INPUT, "prompt refused", NULL,
-                       "request %zu has %zu tokens, expected 1..%zu", index, request->n_tokens,
-                       p->n_context);
+    if (request->n_tokens < 1 || request->n_tokens > p->longest)
+        return or_fail(OR_ERR_INPUT, "prompt refused", NULL, "request %zu has %zu tokens, expected 1..%zu",
+                       index, request->n_tokens, p->longest);
     for (size_t i = 0; i < request->n_tokens; i++)
         if (request->tokens[i] < 0 || request->tokens[i] >= h->n_vocab)
             return or_fail(OR_ERR_INPUT, "prompt refused", NULL,

@@ -42,6 +42,9 @@ or_status or_transport_same(or_transport *transport, uint64_t value, const char 
 /* *sum = the values of all ranks on this host, of which there are *ranks. Collective, blocking (asleep). */
 or_status or_transport_host_sum(or_transport *transport, uint64_t value, uint64_t *sum, int *ranks);
 
+/* *value becomes the least that a rank gave. Collective, blocking (asleep). */
+or_status or_transport_least(or_transport *transport, uint64_t *value);
+
 /* Waits, asleep, until all ranks are here. Collective. */
 or_status or_transport_barrier(or_transport *transport);
 

@@ -229,6 +229,14 @@ or_status or_transport_host_sum(or_transport *transport, uint64_t value, uint64_
     return OR_OK;
 }
 
+or_status or_transport_least(or_transport *transport, uint64_t *value)
+{
+    const uint64_t mine = *value;
+    MPI_Request request;
+    TRY_MPI(MPI_Iallreduce(&mine, value, 1, MPI_UINT64_T, MPI_MIN, transport->comm, &request));
+    return wait_asleep(&request);
+}
+
 or_status or_transport_barrier(or_transport *transport)
 {
     MPI_Request request;

@@ -108,6 +108,11 @@ static or_status read_specials(or_tokenizer *t, const or_gguf *g)
     OR_TRY(read_id(t, g, KEY("unknown_token_id"), &t->unknown));
     OR_TRY(or_gguf_opt_bool(g, KEY("add_bos_token"), &t->adds_bos));
     if (t->bos < 0) t->adds_bos = false;
+    bool adds_eos = false;
+    OR_TRY(or_gguf_opt_bool(g, KEY("add_eos_token"), &adds_eos));
+    if (adds_eos)
+        return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g),
+                       "%s is true, which is not supported, expected false", KEY("add_eos_token"));
     return or_gguf_opt_bool(g, KEY("add_space_prefix"), &t->prefix_space);
 }
 

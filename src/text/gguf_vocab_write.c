@@ -7,6 +7,8 @@
  */
 #include "gguf_vocab.h"
 
+#include "log.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -99,8 +101,20 @@ static or_status put_merges(const or_tokenizer *t, or_gguf_writer *writer)
     return status;
 }
 
+/* llama.cpp writes characters that have no piece as bytes, and gives up where those are missing. */
+static void warn_of_bytes(const or_tokenizer *t)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        if (t->bytes[byte] >= 0) continue;
+        or_log_warn("the vocabulary has no token for byte 0x%02X: llama.cpp cannot encode text that needs it",
+                    byte);
+        return;
+    }
+}
+
 static or_status put_spm(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
+    warn_of_bytes(t);
     OR_TRY(or_gguf_put_text(writer, KEY("model"), "llama"));
     OR_TRY(or_gguf_put_text(writer, KEY("pre"), "default"));
     OR_TRY(put_pieces(t, n_rows, writer));

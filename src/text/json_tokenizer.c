@@ -63,11 +63,15 @@ static or_status read_merges(or_tokenizer *t, const cJSON *merges, const char *p
     return OR_OK;
 }
 
-/* A template that puts a special token in front says that prompts begin with BOS. */
+/* What the template makes of one text: the text alone, or a special token and the text, which says that prompts begin
+ * with BOS. (That of two texts does not matter here, nor do truncation and padding, which callers of the library set.) */
 static or_status read_template(or_tokenizer *t, const cJSON *single, const char *path)
 {
-    const cJSON *special = or_json_find(cJSON_IsArray(single) ? single->child : NULL, "SpecialToken");
+    const cJSON *first = cJSON_IsArray(single) ? single->child : NULL;
+    const cJSON *special = or_json_find(first, "SpecialToken"), *sequence = special ? first->next : first;
     const char *text = NULL;
+    if (!or_json_find(sequence, "Sequence") || sequence->next)
+        return or_json_refuse(t, path, "post-processor", "a template of other than [BOS, text] or [text]");
     if (!special) return OR_OK;
     OR_TRY(or_json_string(special, "id", path, &text));
     t->bos = or_vocab_token(t, text, strlen(text));

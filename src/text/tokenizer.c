@@ -81,12 +81,17 @@ static or_status read_config(or_tokenizer *t, const char *folder)
 {
     char *path = NULL;
     cJSON *config = NULL;
+    bool adds_eos = false;
     or_status status = load_if_there(folder, "tokenizer_config.json", &path, &config);
     if (config) {
         status = read_special(t, config, "bos_token", path, &t->bos);
         if (status == OR_OK) status = read_special(t, config, "eos_token", path, &t->eos);
         if (status == OR_OK) status = or_json_opt_bool(config, "add_bos_token", path, &t->adds_bos);
         if (t->bos < 0) t->adds_bos = false;
+        if (status == OR_OK) status = or_json_opt_bool(config, "add_eos_token", path, &adds_eos);
+        if (status == OR_OK && adds_eos)
+            status = or_fail(OR_ERR_INPUT, "tokenizer refused", path,
+                             "\"add_eos_token\" is true, which is not supported, expected false");
     }
     cJSON_Delete(config);
     free(path);
@@ -104,9 +109,12 @@ static or_status read_first(or_tokenizer *t, const char *folder)
         free(path);
         if (found) return status;
     }
+    const char *problem = or_path_problem(folder);
     return or_fail(
-        OR_ERR_INPUT, "tokenizer not found", folder,
-        "the folder has no vocab.json, no tokenizer.json and no tokenizer.model, expected one of them");
+        OR_ERR_INPUT, "tokenizer not found", folder, "%s",
+        problem ? problem
+                : "the folder has no vocab.json, no tokenizer.json and no tokenizer.model, expected one "
+                  "of them");
 }
 
 static or_status read_folder(or_tokenizer *t, const char *folder)

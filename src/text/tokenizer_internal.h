@@ -117,11 +117,11 @@ or_status or_vocab_rank(or_tokenizer *tokenizer, const float *scores);
 bool or_vocab_can_merge(const or_tokenizer *tokenizer, int32_t left, int32_t right, const char *text,
                         size_t length, or_merge *merge);
 
-extern const or_tokenizer_kind or_tokenizer_kind_spm; /* Appends bytes as text. What forms no UTF-8 becomes U+FFFD: one for each maximal ill-formed subpart, or for each
+/* Appends bytes as text. What forms no UTF-8 becomes U+FFFD: one for each maximal ill-formed subpart, or for each
  * byte. */
 or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffer *out);
 
-/* SentencePiece BPE, spm.c */
+extern const or_tokenizer_kind or_tokenizer_kind_spm; /* SentencePiece BPE, spm.c */
 extern const or_tokenizer_kind or_tokenizer_kind_bpe; /* byte-level BPE, bpe.c */
 
 /* Byte-level BPE, after or_vocab_index(): finds the tokens of the 256 bytes; refused when one has none. */

@@ -32,7 +32,7 @@ head -c 20 "$good" >"$bad"; refused 'cut off?'
 head -c 5000 "$good" >"$bad"; refused 'cut off?'
 head -c 3000000 "$good" >"$bad"; refused 'tensor "blk.*cut off?'
 head -c $(($(wc -c <"$good") - 1)) "$good" >"$bad"; refused 'tensor "output.weight".*cut off?'
-refused 'it does not exist' "$scratch/nowhere.gguf"
+refused 'No such file' "$scratch/nowhere.gguf"
 printf 'GGUF\3\0\0\0' >"$bad" # part 2 of 3: no tensors, two keys of u32
 printf '\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0' >>"$bad"
 printf '\10\0\0\0\0\0\0\0split.no\4\0\0\0\1\0\0\0\13\0\0\0\0\0\0\0split.count\4\0\0\0\3\0\0\0' >>"$bad"
@@ -71,7 +71,7 @@ not_written 2 'type is "q9_0", expected f32, f16, bf16' "$good" "$output/x.gguf"
 not_written 2 'found "more"' "$good" "$output/x.gguf" more --type q8_0
 not_written 3 'nowhere' "$scratch/nowhere" "$output/x.gguf" --type q8_0
 not_written 3 'file cannot be written .*below/x.gguf' "$good" "$output/below/x.gguf" --type q8_0
-not_written 3 'it is a folder' "$good" "$output" --type q8_0
+not_written 3 'no regular file' "$good" "$output" --type q8_0
 head -c 3000000 "$good" >"$bad"
 not_written 3 'cut off?' "$bad" "$output/x.gguf" --type q8_0
 expect 3 'file cannot be written' 2 quantize "$good" "$output/below/x.gguf" --type q8_0 # said once
@@ -79,7 +79,24 @@ expect 3 'file cannot be written' 2 quantize "$good" "$output/below/x.gguf" --ty
 cp -r "$demo/model" "$scratch/infinite" # the last weight of the file
 printf '\200\177' | dd of="$scratch/infinite/model.safetensors" bs=1 conv=notrunc status=none \
     seek=$(($(wc -c <"$scratch/infinite/model.safetensors") - 2))
-not_written 3 'has weights that are not finite' "$scratch/infinite" "$output/x.gguf" --type q4_0
+not_written 3 'a weight that is not finite' "$scratch/infinite" "$output/x.gguf" --type q4_0
+
+cp "$good" "$scratch/self.gguf"
+expect 3 'it is a file of the model itself' 0 quantize "$scratch/self.gguf" "$scratch/self.gguf" --type q8_0
+same "$good" "$scratch/self.gguf"
+
+# files that may not be read, as somebody who is not root
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$scratch"
+    mkdir "$scratch/closed"
+    chmod 000 "$scratch/self.gguf" "$scratch/closed"
+    for model in "$scratch/self.gguf" "$scratch/closed"; do
+        setpriv --reuid=65534 --clear-groups "$OFFRAMP" inspect "$model" 2>"$scratch/err"
+        code=$?
+        grep -q 'Permission denied' "$scratch/err" || { cat "$scratch/err"; fail "$model may not be read, and it does not say so"; }
+        [ "$code" -eq 3 ] || fail "$model may not be read: code $code"
+    done
+fi
 
 # a disk that is full: no file may have more than 1 MiB
 (trap '' XFSZ && ulimit -f 1024 && not_written 1 'file cannot be written .*x.gguf' "$good" "$output/x.gguf" --type f16) ||

@@ -99,3 +99,11 @@ sed -i 's/"max_position_embeddings": 2048/"max_position_embeddings": 1000000000/
 on 2 lens --model "$scratch/long" --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl" --quiet || fail "lens: code $?"
 expect 2 'do not fit into a message of 1 GiB, use smaller --wave-tokens (up to 4194304)' 2 lens --model "$scratch/long" \
     --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl" --wave-tokens 4194305
+
+# ---- a prompt for which the memory of a rank does not suffice is refused, with what it holds ----
+jq -nc '{id: 1, tokens: [range(2000) | . % 100 + 3]}' >"$scratch/in.jsonl"
+lens=(lens --model "$scratch/long" --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl" --threads 1 --wave-tokens 64)
+expect 3 'its prompt has 2000 tokens, expected 1..[0-9]* (what memory or a message holds)' 2 "${lens[@]}" --memory-per-rank 8M
+on 2 "${lens[@]}" --memory-per-rank 80M --quiet || fail "lens: code $?"
+expect 3 'has [0-9]* tokens, memory or a message holds [0-9]*; use fewer --shots' 2 eval --model "$demo/model" --threads 1 \
+    --task "$demo/tasks/word_length.json" --shots 50 --wave-tokens 8 --memory-per-rank 8M --output "$scratch/out" --quiet

@@ -35,4 +35,4 @@ grep -q 'embedding 32' "$scratch/text" || fail "inspect does not speak of the na
 jq -nc '{id: 1, tokens: [range(512)]}' >"$scratch/in.jsonl"
 lens base 1
 jq -nc '{id: 1, tokens: [range(513)]}' >"$scratch/in.jsonl"
-expect 3 '513 tokens, the model takes 1..512' 1 lens --model "$model" --input "$scratch/in.jsonl" --output "$scratch/no"
+expect 3 '513 tokens, expected 1..512' 1 lens --model "$model" --input "$scratch/in.jsonl" --output "$scratch/no"

@@ -281,7 +281,7 @@ typedef struct gguf_parts {
     const float *scores;
     bool no_types, no_scores, few_types;
     int64_t bos, eos, unknown;
-    int add_bos, add_prefix; /* 1 and 2: false and true */
+    int add_bos, add_eos, add_prefix; /* 1 and 2: false and true */
 } gguf_parts;
 
 static const char *const spm_tokens[] = {"<unk>", "<s>", "</s>",     SPACE, "a",
@@ -320,6 +320,7 @@ static or_status open_gguf(gguf_parts p, or_tokenizer **t)
     if (p.eos >= 0) assert_ok(or_gguf_put_u32(writer, KEY("eos_token_id"), (uint32_t)p.eos));
     if (p.unknown >= 0) assert_ok(or_gguf_put_u32(writer, KEY("unknown_token_id"), (uint32_t)p.unknown));
     if (p.add_bos) assert_ok(or_gguf_put_bool(writer, KEY("add_bos_token"), p.add_bos == 2));
+    if (p.add_eos) assert_ok(or_gguf_put_bool(writer, KEY("add_eos_token"), p.add_eos == 2));
     if (p.add_prefix) assert_ok(or_gguf_put_bool(writer, KEY("add_space_prefix"), p.add_prefix == 2));
     assert_ok(or_gguf_finish(writer));
     or_gguf_writer_close(writer);
@@ -401,6 +402,8 @@ static void other_vocabularies_are_refused_by_name(void **state)
     refuse((gguf_parts){.model = "gpt2"}, "tokenizer.ggml.pre is \"\"");
     refuse((gguf_parts){.model = "gpt2", .pre = "default"}, "tokenizer.ggml.pre is \"default\"");
     refuse((gguf_parts){.model = "gpt2", .pre = "qwen2"}, "expected gpt-2 or llama-bpe");
+    or_tokenizer_close(made_gguf((gguf_parts){.add_eos = 1}));
+    refuse((gguf_parts){.add_eos = 2}, "tokenizer.ggml.add_eos_token is true");
 }
 
 static void broken_vocabularies_are_refused(void **state)

@@ -114,6 +114,22 @@ static void enough_ranks_are_found(void **state)
     assert_int_equal(within(0, 1), 0);
 }
 
+/* The most rows that fit, by asking one by one. */
+static void enough_rows_are_found(void **state)
+{
+    (void)state;
+    or_plan even;
+    assert_ok(or_plan_even(6, 2, &even));
+    const size_t none = or_plan_memory(&even, 0, &shape, &untied, 0, 1).total;
+    for (size_t limit = none; limit < none + 200000; limit += 7777) {
+        size_t rows = 0;
+        while (rows < 500 && or_plan_memory(&even, 0, &shape, &untied, rows + 1, 1).total <= limit) rows++;
+        assert_int_equal(or_plan_rows_within(limit, 500, &even, 0, &shape, &untied, 1), rows);
+        if (rows > 10) assert_int_equal(or_plan_rows_within(limit, 10, &even, 0, &shape, &untied, 1), 10);
+    }
+    assert_int_equal(or_plan_rows_within(none - 1, 500, &even, 0, &shape, &untied, 1), 0);
+}
+
 #ifndef OFFRAMP_SANITIZE /* the sanitizers' allocator does not count */
 /* ---- a real model ----------------------------------------------------------------------------------------- */
 
@@ -169,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_those_of_the_stage), cmocka_unit_test(waves_and_workspace_are_counted),
         cmocka_unit_test(workspace_grows_as_it_should),   cmocka_unit_test(enough_ranks_are_found),
+        cmocka_unit_test(enough_rows_are_found),
 #ifndef OFFRAMP_SANITIZE
         cmocka_unit_test(models_take_what_is_said),
 #endif

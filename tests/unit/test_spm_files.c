@@ -268,6 +268,24 @@ static void bos_comes_from_the_template(void **state)
     refuse_json((json_parts){.more = TEMPLATE("<bos>")}, "prompts begin with \"<bos>\"");
 }
 
+/* A template may put one special token in front of the text, and nothing else anywhere. */
+static void other_templates_are_refused(void **state)
+{
+    (void)state;
+#define BOS  "{\"SpecialToken\": {\"id\": \"<s>\"}}"
+#define TEXT "{\"Sequence\": {\"id\": \"A\"}}"
+    static const char *const singles[] = {
+        BOS ", " TEXT ", " BOS, TEXT ", " BOS, BOS ", " BOS ", " TEXT, BOS, "", TEXT ", " TEXT};
+    for (size_t i = 0; i < sizeof singles / sizeof *singles; i++) {
+        char more[512];
+        snprintf(more, sizeof more,
+                 "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [%s]},", singles[i]);
+        refuse_json((json_parts){.more = more}, "a template of other than");
+    }
+#undef BOS
+#undef TEXT
+}
+
 /* What the files mean as unknown, BOS and EOS has no text, though they call it ordinary. */
 static void tokens_with_a_meaning_have_no_text(void **state)
 {
@@ -316,6 +334,9 @@ static void the_config_has_the_last_word(void **state)
     assert_fails(open_with_config("{\"bos_token\": 1}", &t), OR_ERR_INPUT, "\"bos_token\" is a number");
     assert_fails(open_with_config("{\"add_bos_token\": 1}", &t), OR_ERR_INPUT, "\"add_bos_token\"");
     assert_fails(open_with_config("[]", &t), OR_ERR_INPUT, "tokenizer_config.json");
+    check_config("{\"add_eos_token\": false}", 1, 2, true);
+    assert_fails(open_with_config("{\"add_eos_token\": true}", &t), OR_ERR_INPUT,
+                 "\"add_eos_token\" is true");
     assert_null(t);
 }
 
@@ -628,6 +649,7 @@ int main(void)
         cmocka_unit_test(broken_merges_are_refused),
         cmocka_unit_test(added_tokens),
         cmocka_unit_test(bos_comes_from_the_template),
+        cmocka_unit_test(other_templates_are_refused),
         cmocka_unit_test(tokens_with_a_meaning_have_no_text),
         cmocka_unit_test(the_config_has_the_last_word),
         cmocka_unit_test(json_is_read_before_model),

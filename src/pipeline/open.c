@@ -1,0 +1,157 @@
+/* open.c - opening a pipeline: the plan, whether it fits into memory, and only then the layers.
+ *
+ * The ranks go through it step by step and agree after each, so that what one of them refuses is refused by all.
+ */
+#include "pipeline_internal.h"
+
+#include "log.h"
+#include "machine.h"
+#include "threads.h"
+
+#include <stdio.h>
+
+static const size_t MESSAGE_MAX = (size_t)1 << 30; /* bytes of a wave on the wire; MPI counts in 31 bits */
+
+/* What the headers say of the model and of this rank's part of it. */
+typedef struct outlook {
+    or_hparams h;
+    or_shares shares;
+    or_stage_memory memory; /* with waves of --wave-tokens */
+} outlook;
+
+/* Rows that a wave can have and still be sent on. */
+static size_t message_rows(const or_hparams *h)
+{
+    return MESSAGE_MAX / ((size_t)h->d_model * sizeof(float));
+}
+
+/* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers only. */
+static or_status look_ahead(or_pipeline *p, const or_pipeline_options *options, outlook *o)
+{
+    or_checkpoint *checkpoint = NULL;
+    OR_TRY(or_checkpoint_open(options->model, &checkpoint));
+    o->h = *or_checkpoint_hparams(checkpoint);
+    or_status status = or_checkpoint_shares(checkpoint, &o->shares);
+    or_checkpoint_close(checkpoint);
+    OR_TRY(status);
+    if (options->wave_tokens > message_rows(&o->h))
+        return or_fail(
+            OR_ERR_USAGE, "waves too large", NULL,
+            "%zu tokens of width %d do not fit into a message of 1 GiB, use smaller --wave-tokens (up to "
+            "%zu)",
+            options->wave_tokens, o->h.d_model, message_rows(&o->h));
+    OR_TRY(or_plan_parse(options->plan, o->h.n_layers, or_transport_size(p->transport), &p->plan));
+    o->memory = or_plan_memory(&p->plan, p->rank, &o->h, &o->shares, options->wave_tokens, or_threads());
+    return OR_OK;
+}
+
+/* "1.2 GiB (weights 1 GiB, workspace 100 MiB, waves 100 MiB)" */
+static const char *memory_text(const or_stage_memory *m, char text[128])
+{
+    char total[OR_BYTES_TEXT], weights[OR_BYTES_TEXT], workspace[OR_BYTES_TEXT], waves[OR_BYTES_TEXT];
+    snprintf(text, 128, "%s (weights %s, workspace %s, waves %s)", or_bytes_text(m->total, total),
+             or_bytes_text(m->weights, weights), or_bytes_text(m->workspace, workspace),
+             or_bytes_text(m->waves, waves));
+    return text;
+}
+
+/* Refuses a stage that takes more than it may, or with the other ranks of this host more than that has; *limit is
+ * what this rank may take. Collective. */
+static or_status check_memory(or_pipeline *p, const or_pipeline_options *options, const outlook *o,
+                              uint64_t *limit)
+{
+    const uint64_t has = or_machine_memory(), may = options->memory_per_rank, own = o->memory.total;
+    uint64_t needed;
+    int ranks;
+    char stage[64], text[128], number[OR_BYTES_TEXT], other[OR_BYTES_TEXT];
+    snprintf(stage, sizeof stage, "rank %d, layers %d..%d", p->rank, p->plan.bound[p->rank] + 1,
+             p->plan.bound[p->rank + 1]);
+    OR_TRY(or_transport_host_sum(p->transport, own, &needed, &ranks));
+    or_log_detail("needs %s", memory_text(&o->memory, text));
+    if (may > 0 && own > may)
+        return or_fail(OR_ERR_INPUT, "model does not fit", stage,
+                       "it needs %s and --memory-per-rank is %s; use more ranks, another --plan or smaller "
+                       "--wave-tokens",
+                       memory_text(&o->memory, text), or_bytes_text(may, number));
+    if (may == 0 && needed > has)
+        return or_fail(
+            OR_ERR_INPUT, "model does not fit", stage,
+            "it needs %s, all ranks of this host (%d) %s, and the host has %s available; use more hosts, "
+            "or --memory-per-rank to say what a rank may take",
+            memory_text(&o->memory, text), ranks, or_bytes_text(needed, number), or_bytes_text(has, other));
+    *limit = may > 0 ? may : own + (has - needed) / (uint64_t)ranks;
+    return OR_OK;
+}
+
+/* The longest prompt, which is a wave by itself if it has to be: the model's context, what a message holds, and on
+ * every rank what fits into memory. Collective. */
+static or_status find_longest(or_pipeline *p, const outlook *o, uint64_t limit)
+{
+    const size_t context = (size_t)o->h.n_context, sent = message_rows(&o->h),
+                 most = context < sent ? context : sent;
+    uint64_t longest = or_plan_rows_within(limit, most, &p->plan, p->rank, &o->h, &o->shares, or_threads());
+    OR_TRY(or_transport_least(p->transport, &longest));
+    if (longest < context)
+        or_log_detail("takes prompts of up to %llu tokens, of the model's context of %zu",
+                      (unsigned long long)longest, context);
+    p->longest = (size_t)longest;
+    return OR_OK;
+}
+
+/* Opens this rank's layers and checks the policies. Local. */
+static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
+{
+    OR_TRY(or_model_open(options->model, p->plan.bound[p->rank], p->plan.bound[p->rank + 1], &p->model));
+    for (size_t i = 0; i < options->n_policies; i++)
+        OR_TRY(or_policy_check(options->policies[i], or_model_hparams(p->model)->n_layers,
+                               or_model_fingerprint(p->model), options->allow_other_model));
+    if (p->rank == 0) OR_TRY(OR_NEW(p->gathered, (size_t)p->plan.n_stages));
+    return OR_OK;
+}
+
+/* All steps on all ranks. */
+static or_status open_together(or_pipeline *p, const or_pipeline_options *options, outlook *o)
+{
+    uint64_t limit = 0;
+    OR_TRY(or_transport_agree(p->transport, look_ahead(p, options, o)));
+    OR_TRY(or_transport_agree(p->transport, check_memory(p, options, o, &limit)));
+    OR_TRY(find_longest(p, o, limit));
+    OR_TRY(or_transport_agree(p->transport, open_stage(p, options)));
+    return or_transport_same(p->transport, or_model_fingerprint(p->model), "the model");
+}
+
+static void prepare(or_pipeline *p, const or_pipeline_options *options)
+{
+    const or_hparams *h = or_model_hparams(p->model);
+    p->stage.model = p->model;
+    p->stage.policies = options->policies;
+    p->stage.n_policies = options->n_policies;
+    p->stage.n_layers = h->n_layers;
+    p->stage.taps = options->taps;
+    for (size_t i = 0; i < OR_CREDITS; i++) or_wave_init(&p->inbox[i], (size_t)h->d_model, options->taps);
+    or_wave_init(&p->running, (size_t)h->d_model, options->taps);
+    or_pipeline_reset_stats(p);
+}
+
+or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options, or_pipeline **out)
+{
+    or_pipeline *p = NULL;
+    outlook o = {0};
+    or_status status = or_transport_agree(transport, OR_NEW(p, 1));
+    if (status == OR_OK) {
+        p->transport = transport;
+        p->rank = or_transport_rank(transport);
+        p->credits = OR_CREDITS;
+        p->wave_tokens = options->wave_tokens;
+        status = open_together(p, options, &o);
+    }
+    or_shares_free(&o.shares);
+    if (status == OR_OK) {
+        prepare(p, options);
+        *out = p;
+        return OR_OK;
+    }
+    if (p) p->failed = true;
+    or_pipeline_close(p);
+    return status;
+}
