@@ -8,10 +8,11 @@ enum { WAVES = 1 + OR_CREDITS, WIRE_WAVES = OR_CREDITS + 1 };
 or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *h, const or_shares *shares,
                                size_t wave_tokens, int threads)
 {
-    /* A tied head is the embedding, which then is on all ranks. */
-    const bool tied = shares->head == 0, first = stage == 0;
+    /* A tied head is the embedding, which then is on all ranks; a file may have it under either name, or under both. */
+    const size_t tied = shares->embedding > 0 ? shares->embedding : shares->head;
+    const size_t own = shares->head + (stage == 0 ? shares->embedding : 0);
     or_stage_memory m = {
-        .weights = shares->other + (tied ? 0 : shares->head) + (first || tied ? shares->embedding : 0),
+        .weights = shares->other + (h->tied_head || shares->head == 0 ? tied : own),
         .workspace = or_hparams_workspace(h, wave_tokens, OR_RAMP_ROWS, threads),
         .waves = (WAVES + WIRE_WAVES) * wave_tokens * (size_t)h->d_model * sizeof(float),
     };

@@ -41,6 +41,12 @@ static void weights_are_those_of_the_stage(void **state)
     assert_int_equal(stage_of(0, &tied).weights, 1000 + 100 + 7);
     assert_int_equal(stage_of(1, &tied).weights, 2000 + 4000 + 100 + 7);
     assert_int_equal(stage_of(2, &tied).weights, 8000 + 16000 + 32000 + 100 + 7);
+    /* ... also when the config says so and the file has it twice, or under the head's name only */
+    or_hparams both = shape;
+    both.tied_head = true;
+    const or_shares head_only = {.head = 300, .other = 7, .layers = layer_bytes};
+    assert_int_equal(or_plan_memory(&plan, 0, &both, &untied, ROWS, 2).weights, 1000 + 100 + 7);
+    assert_int_equal(or_plan_memory(&plan, 0, &both, &head_only, ROWS, 2).weights, 1000 + 300 + 7);
 }
 
 static void waves_and_workspace_are_counted(void **state)
