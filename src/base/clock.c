@@ -1,8 +1,10 @@
-/* clock.c */
+/* clock.c - over POSIX: clock_gettime() and nanosleep(). */
 #include "clock.h"
 
 #include <time.h>
 
+/* CLOCK_MONOTONIC goes on evenly when somebody sets the host's time. It begins at another moment on every
+ * host, so only differences mean something, and only on one host. */
 double or_clock_now(void)
 {
     struct timespec now;
@@ -10,6 +12,7 @@ double or_clock_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* EINTR is not taken up again: whoever waits in a loop looks sooner at what the signal handler left. */
 void or_clock_sleep(double seconds)
 {
     struct timespec time = {.tv_sec = (time_t)seconds};

@@ -9,12 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* For what the user can mend by another path or by permissions. Where the machine fails behind a good path
+ * (a full disk), the status is OR_ERR_FAILED instead. */
 static or_status fail_errno(const char *what, const char *path)
 {
     return or_fail(OR_ERR_INPUT, what, path, "%s", strerror(errno));
 }
 
-/* Opens a regular file for reading and asks its size. */
+/* Opens a regular file for reading and asks its size; *fd is open only after OR_OK. Folders can be opened,
+ * too, and devices have no size that offsets could be checked against: both are refused by their kind. */
 static or_status open_regular(const char *path, int *fd, uint64_t *size)
 {
     struct stat info;
@@ -31,6 +34,7 @@ static or_status open_regular(const char *path, int *fd, uint64_t *size)
     return status;
 }
 
+/* Opens the file, so that one that may not be read is told now and not when its data are wanted. */
 or_status or_file_size(const char *path, uint64_t *size)
 {
     int fd;
@@ -39,6 +43,7 @@ or_status or_file_size(const char *path, uint64_t *size)
     return OR_OK;
 }
 
+/* For a file that is short when it is opened, and for one that becomes shorter while it is read. */
 static or_status too_short(const char *path, uint64_t found, uint64_t offset, size_t size)
 {
     return or_fail(OR_ERR_INPUT, "file too short", path,
@@ -48,12 +53,20 @@ static or_status too_short(const char *path, uint64_t found, uint64_t offset, si
 
 /* ---- mapping ---------------------------------------------------------------------------------------------- */
 
-/* Bytes between the beginning of the page and `address`: mappings begin at pages. */
+/* Bytes between the beginning of the page and `address`, a place in the file or in memory: mappings begin
+ * at pages in both, so that the two have the same lead.
+ *
+ *   page            page            page
+ *   |<- before ->| data, size bytes |
+ *   ^ what mmap() gives and munmap() wants back */
 static size_t lead(uint64_t address)
 {
     return (size_t)(address % (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
+/* The descriptor may be closed at once: the mapping holds the file. Ranks of a host that map the same
+ * tensor share the pages of the kernel's cache. (offset + size could overflow, so they are compared one by
+ * one.) */
 or_status or_map_open(const char *path, uint64_t offset, size_t size, or_map *map)
 {
     int fd;
@@ -75,6 +88,7 @@ or_status or_map_open(const char *path, uint64_t offset, size_t size, or_map *ma
     return status;
 }
 
+/* What lies before `data` on its page was mapped as well. */
 void or_map_close(or_map *map)
 {
     const size_t before = lead((uintptr_t)map->data);
@@ -82,6 +96,8 @@ void or_map_close(or_map *map)
     *map = (or_map){0};
 }
 
+/* MADV_POPULATE_READ (Linux 5.14) does what touching every page would do, but where a touch would raise
+ * SIGBUS (a disk error, a file cut off meanwhile) it fails, so that the user gets a message. */
 or_status or_map_read(const or_map *map, const char *path)
 {
     const size_t before = lead((uintptr_t)map->data);
@@ -96,6 +112,8 @@ or_status or_map_read(const or_map *map, const char *path)
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
+/* pread() may bring less than it is asked for, so it is asked again. After an error what had come stays in
+ * the buffer; one more byte is reserved for the NUL. */
 or_status or_file_read_part(const char *path, uint64_t offset, size_t size, or_buffer *buffer)
 {
     int fd;
@@ -120,6 +138,7 @@ or_status or_file_read_part(const char *path, uint64_t offset, size_t size, or_b
     return status;
 }
 
+/* Asks for no size beforehand, since pipes and /proc have none: reads chunks until nothing comes. */
 or_status or_file_read(const char *path, or_buffer *buffer)
 {
     bool standard = strcmp(path, "-") == 0;
@@ -143,6 +162,7 @@ or_status or_file_read(const char *path, or_buffer *buffer)
     return status;
 }
 
+/* write() may take less than it is given, on a disk that fills up above all; the call after it says why. */
 static or_status write_all(int fd, const char *path, const char *data, size_t size)
 {
     while (size > 0) {
@@ -155,6 +175,8 @@ static or_status write_all(int fd, const char *path, const char *data, size_t si
     return OR_OK;
 }
 
+/* fsync() before rename(): the other way round a crash could leave the name on an empty file. The number of
+ * the process keeps two of one host that write the same path from writing into one temporary file. */
 or_status or_file_write(const char *path, const void *data, size_t size)
 {
     char *temporary = NULL;
@@ -176,6 +198,8 @@ free_name:
     return status;
 }
 
+/* "a/b/c" is cut at each '/' in turn, from the second character on, since the root is there. Other ranks
+ * may make the same folder at the same time, so one that exists is as good as one that was made. */
 or_status or_folder_make(const char *path)
 {
     char *partial = NULL;
@@ -194,6 +218,7 @@ or_status or_folder_make(const char *path)
     return status;
 }
 
+/* These follow symbolic links, of which the folders in Hugging Face's cache consist. */
 bool or_path_exists(const char *path)
 {
     struct stat info;
@@ -212,18 +237,21 @@ bool or_path_is_file(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+/* A folder is of use when it can be listed (R) and its files be reached (X). */
 const char *or_path_problem(const char *path)
 {
     const int needed = or_path_is_folder(path) ? R_OK | X_OK : R_OK;
     return access(path, needed) == 0 ? NULL : strerror(errno);
 }
 
+/* Device and inode are what POSIX knows a file by: links and "./" make no difference. */
 bool or_path_same(const char *a, const char *b)
 {
     struct stat x, y;
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* Files name each other (a task its data, a policy its classifier) by either kind of path. */
 or_status or_path_join(const char *folder, const char *name, char **path)
 {
     if (name[0] == '/' || !folder || folder[0] == '\0') return or_strdup(name, path);
@@ -231,6 +259,7 @@ or_status or_path_join(const char *folder, const char *name, char **path)
     return or_format(path, "%s%s%s", folder, slash ? "" : "/", name);
 }
 
+/* "/name" is in "/", whose slash stays; every other folder loses its last one. */
 or_status or_path_folder(const char *path, char **folder)
 {
     const char *slash = strrchr(path, '/');

@@ -9,13 +9,15 @@
 
 static const char refused[] = "GGUF file refused";
 
+/* Texts and arrays stay 0: they tell their length themselves. */
 static const size_t value_sizes[OR_GGUF_TYPES] = {
     [OR_GGUF_U8] = 1,  [OR_GGUF_I8] = 1,  [OR_GGUF_U16] = 2, [OR_GGUF_I16] = 2,
     [OR_GGUF_U32] = 4, [OR_GGUF_I32] = 4, [OR_GGUF_F32] = 4, [OR_GGUF_BOOL] = 1,
     [OR_GGUF_U64] = 8, [OR_GGUF_I64] = 8, [OR_GGUF_F64] = 8,
 };
 
-/* Types of tensors, by ggml's numbers. Those that are not ours are named when they are refused. */
+/* Types of tensors, by ggml's numbers (enum ggml_type). Those that are not ours are named when they are
+ * refused, also those that ggml has given up since (Q4_2, Q4_3, the ones of the form Q4_0_4_4). */
 static const or_gguf_tensor_type tensor_types[] = {
     {0, "F32", OR_F32},
     {1, "F16", OR_F16},
@@ -60,6 +62,7 @@ static const or_gguf_tensor_type tensor_types[] = {
 };
 enum { TENSOR_TYPES = sizeof tensor_types / sizeof *tensor_types };
 
+/* Linear: the table is short, and asked once for each tensor. */
 const or_gguf_tensor_type *or_gguf_type_numbered(uint32_t number)
 {
     for (size_t i = 0; i < TENSOR_TYPES; i++)
@@ -67,6 +70,7 @@ const or_gguf_tensor_type *or_gguf_type_numbered(uint32_t number)
     return NULL;
 }
 
+/* No type of ours has two numbers, so the first entry is the only one. */
 const or_gguf_tensor_type *or_gguf_type_of(or_dtype dtype)
 {
     for (size_t i = 0; dtype != OR_DTYPE_OTHER && i < TENSOR_TYPES; i++)
@@ -81,6 +85,7 @@ size_t or_gguf_value_size(uint32_t type)
 
 /* ---- the file --------------------------------------------------------------------------------------------- */
 
+/* or_gguf_close() takes a header that was read half-way as well: OR_NEW() zeroed what is not there yet. */
 or_status or_gguf_open(const char *path, or_gguf **out)
 {
     or_gguf *g = NULL;
@@ -95,6 +100,7 @@ or_status or_gguf_open(const char *path, or_gguf **out)
     return status;
 }
 
+/* Names are malloc'ed, const only for those who ask; all else lies in the arrays or in the header. */
 void or_gguf_close(or_gguf *g)
 {
     if (!g) return;
@@ -106,6 +112,7 @@ void or_gguf_close(or_gguf *g)
     free(g);
 }
 
+/* O_NONBLOCK, since opening a pipe would wait for somebody to write into it. */
 bool or_gguf_probe(const char *path)
 {
     char magic[4];
@@ -133,6 +140,8 @@ const or_gguf_tensor *or_gguf_tensor_at(const or_gguf *g, size_t i)
 
 /* ---- values ----------------------------------------------------------------------------------------------- */
 
+/* Bisection. The order is that of compare_keys() in gguf_parse.c: lengths first, which are cheap to
+ * compare. */
 const or_gguf_key *or_gguf_key_find(const or_gguf *g, const char *name, size_t size)
 {
     for (size_t low = 0, high = g->n_keys; low < high;) {
@@ -149,6 +158,7 @@ const or_gguf_key *or_gguf_key_find(const or_gguf *g, const char *name, size_t s
     return NULL;
 }
 
+/* By a C string; the file's names have no NUL behind them, so lengths are compared. */
 static const or_gguf_key *find(const or_gguf *g, const char *name)
 {
     return or_gguf_key_find(g, name, strlen(name));
@@ -159,8 +169,12 @@ bool or_gguf_has(const or_gguf *g, const char *key)
     return find(g, key) != NULL;
 }
 
+/* Says what the key is (NULL: missing) and what it was to be. No entry of `kinds` is needed for arrays: a
+ * key's type is then that of its elements. */
 static or_status refuse_kind(const or_gguf *g, const or_gguf_key *key, const char *name, const char *expected)
 {
+    /* Integers and other numbers are told apart, as the keys are: a float is refused where a count is
+     * expected. */
     static const char *const kinds[OR_GGUF_TYPES] = {
         [OR_GGUF_U8] = "an integer",  [OR_GGUF_I8] = "an integer",  [OR_GGUF_U16] = "an integer",
         [OR_GGUF_I16] = "an integer", [OR_GGUF_U32] = "an integer", [OR_GGUF_I32] = "an integer",
@@ -174,11 +188,13 @@ static or_status refuse_kind(const or_gguf *g, const or_gguf_key *key, const cha
                    expected);
 }
 
+/* By the numbers of the file: 0 to 5 are the integers of up to 32 bits, 10 and 11 those of 64. */
 static bool is_integer(uint32_t type)
 {
     return type <= OR_GGUF_I32 || type == OR_GGUF_U64 || type == OR_GGUF_I64;
 }
 
+/* Values follow names without padding, so they may be unaligned: read them by memcpy() only. */
 static const unsigned char *value_of(const or_gguf *g, const or_gguf_key *key)
 {
     return (const unsigned char *)g->header.data + key->value_at;
@@ -199,6 +215,7 @@ double or_gguf_number_at(const unsigned char *at, uint32_t type)
         float f32;
         double f64;
     } value;
+    /* All members begin at the union's first byte, and the file's bytes are in our order. */
     memcpy(&value, at, or_gguf_value_size(type));
     switch (type) {
     case OR_GGUF_U8:
@@ -225,6 +242,7 @@ double or_gguf_number_at(const unsigned char *at, uint32_t type)
     }
 }
 
+/* The range is asked for in this form so that NaN is outside of it. */
 static or_status read_number(const or_gguf *g, const or_gguf_key *key, const char *name, double low,
                              double high, double *value)
 {
@@ -236,6 +254,8 @@ static or_status read_number(const or_gguf *g, const or_gguf_key *key, const cha
     return OR_OK;
 }
 
+/* Any width and sign will do, since writers choose them differently. The bounds that callers give are exact
+ * as doubles. */
 or_status or_gguf_int(const or_gguf *g, const char *name, int64_t low, int64_t high, int64_t *value)
 {
     const or_gguf_key *key = find(g, name);
@@ -251,6 +271,7 @@ or_status or_gguf_opt_int(const or_gguf *g, const char *key, int64_t low, int64_
     return or_gguf_has(g, key) ? or_gguf_int(g, key, low, high, value) : OR_OK;
 }
 
+/* A boolean is refused here; in arrays (or_gguf_numbers()) it passes as 0 or 1. */
 or_status or_gguf_opt_number(const or_gguf *g, const char *name, double low, double high, double *value)
 {
     const or_gguf_key *key = find(g, name);
@@ -260,6 +281,7 @@ or_status or_gguf_opt_number(const or_gguf *g, const char *name, double low, dou
     return read_number(g, key, name, low, high, value);
 }
 
+/* That the byte is 0 or 1 was checked when the header was read. */
 or_status or_gguf_opt_bool(const or_gguf *g, const char *name, bool *value)
 {
     const or_gguf_key *key = find(g, name);
@@ -279,6 +301,7 @@ static or_gguf_text read_text(const unsigned char **at)
     return text;
 }
 
+/* The text stays in the header: nothing is copied, and nobody frees it. */
 or_status or_gguf_text_of(const or_gguf *g, const char *name, or_gguf_text *value)
 {
     const or_gguf_key *key = find(g, name);
@@ -316,6 +339,7 @@ or_status or_gguf_numbers(const or_gguf *g, const char *name, or_gguf_items *ite
     return OR_OK;
 }
 
+/* The two walk over bytes that skip_values() of gguf_parse.c walked over before: all of them are there. */
 or_gguf_text or_gguf_next_text(or_gguf_items *items)
 {
     items->left--;

@@ -22,13 +22,15 @@ static const char refused[] = "GGUF file refused";
 enum {
     CHUNK = 1 << 18,
     HEADER_MAX = 1 << 27,                 /* the largest vocabularies make headers of some 20 MB */
-    NAME_MAX_BYTES = 65535,               /* the format's own limit */
+    NAME_MAX_BYTES = 65535,               /* the format's own limit for keys */
     KEY_LEAST = 8 + 1 + 4 + 1,            /* bytes of the shortest key with its value */
     TENSOR_LEAST = 8 + 1 + 4 + 8 + 4 + 8, /* ... and of the shortest tensor */
     DIMS_MAX = 4,
     ALIGNMENT_MAX = 1 << 16
 };
 
+/* The header as far as it has been read, and the place of the next word in it. `at` is at most header.size,
+ * file_size and HEADER_MAX, so that what is left of each is a difference that does not wrap. */
 typedef struct parser {
     or_gguf *gguf;
     int fd;
@@ -52,6 +54,7 @@ static or_status need(parser *p, uint64_t size)
         return or_fail(OR_ERR_INPUT, refused, p->where,
                        "%" PRIu64 " bytes were to follow byte %zu, expected a header of at most %d bytes",
                        size, p->at, HEADER_MAX);
+    /* Chunks may reach into the data behind the header: few large reads are better than many small ones. */
     while (header->size < p->at + size) {
         OR_RESERVE(header->data, header->capacity, header->size + CHUNK);
         const ssize_t got = pread(p->fd, header->data + header->size, CHUNK, (off_t)header->size);
@@ -73,6 +76,7 @@ static or_status take(parser *p, void *value, size_t size)
     return OR_OK;
 }
 
+/* *at and *size become the place of the bytes behind the length (u64); nothing is said of what they are. */
 static or_status take_text(parser *p, size_t *at, size_t *size)
 {
     uint64_t length = 0;
@@ -101,6 +105,9 @@ static or_status take_name(parser *p, const char *what, size_t *at, size_t *size
 
 /* ---- keys ------------------------------------------------------------------------------------------------- */
 
+/* Passes over `count` values, and checks what is relied on when they are asked for later: that all are
+ * there, and that booleans are 0 or 1. A count of texts that is too high stops at the end of the file; one
+ * of numbers, whose product may overflow, stops in need(). */
 static or_status skip_values(parser *p, uint32_t type, uint64_t count)
 {
     if (type == OR_GGUF_TEXT) {
@@ -122,6 +129,10 @@ static or_status skip_values(parser *p, uint32_t type, uint64_t count)
     return OR_OK;
 }
 
+/* name | type u32 | value                                      one value
+ * name | 9 u32    | type u32 | count u64 | count x value       an array
+ *
+ * An array in an array, which the specification allows, is refused: no key that is asked for is one. */
 static or_status read_key(parser *p)
 {
     or_gguf *g = p->gguf;
@@ -143,6 +154,7 @@ static or_status read_key(parser *p)
     return OR_OK;
 }
 
+/* `header` is the third argument of qsort_r(): keys are places in it, which is complete by now and stays. */
 static int compare_keys(const void *a, const void *b, void *header)
 {
     const or_gguf_key *x = a, *y = b;
@@ -150,6 +162,7 @@ static int compare_keys(const void *a, const void *b, void *header)
     return memcmp((char *)header + x->name_at, (char *)header + y->name_at, x->name_size);
 }
 
+/* Sorted, two of one name are neighbours. Which of them counts would be a matter of the reader: refused. */
 static or_status sort_keys(or_gguf *g)
 {
     if (g->n_keys > 0) qsort_r(g->keys, g->n_keys, sizeof *g->keys, compare_keys, g->header.data);
@@ -162,7 +175,8 @@ static or_status sort_keys(or_gguf *g)
 
 /* ---- tensors ---------------------------------------------------------------------------------------------- */
 
-/* The dimensions, which the file lists from the fastest on, and their product. */
+/* The dimensions and their product. The file lists them from the fastest on: a matrix [rows, columns] has
+ * its columns first. They are turned round here; messages number them as the file does. */
 static or_status read_dims(parser *p, or_gguf_tensor *tensor, uint64_t *elements)
 {
     uint32_t n_dims;
@@ -186,7 +200,8 @@ static or_status read_dims(parser *p, or_gguf_tensor *tensor, uint64_t *elements
     return OR_OK;
 }
 
-/* The type, and with it the bytes that the elements take. */
+/* The type, and with it the bytes that the elements take. Blocks never span two rows, so a row has whole
+ * ones. `bytes` of a type that is not ours stays 0: who would need such a tensor refuses it by name. */
 static or_status read_type(parser *p, or_gguf_tensor *tensor, uint64_t elements)
 {
     uint32_t number;
@@ -210,6 +225,9 @@ static or_status read_type(parser *p, or_gguf_tensor *tensor, uint64_t elements)
     return OR_OK;
 }
 
+/* name | n_dims u32 | n_dims x u64 | type u32 | offset u64 (from the beginning of the data)
+ *
+ * The name is copied, since others want it as a C string and in the header no NUL is behind it. */
 static or_status read_tensor(parser *p)
 {
     or_gguf *g = p->gguf;
@@ -238,6 +256,7 @@ static or_status place_tensors(parser *p, uint64_t alignment)
             return or_fail(OR_ERR_INPUT, refused, p->where,
                            "its data begin at offset %" PRIu64 ", expected a multiple of %" PRIu64,
                            tensor->offset, alignment);
+        /* Offset and size are the file's, so their sums may wrap. */
         uint64_t end;
         if (__builtin_add_overflow(tensor->offset, begin, &tensor->offset) ||
             __builtin_add_overflow(tensor->offset, tensor->bytes, &end) || end > p->file_size)
@@ -249,11 +268,13 @@ static or_status place_tensors(parser *p, uint64_t alignment)
     return OR_OK;
 }
 
+/* Names have no NUL in them (take_name()), so they are C strings. */
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Sorts pointers to the names: the tensors themselves stay in the file's order. */
 static or_status check_tensor_names(const or_gguf *g)
 {
     const char **names = NULL;
@@ -270,6 +291,10 @@ static or_status check_tensor_names(const or_gguf *g)
 
 /* ---- the file --------------------------------------------------------------------------------------------- */
 
+/* "GGUF" | version u32 | n_tensors u64 | n_keys u64
+ *
+ * Version 1 had lengths of 32 bits; version 3 is 2, but that a file may be of a big-endian machine, whose
+ * numbers are upside down here (3 is 0x03000000). A count is compared with what the file has room for. */
 static or_status read_counts(parser *p, uint64_t *n_tensors, uint64_t *n_keys)
 {
     char magic[4];
@@ -278,6 +303,7 @@ static or_status read_counts(parser *p, uint64_t *n_tensors, uint64_t *n_keys)
     if (memcmp(magic, "GGUF", sizeof magic) != 0)
         return or_fail(OR_ERR_INPUT, refused, p->where, "it does not begin with GGUF, expected a GGUF file");
     OR_TRY(take(p, &version, sizeof version));
+    /* The two differ in nothing that is read here. */
     if (version != 2 && version != 3)
         return or_fail(OR_ERR_INPUT, refused, p->where, "it is of version %u%s, expected 2 or 3", version,
                        (version & 0xffff) == 0 ? " (of a big-endian machine?)" : "");
@@ -291,6 +317,8 @@ static or_status read_counts(parser *p, uint64_t *n_tensors, uint64_t *n_keys)
     return OR_OK;
 }
 
+/* Tensors can be placed last only: where their data begin depends on the header's length and on one of its
+ * keys. */
 static or_status parse(parser *p)
 {
     or_gguf *g = p->gguf;
@@ -308,6 +336,7 @@ static or_status parse(parser *p)
     return place_tensors(p, (uint64_t)alignment);
 }
 
+/* The size is asked of the open file, not of the path, which another file may take meanwhile. */
 or_status or_gguf_parse(or_gguf *gguf)
 {
     _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are little-endian, so must we be");

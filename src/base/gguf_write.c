@@ -21,6 +21,8 @@ struct or_gguf_writer {
     bool begun;         /* the header is in the file */
 };
 
+/* The temporary file is opened now, and not when the data come, so that a path that cannot be written to is
+ * told before any work is done. */
 or_status or_gguf_create(const char *path, or_gguf_writer **out)
 {
     or_gguf_writer *w = NULL;
@@ -46,6 +48,7 @@ close:
     return status;
 }
 
+/* `file` is NULL once or_gguf_finish() has given the file its name, or given it up. */
 void or_gguf_writer_close(or_gguf_writer *w)
 {
     if (!w) return;
@@ -63,12 +66,14 @@ void or_gguf_writer_close(or_gguf_writer *w)
 
 /* ---- header ----------------------------------------------------------------------------------------------- */
 
+/* length u64 | bytes, no NUL */
 static or_status put_text(or_buffer *out, const char *text, uint64_t size)
 {
     OR_TRY(or_buffer_append(out, &size, sizeof size));
     return or_buffer_append(out, text, size);
 }
 
+/* Begins a key, name | type; its value is to follow at once. */
 static or_status put_name(or_gguf_writer *w, const char *key, uint32_t type)
 {
     w->n_keys++;
@@ -76,6 +81,7 @@ static or_status put_name(or_gguf_writer *w, const char *key, uint32_t type)
     return or_buffer_append(&w->keys, &type, sizeof type);
 }
 
+/* Begins a key that is an array, name | ARRAY | type of the elements | count; these are to follow. */
 static or_status put_array(or_gguf_writer *w, const char *key, uint32_t type, uint64_t count)
 {
     OR_TRY(put_name(w, key, OR_GGUF_ARRAY));
@@ -83,6 +89,7 @@ static or_status put_array(or_gguf_writer *w, const char *key, uint32_t type, ui
     return or_buffer_append(&w->keys, &count, sizeof count);
 }
 
+/* Values go into the file as they are in memory: little-endian, which gguf_parse.c makes sure of. */
 or_status or_gguf_put_u32(or_gguf_writer *w, const char *key, uint32_t value)
 {
     OR_TRY(put_name(w, key, OR_GGUF_U32));
@@ -127,11 +134,15 @@ or_status or_gguf_put_i32s(or_gguf_writer *w, const char *key, const int32_t *va
     return or_buffer_append(&w->keys, values, count * sizeof *values);
 }
 
+/* Up to the next multiple of the alignment, which is the default: the files do not carry
+ * "general.alignment". */
 static uint64_t padded(uint64_t size)
 {
     return (size + OR_GGUF_ALIGNMENT - 1) / OR_GGUF_ALIGNMENT * OR_GGUF_ALIGNMENT;
 }
 
+/* The type must be one that GGUF has a number for, as all weight types do. A tensor's offset is the sum of
+ * the padded sizes of those before it, so it is known before any data are. */
 or_status or_gguf_put_tensor(or_gguf_writer *w, const char *name, or_dtype dtype, int n_dims,
                              const int64_t *dims)
 {
@@ -166,6 +177,8 @@ static or_status pad(or_gguf_writer *w, uint64_t size)
     return write_bytes(w, zeros, (size_t)(padded(size) - size));
 }
 
+/* Writes the header, whose first words are the counts: that is why keys and tensors were kept in memory so
+ * far. Behind it come zeros up to the place that offsets count from. */
 static or_status begin_data(or_gguf_writer *w)
 {
     const uint32_t version = 3;
@@ -181,6 +194,8 @@ static or_status begin_data(or_gguf_writer *w)
     return pad(w, size);
 }
 
+/* A tensor may come in any number of pieces (its rows, say); its last byte brings the padding. Too many
+ * data are a mistake of the caller and not of the input: OR_ERR_FAILED. */
 or_status or_gguf_put_data(or_gguf_writer *w, const void *data, size_t size)
 {
     if (!w->begun) OR_TRY(begin_data(w));
@@ -194,12 +209,16 @@ or_status or_gguf_put_data(or_gguf_writer *w, const void *data, size_t size)
     return pad(w, w->sizes[w->current++]);
 }
 
+/* In this order: to the kernel, to the disk, to its name. fclose() may be the first to tell of a write that
+ * failed; after it there is nothing left that or_gguf_writer_close() would have to remove. */
 or_status or_gguf_finish(or_gguf_writer *w)
 {
     if (!w->begun) OR_TRY(begin_data(w));
     if (w->current != w->n_tensors)
         return or_fail(OR_ERR_FAILED, "file cannot be written", w->path, "data came for %zu tensors of %zu",
                        w->current, w->n_tensors);
+    /* Each step is asked for its own failure; errno is that of the last one that failed, as a rule a full
+     * disk. */
     const bool flushed = fflush(w->file) == 0 && fsync(fileno(w->file)) == 0;
     const bool closed = fclose(w->file) == 0;
     w->file = NULL;

@@ -19,12 +19,16 @@ static bool has_nul_escape(const char *text, size_t size)
     return false;
 }
 
+/* White space as RFC 8259 has it (section 2); isspace() would take more. */
 static bool only_space(const char *text, const char *end)
 {
     while (text < end && (*text == ' ' || *text == '\t' || *text == '\n' || *text == '\r')) text++;
     return text == end;
 }
 
+/* Does first what cJSON does not: it takes any bytes for text. That it stops behind the first value is
+ * wanted here (false: no NUL must follow it), since the text need not end in a NUL; what follows is looked
+ * at afterwards. */
 or_status or_json_parse(const char *text, size_t size, const char *where, cJSON **json)
 {
     *json = NULL;
@@ -37,10 +41,12 @@ or_status or_json_parse(const char *text, size_t size, const char *where, cJSON 
     const char *end = NULL;
     cJSON *made = cJSON_ParseWithLengthOpts(text, size, &end, false);
     if (!made) {
+        /* cJSON says where it stopped, and not why. */
         size_t at = end ? (size_t)(end - text) : 0;
         return or_fail(OR_ERR_INPUT, "not JSON", where, "the text breaks at byte %zu of %zu, expected JSON",
                        at + 1, size);
     }
+    /* A second value, or rubbish: a line of JSONL that lost its end, two files in one. */
     if (!only_space(end, text + size)) {
         cJSON_Delete(made);
         return or_fail(OR_ERR_INPUT, "not JSON", where, "found more text after byte %zu, expected one value",
@@ -61,6 +67,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Sorts, since comparing each with each would take too long for vocabularies, objects of 100 000 members. */
 static or_status check_names(const cJSON *object, const char *where, name_list *list)
 {
     const cJSON *item;
@@ -87,6 +94,7 @@ static or_status check_tree(const cJSON *tree, const char *where, name_list *lis
     return OR_OK;
 }
 
+/* One list of names serves all objects: each is done with it before its members are entered. */
 or_status or_json_refuse_twins(const cJSON *tree, const char *where)
 {
     name_list list = {0};
@@ -95,6 +103,7 @@ or_status or_json_refuse_twins(const cJSON *tree, const char *where)
     return status;
 }
 
+/* A file of settings: an object. (cJSON_Delete() takes NULL, which *json is until it is parsed.) */
 or_status or_json_load(const char *path, cJSON **json)
 {
     or_buffer text = {0};
@@ -112,12 +121,14 @@ or_status or_json_load(const char *path, cJSON **json)
     return status;
 }
 
+/* null is as good as absent: transformers writes null for what a model does not set. */
 const cJSON *or_json_find(const cJSON *object, const char *key)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     return cJSON_IsNull(item) ? NULL : item;
 }
 
+/* What a member is, for messages. */
 static const char *kind_of(const cJSON *item)
 {
     if (!item || cJSON_IsNull(item)) return "nothing";
@@ -128,6 +139,7 @@ static const char *kind_of(const cJSON *item)
     return "an object";
 }
 
+/* The file is the user's, so the message names the field that is to be mended. */
 static or_status wrong_kind(const cJSON *item, const char *key, const char *where, const char *expected)
 {
     return or_fail(OR_ERR_INPUT, "wrong field", where, "\"%s\" is %s, expected %s", key, kind_of(item),
@@ -142,6 +154,8 @@ or_status or_json_string(const cJSON *object, const char *key, const char *where
     return OR_OK;
 }
 
+/* cJSON keeps numbers as doubles, so whole ones are exact below 2^53. The range is asked for in this form
+ * so that NaN is outside of it, and infinity (as which 1e999 is read) is outside of any. */
 or_status or_json_int(const cJSON *object, const char *key, const char *where, int64_t low, int64_t high,
                       int64_t *value)
 {
@@ -155,6 +169,7 @@ or_status or_json_int(const cJSON *object, const char *key, const char *where, i
     return OR_OK;
 }
 
+/* 1e999 is JSON, but infinity as a double: refused. */
 or_status or_json_number(const cJSON *object, const char *key, const char *where, double *value)
 {
     const cJSON *item = or_json_find(object, key);
@@ -205,6 +220,7 @@ or_status or_json_opt_bool(const cJSON *object, const char *key, const char *whe
     return or_json_find(object, key) ? or_json_bool(object, key, where, value) : OR_OK;
 }
 
+/* Escaped is what RFC 8259 (section 7) demands: quotes, backslashes, characters below U+0020. */
 or_status or_json_put_string(or_buffer *out, const char *text)
 {
     OR_TRY(or_buffer_puts(out, "\""));
@@ -225,6 +241,8 @@ or_status or_json_put_string(or_buffer *out, const char *text)
     return or_buffer_puts(out, "\"");
 }
 
+/* The first that reads back is taken. %g drops zeros at the end, so that numbers of less than 6 digits come
+ * out short as well. */
 or_status or_json_put_float(or_buffer *out, float value)
 {
     char text[32];
@@ -235,6 +253,7 @@ or_status or_json_put_float(or_buffer *out, float value)
     return or_buffer_puts(out, text);
 }
 
+/* As above: 15 digits are always told apart (DBL_DIG), 17 always read back (DBL_DECIMAL_DIG). */
 or_status or_json_put_double(or_buffer *out, double value)
 {
     char text[40];

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Set by or_log_open() once it is known what the user wants; -1: this run has no ranks to tell apart. */
 static or_log_level log_level = OR_LOG_NORMAL;
 static int log_rank = -1;
 
@@ -13,6 +14,8 @@ void or_log_open(or_log_level level, int rank)
     log_rank = rank;
 }
 
+/* Made in one piece and printed by one call, which glibc hands to the kernel in one write. What is longer
+ * than the line's room is cut. */
 static void print_line(or_log_level level, const char *kind, const char *format, va_list args)
 {
     if (level > log_level) return;

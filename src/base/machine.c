@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* MemAvailable: free memory and what the kernel could free without swapping, page cache above all. */
+/* MemAvailable: free memory and what the kernel could free without swapping, page cache above all. The
+ * file's kB are KiB. One that cannot be read is no error: no limit is known then. */
 static uint64_t read_available(const char *path)
 {
     or_buffer text = {0};
@@ -18,7 +19,8 @@ static uint64_t read_available(const char *path)
     return bytes;
 }
 
-/* The limit of one control group: a number, or "max". */
+/* The limit of one control group: a number, or "max". The topmost group has no such file, and none has it
+ * where the memory controller is off. */
 static uint64_t read_limit(const char *groups, const char *group)
 {
     char *path = NULL;
@@ -33,7 +35,8 @@ static uint64_t read_limit(const char *groups, const char *group)
     return limit;
 }
 
-/* The least limit of the process's group and of those above it. Version 2's line begins with "0::". */
+/* The least limit of the process's group and of those above it, each of which holds for all groups below it
+ * together. Version 2's line begins with "0::"; limits of version 1 are not found. */
 static uint64_t read_limits(const char *cgroup, const char *groups)
 {
     or_buffer text = {0};
@@ -45,6 +48,7 @@ static uint64_t read_limits(const char *cgroup, const char *groups)
         group[strcspn(group, "\n")] = '\0';
     }
     while (group && *group) { /* "/job/step", then "/job" */
+        /* A job's limit is usually set at a group above that of its processes. */
         const uint64_t limit = read_limit(groups, group);
         if (limit < least) least = limit;
         *strrchr(group, '/') = '\0';
@@ -53,6 +57,7 @@ static uint64_t read_limits(const char *cgroup, const char *groups)
     return least;
 }
 
+/* The smaller one binds; where neither is known, both are UINT64_MAX. */
 uint64_t or_machine_memory_in(const char *meminfo, const char *cgroup, const char *groups)
 {
     const uint64_t available = read_available(meminfo), limit = read_limits(cgroup, groups);

@@ -10,7 +10,8 @@
 /* Long enough for two paths and a sentence; a longer message is cut, never overflows. */
 static _Thread_local char message[1024];
 
-/* Keeps the message one printable line: control characters and bytes that are no UTF-8 become '?'. */
+/* Keeps the message one printable line: control characters and bytes that are no UTF-8 become '?', among
+ * them what is left of a character at which the message was cut. No byte is added, so it is done in place. */
 static void make_printable(char *text)
 {
     size_t size = strlen(text);
@@ -24,6 +25,7 @@ static void make_printable(char *text)
     }
 }
 
+/* What does not fit is cut, at the end of the details as a rule. */
 or_status or_fail(or_status status, const char *what, const char *where, const char *details, ...)
 {
     char made[sizeof message]; /* apart, since an argument may point into the old message */
@@ -51,6 +53,7 @@ const char *or_status_message(void)
     return message;
 }
 
+/* The text was made printable where or_fail() made it. */
 void or_status_set_message(const char *text)
 {
     snprintf(message, sizeof message, "%s", text);

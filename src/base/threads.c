@@ -1,4 +1,4 @@
-/* threads.c */
+/* threads.c - what was asked for, or the cores of this process. */
 #include "threads.h"
 
 #ifdef _OPENMP
@@ -6,8 +6,11 @@
 #endif
 #include <sched.h>
 
+/* 0 until somebody asks or sets. */
 static int threads = 0;
 
+/* The affinity mask and not the host's cores: launchers bind each rank to its share. 1 where it cannot be
+ * asked, as on a host whose mask is wider than a cpu_set_t (1024 cores). */
 int or_threads_available(void)
 {
     cpu_set_t set;
@@ -21,6 +24,7 @@ void or_threads_set(int count)
     threads = count > 0 ? count : or_threads_available();
 }
 
+/* The first call sets the number, so it must come before there are several threads. */
 int or_threads(void)
 {
     if (threads == 0) or_threads_set(0);

@@ -1,6 +1,19 @@
 /* utf8.c - strict UTF-8, after table 3-7 of the Unicode standard. */
 #include "utf8.h"
 
+/* Well-formed characters, by their bytes:
+ *
+ *   00..7F                          U+0000  .. U+007F
+ *   C2..DF  80..BF                  U+0080  .. U+07FF     C0, C1 would be overlong
+ *   E0      A0..BF  80..BF          U+0800  .. U+0FFF
+ *   E1..EC  80..BF  80..BF          U+1000  .. U+CFFF
+ *   ED      80..9F  80..BF          U+D000  .. U+D7FF     above are the surrogates
+ *   EE..EF  80..BF  80..BF          U+E000  .. U+FFFF
+ *   F0      90..BF  80..BF  80..BF  U+10000 .. U+3FFFF
+ *   F1..F3  80..BF  80..BF  80..BF  U+40000 .. U+FFFFF
+ *   F4      80..8F  80..BF  80..BF  U+100000.. U+10FFFF
+ *
+ * The narrower second bytes (after E0, ED, F0, F4) are asked for by the value, once it is put together. */
 size_t or_utf8_decode(const char *text, size_t size, uint32_t *code)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -11,6 +24,7 @@ size_t or_utf8_decode(const char *text, size_t size, uint32_t *code)
     }
     size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
     if (s[0] < 0xc2 || s[0] > 0xf4 || size < length) return 0;
+    /* Of the first byte the bits behind its ones and their zero: 5, 4 or 3. */
     uint32_t value = s[0] & (0xffu >> (length + 1));
     for (size_t i = 1; i < length; i++) {
         if ((s[i] & 0xc0) != 0x80) return 0;
@@ -52,6 +66,8 @@ static bool begins_character(const char *text, size_t size, size_t length)
     return or_utf8_length(low, length) == length || or_utf8_length(high, length) == length;
 }
 
+/* The first byte allows one length only, so at most one round of the outer loop finds anything; in it the
+ * longest beginning comes first. */
 size_t or_utf8_broken(const char *text, size_t size)
 {
     for (size_t length = 4; length > 1; length--)
