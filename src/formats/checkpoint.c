@@ -30,6 +30,7 @@ static or_status refuse_path(const char *path)
     return status;
 }
 
+/* By its bits, which do not depend on how a C library rounds when it prints. */
 static or_status put_bits(or_buffer *out, float value)
 {
     uint32_t bits;
@@ -37,6 +38,8 @@ static or_status put_bits(or_buffer *out, float value)
     return or_buffer_printf(out, " %08" PRIx32, bits);
 }
 
+/* Whatever changes what is computed must be in here: a policy trained for one computation is of no use to
+ * another. */
 static or_status put_hparams(or_buffer *out, const or_hparams *h)
 {
     OR_TRY(or_buffer_printf(out, "%s %d %d %d %d %d %d %d %d %d %d %d %d %d", h->family, h->n_layers,
@@ -55,6 +58,7 @@ static or_status put_hparams(or_buffer *out, const or_hparams *h)
     return or_buffer_puts(out, "\n");
 }
 
+/* Names as JSON strings, so that no name, whatever is in it, can look like the end of its line. */
 static or_status put_tensor(or_buffer *out, const or_tensor *tensor)
 {
     OR_TRY(or_json_put_string(out, tensor->name));
@@ -76,6 +80,7 @@ static or_status make_fingerprint(or_checkpoint *checkpoint)
     return status;
 }
 
+/* What open() added before it failed is released by close(), which takes a checkpoint that is not sealed. */
 or_status or_checkpoint_open(const char *path, or_checkpoint **out)
 {
     or_checkpoint *checkpoint = NULL;
@@ -99,6 +104,7 @@ close:
     return status;
 }
 
+/* Takes a half-filled one, too: maps are there only once it is sealed. stored is freed with name. */
 void or_checkpoint_close(or_checkpoint *checkpoint)
 {
     if (!checkpoint) return;
@@ -113,6 +119,7 @@ void or_checkpoint_close(or_checkpoint *checkpoint)
     free(checkpoint);
 }
 
+/* The size is kept for the checks of offsets; the file itself is opened anew whenever it is needed. */
 or_status or_checkpoint_add_file(or_checkpoint *checkpoint, const char *path, size_t *index)
 {
     OR_RESERVE(checkpoint->files, checkpoint->file_capacity, checkpoint->n_files + 1);
@@ -124,6 +131,7 @@ or_status or_checkpoint_add_file(or_checkpoint *checkpoint, const char *path, si
     return OR_OK;
 }
 
+/* Both texts go into one block, so that freeing the name frees them. The rest of *tensor is plain numbers. */
 or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, const or_tensor *tensor)
 {
     OR_RESERVE(checkpoint->tensors, checkpoint->tensor_capacity, checkpoint->n_tensors + 1);
@@ -140,6 +148,7 @@ or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, const or_tensor *t
     return OR_OK;
 }
 
+/* Files in their order, and in each the tensors from its beginning on. */
 static int compare_places(const void *a, const void *b)
 {
     const or_tensor *x = a, *y = b;
@@ -168,6 +177,7 @@ static or_status check_overlaps(const or_checkpoint *checkpoint)
     return OR_OK;
 }
 
+/* Sorted by name, two of one name are neighbours, wherever they lie. Which one counts would be a guess. */
 static or_status check_names(const or_checkpoint *checkpoint)
 {
     for (size_t i = 1; i < checkpoint->n_tensors; i++) {
@@ -180,6 +190,8 @@ static or_status check_names(const or_checkpoint *checkpoint)
     return OR_OK;
 }
 
+/* Sorts twice: by place, to find overlaps, and by name, as they stay. From then on the array does not move,
+ * so pointers into it may be handed out; maps[i] and is_read[i] belong to tensors[i]. */
 or_status or_checkpoint_seal(or_checkpoint *checkpoint)
 {
     const size_t n = checkpoint->n_tensors;
@@ -194,6 +206,7 @@ or_status or_checkpoint_seal(or_checkpoint *checkpoint)
     return OR_NEW(checkpoint->is_read, n);
 }
 
+/* Bisection, by the order in which the tensors were sealed. */
 const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char *name)
 {
     const or_tensor key = {.name = name};
@@ -222,6 +235,8 @@ static const char *shape_text(int n_dims, const int64_t *dims, char text[256])
     return text;
 }
 
+/* Messages call the tensor what its file calls it, which is what the user can look for, and name the shard
+ * where it was found. */
 or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *name, int64_t rows,
                                 int64_t columns, const or_tensor **out)
 {
@@ -242,6 +257,7 @@ or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *nam
             "tensor \"%s\" is of type %s, expected weights of type f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, "
             "q5_1 or q2_k .. q6_k",
             tensor->name, tensor->stored);
+    /* A [1, n] matrix is no vector [n]: transposed or reshaped weights are not guessed at. */
     bool same = tensor->n_dims == n_wanted;
     for (int i = 0; same && i < n_wanted; i++) same = tensor->dims[i] == wanted[i];
     if (!same)

@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+/* The tensor is one of the checkpoint's own, so its place in the array is that of its map. A tensor without
+ * bytes (a dimension is 0) cannot be mapped; its data are NULL. */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data)
 {
     or_map *map = &checkpoint->maps[tensor - checkpoint->tensors];

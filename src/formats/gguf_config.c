@@ -9,7 +9,7 @@
 
 static const char refused[] = "model refused";
 
-/* "llama.<name>" */
+/* "llama.<name>": keys of a model begin with its architecture's name (GGUF's specification, "LLM"). */
 static const char *llama_key(const char *name, char text[96])
 {
     snprintf(text, 96, "llama.%s", name);
@@ -27,6 +27,7 @@ static or_status read_int(const or_gguf *g, const char *name, int64_t low, int64
     return OR_OK;
 }
 
+/* Absent: *value stays. */
 static or_status read_float(const or_gguf *g, const char *name, double low, double high, float *value)
 {
     char text[96];
@@ -36,6 +37,7 @@ static or_status read_float(const or_gguf *g, const char *name, double low, doub
     return OR_OK;
 }
 
+/* The text is the file's, of any length and without a NUL: 60 bytes of it are enough for a message. */
 static or_status refuse_text(const or_gguf *g, const char *what, or_gguf_text found, const char *expected)
 {
     return or_fail(OR_ERR_INPUT, refused, or_gguf_path(g), "%s \"%.*s\" is not supported, expected %s", what,
@@ -55,6 +57,7 @@ static or_status read_heads(const or_gguf *g, or_hparams *h)
             "\"llama.attention.head_count\" is %d, expected a multiple of \"llama.attention.head_count_kv\" "
             "(%d)",
             h->n_heads, h->n_kv_heads);
+    /* The default of "attention.key_length", which may be absent only where the division leaves nothing. */
     h->head_dim = h->d_model / h->n_heads;
     if (!or_gguf_has(g, "llama.attention.key_length") && h->d_model % h->n_heads != 0)
         return or_fail(
@@ -62,6 +65,7 @@ static or_status read_heads(const or_gguf *g, or_hparams *h)
             "\"llama.embedding_length\" is %d, expected a multiple of \"llama.attention.head_count\" (%d)",
             h->d_model, h->n_heads);
     OR_TRY(read_int(g, "attention.key_length", 1, OR_WIDTH_MAX, &h->head_dim));
+    /* Values as wide as keys, and a head rotated as a whole: nothing else is computed. */
     int others[2] = {h->head_dim, h->head_dim};
     static const char *const names[2] = {"attention.value_length", "rope.dimension_count"};
     for (int i = 0; i < 2; i++) {
@@ -71,6 +75,7 @@ static or_status read_heads(const or_gguf *g, or_hparams *h)
                            "\"llama.%s\" is %d, which is not supported; expected the width of a head (%d)",
                            names[i], others[i], h->head_dim);
     }
+    /* Rotation turns two numbers at a time. */
     if (h->head_dim % 2 != 0)
         return or_fail(OR_ERR_INPUT, refused, path,
                        "a head is %d wide, expected an even number (rotary pairs)", h->head_dim);
@@ -80,7 +85,10 @@ static or_status read_heads(const or_gguf *g, or_hparams *h)
     return OR_OK;
 }
 
-/* "rope.scaling.type" none or linear; old files have "rope.scale_linear". Llama-3's rule comes as a tensor. */
+/* "rope.scaling.type" none or linear; old files have "rope.scale_linear", and where both factors are given
+ * the newer key counts. Without a type a factor other than 1 means linear; with type none it means nothing.
+ * Llama-3's rule comes as a tensor (finish_hparams() in gguf_model.c), and other scalings (yarn) are
+ * refused. */
 static or_status read_rope(const or_gguf *g, or_hparams *h)
 {
     or_gguf_text type = {"none", 4};
@@ -117,6 +125,7 @@ static or_status read_token(const or_gguf *g, const char *key, int n_vocab, int 
     return OR_OK;
 }
 
+/* The embedding says how many tokens there are; "vocab_size", where it is given, must say the same. */
 or_status or_gguf_read_vocab(const or_gguf *g, int64_t rows, or_hparams *h)
 {
     if (rows < 1 || rows > OR_VOCAB_ROWS_MAX)
@@ -133,7 +142,9 @@ or_status or_gguf_read_vocab(const or_gguf *g, int64_t rows, or_hparams *h)
     return read_token(g, "tokenizer.ggml.eos_token_id", h->n_vocab, &h->eos);
 }
 
-/* Keys of relatives of Llama that compute something else. */
+/* Keys of relatives of Llama that compute something else: experts (Mixtral), a window on the context
+ * (Mistral), factors on scores, logits, embedding and residuals (Granite), norms that subtract the mean. 0
+ * says that there is none of it. */
 static or_status refuse_variants(const or_gguf *g)
 {
     static const char *const without[] = {
@@ -157,6 +168,9 @@ static or_status refuse_variants(const or_gguf *g)
     return or_gguf_opt_int(g, "general.quantization_version", 2, 2, &version);
 }
 
+/* What has no key is what all of the architecture have: norms before each block and at the end, a gated
+ * feed-forward block, no biases (their tensors are unknown names), and the rows of queries and keys in the
+ * order of rotary pairs, into which the converters bring them. */
 or_status or_gguf_read_hparams(const or_gguf *g, or_hparams *h)
 {
     or_gguf_text architecture;

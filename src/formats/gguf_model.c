@@ -13,6 +13,8 @@
 static const char refused[] = "model refused";
 enum { SPLITS_MAX = 99999, SUFFIX = sizeof "-00001-of-00002.gguf" - 1 };
 
+/* Tensors of a layer that the model does not have, and such that no step of the computation asks for
+ * (biases, experts), mean that the file is of another model than its keys say. */
 static or_status add_tensors(or_checkpoint *checkpoint, const or_gguf *g)
 {
     size_t file;
@@ -62,6 +64,8 @@ static or_status part_path(const char *first, int64_t number, int64_t count, cha
                      number + 1, count);
 }
 
+/* Opens one of the other parts, which must say of itself what its name says, and takes its tensors; its
+ * keys are not looked at. */
 static or_status add_part(or_checkpoint *checkpoint, int64_t wanted, int64_t wanted_count)
 {
     char *path = NULL;
@@ -80,6 +84,7 @@ static or_status add_part(or_checkpoint *checkpoint, int64_t wanted, int64_t wan
     return status;
 }
 
+/* The embedding, whose rows are the vocabulary, may lie in any part, so that is asked last. */
 static or_status add_all(or_checkpoint *checkpoint, const or_gguf *first)
 {
     int64_t number, count, tensors = -1;
@@ -103,7 +108,8 @@ static or_status add_all(or_checkpoint *checkpoint, const or_gguf *first)
     return or_gguf_read_vocab(first, embedding ? embedding->dims[0] : 0, &checkpoint->hparams);
 }
 
-/* What the tensors that there are say of the computation. */
+/* What the tensors that there are say of the computation: no head of its own means that the embedding is
+ * the head; divisors of the rotary frequencies, that they are Llama 3.1's. */
 static or_status finish_hparams(const or_checkpoint *checkpoint, or_hparams *h)
 {
     h->tied_head = !or_checkpoint_named(checkpoint, "output.weight");
@@ -116,6 +122,7 @@ static or_status finish_hparams(const or_checkpoint *checkpoint, or_hparams *h)
     return OR_OK;
 }
 
+/* The checkpoint has copies of all names, so the headers need not stay in memory. */
 static or_status open_gguf(or_checkpoint *checkpoint)
 {
     or_gguf *first = NULL;

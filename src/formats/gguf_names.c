@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Pairs of names; "#" stands for the number of a layer. */
+/* Pairs of names, from transformers' modules and from GGUF's specification ("Standardized tensor names");
+ * "#" stands for the number of a layer. */
 static const struct {
     const char *hf, *gguf;
 } names[] = {
@@ -24,7 +25,8 @@ static const struct {
 };
 enum { NAMES = sizeof names / sizeof *names };
 
-/* True when `name` is `pattern` with a number at its "#", which *layer becomes; -1 for a pattern without. */
+/* True when `name` is `pattern` with a number at its "#", which *layer becomes; -1 for a pattern without.
+ * Only numbers as one writes them: with "blk.07" and "blk.7" a tensor would have two names. */
 static bool matches(const char *pattern, const char *name, int *layer)
 {
     const char *mark = strchr(pattern, '#');
@@ -38,6 +40,7 @@ static bool matches(const char *pattern, const char *name, int *layer)
     return strcmp(mark + 1, name + before + digits) == 0;
 }
 
+/* The other way: the number in place of the "#". A pattern without is the name itself. */
 static const char *fill_in(const char *pattern, int layer, char text[OR_TENSOR_NAME])
 {
     const char *mark = strchr(pattern, '#');
@@ -54,6 +57,7 @@ const char *or_gguf_tensor_name(const char *hf, char text[OR_TENSOR_NAME])
     return hf;
 }
 
+/* `layer` is -1, and so below n_layers, for tensors of no layer. */
 bool or_gguf_knows_tensor(const char *name, int n_layers)
 {
     int layer;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* 0 can stand for "no default" as no count of a model is 0; *value is the default otherwise. */
 or_status or_hf_read_int(const cJSON *config, const char *key, const char *where, int low, int high,
                          int *value)
 {
@@ -14,6 +15,7 @@ or_status or_hf_read_int(const cJSON *config, const char *key, const char *where
     return OR_OK;
 }
 
+/* The range is asked for in this form so that NaN is outside of it. */
 or_status or_hf_read_float(const cJSON *config, const char *key, const char *where, double low, double high,
                            float *value)
 {
@@ -27,6 +29,8 @@ or_status or_hf_read_float(const cJSON *config, const char *key, const char *whe
     return OR_OK;
 }
 
+/* Instruction-tuned models (Llama 3.1) have several ids that end a text. What is no number becomes -2,
+ * which is out of range; -1 is how some files write "none". */
 or_status or_hf_read_token(const cJSON *config, const char *key, const char *where, int n_vocab, int *token)
 {
     const cJSON *item = or_json_find(config, key);
@@ -52,6 +56,7 @@ or_status or_hf_refuse_quantized(const cJSON *config, const char *where)
         "found \"quantization_config\", which is not supported, expected f32, f16 or bf16 weights");
 }
 
+/* The families, by "model_type" of config.json, which is how transformers chooses a model's class. */
 static const struct {
     const char *model_type; /* below 32 characters: or_hparams.family */
     or_status (*read)(const cJSON *config, const char *path, or_hparams *h);
@@ -74,6 +79,7 @@ static or_status refuse_family(const char *path, const char *found)
     return status;
 }
 
+/* The family's reader finds an object without twins (or_json_load()) and zeroed hyperparameters. */
 or_status or_hf_config_read(const char *path, or_hparams *hparams)
 {
     cJSON *config = NULL;

@@ -38,6 +38,7 @@ static or_status check_shard_name(const cJSON *item, const char *index)
                    item->string, name ? name : "(no text)");
 }
 
+/* Sorted by name, so that the order of files, which is in the fingerprint, is not that of the JSON's keys. */
 static or_status list_shards(const cJSON *map, const char *index, shard_list *shards)
 {
     const cJSON *item;
@@ -56,6 +57,7 @@ static or_status list_shards(const cJSON *map, const char *index, shard_list *sh
     return OR_OK;
 }
 
+/* A download that was broken off leaves an index whose shards are not all there: told by the shard's path. */
 static or_status read_shard(or_checkpoint *checkpoint, const char *name)
 {
     char *path = NULL;
@@ -68,6 +70,7 @@ static or_status read_shard(or_checkpoint *checkpoint, const char *name)
     return status;
 }
 
+/* Asked of the sealed checkpoint: each tensor of the map is there, and in the shard that the map says. */
 static or_status check_map(const or_checkpoint *checkpoint, const cJSON *map, const char *index,
                            const shard_list *shards)
 {
@@ -83,6 +86,7 @@ static or_status check_map(const or_checkpoint *checkpoint, const cJSON *map, co
     return OR_OK;
 }
 
+/* `shards` points into `json`, which therefore lives until the map has been checked. */
 static or_status read_index(or_checkpoint *checkpoint, const char *index)
 {
     cJSON *json = NULL;
@@ -149,6 +153,7 @@ done:
     return status;
 }
 
+/* A folder that may not be read would look like one without config.json, so that is asked first. */
 static or_status open_folder(or_checkpoint *checkpoint)
 {
     char *config = NULL;

@@ -14,6 +14,8 @@ static const struct {
 };
 enum { ROPE_KINDS = sizeof rope_kinds / sizeof *rope_kinds };
 
+/* "type" is what "rope_type" was called first; files carry one of them or, for older programs, both. A
+ * factor without a type is refused: it would have to be guessed what it stretches. */
 static or_status read_rope_kind(const cJSON *rope, const char *where, or_rope_kind *kind)
 {
     const char *old_name = NULL, *name = NULL;
@@ -36,7 +38,8 @@ static or_status read_rope_kind(const cJSON *rope, const char *where, or_rope_ki
                    "rope type \"%s\" is not supported, expected default, linear or llama3", name);
 }
 
-/* The members of "rope_scaling" or "rope_parameters". */
+/* The members of "rope_scaling" or "rope_parameters": none for the plain kind, a factor for linear, and for
+ * llama3 the four of Llama 3.1. That low < high keeps the transition between them from dividing by zero. */
 static or_status read_rope_members(const cJSON *rope, const char *where, or_hparams *h)
 {
     OR_TRY(read_rope_kind(rope, where, &h->rope));
@@ -53,7 +56,8 @@ static or_status read_rope_members(const cJSON *rope, const char *where, or_hpar
                           &h->rope_original_context);
 }
 
-/* Only part of each head rotated: some relatives of Llama do it. */
+/* Only part of each head rotated: some relatives of Llama do it. Older files say so beside the rope's
+ * object, newer ones in it, so both are asked. */
 static or_status refuse_partial_rope(const cJSON *object, const char *where)
 {
     double share = 1;
@@ -79,6 +83,7 @@ static or_status read_rope(const cJSON *config, const char *path, or_hparams *h)
 
     char *where = NULL;
     OR_TRY(or_format(&where, "%s, \"%s\"", path, key));
+    /* Inside of the object and outside: one of them, or both with one value. */
     float theta = h->rope_theta;
     or_status status;
     OR_TRY_GOTO(done, or_hf_read_float(rope, "rope_theta", where, 1e-3, 1e12, &theta));
@@ -96,7 +101,9 @@ done:
     return status;
 }
 
-/* Heads, and how wide each is: "head_dim", or else an even part of the hidden state. */
+/* Heads, and how wide each is: "head_dim", or else an even part of the hidden state. Fewer key/value heads
+ * than query heads: each serves n_heads / n_kv_heads of these (grouped queries), so that must be a whole
+ * number. */
 static or_status read_heads(const cJSON *config, const char *path, or_hparams *h)
 {
     OR_TRY(or_hf_read_int(config, "num_attention_heads", path, 1, OR_WIDTH_MAX, &h->n_heads));
@@ -125,7 +132,7 @@ static or_status read_heads(const cJSON *config, const char *path, or_hparams *h
     return OR_OK;
 }
 
-/* What would make another computation of it. */
+/* What would make another computation of it. "swish" is another name of silu. */
 static or_status refuse_variants(const cJSON *config, const char *path)
 {
     static const char *const biases[] = {"attention_bias", "mlp_bias"};
@@ -144,7 +151,8 @@ static or_status refuse_variants(const cJSON *config, const char *path)
     return or_hf_refuse_quantized(config, path);
 }
 
-/* Llama 1, 2, 3. Defaults are those of transformers' LlamaConfig, where models rely on them. */
+/* Llama 1, 2, 3. Defaults are those of transformers' LlamaConfig, where models rely on them; the sizes of a
+ * model, which have defaults there as well (those of Llama 7B), must be given. */
 or_status or_hf_read_llama(const cJSON *config, const char *path, or_hparams *h)
 {
     OR_TRY(or_hf_read_int(config, "hidden_size", path, 1, OR_WIDTH_MAX, &h->d_model));

@@ -15,7 +15,9 @@ static or_status read_heads(const cJSON *config, const char *path, or_hparams *h
                    h->n_heads);
 }
 
-/* Where the norms are. Post-norm models (350M) end with a layer's last norm, and have no final one. */
+/* Where the norms are. Post-norm models (350M) end with a layer's last norm, and have no final one; nor
+ * have models with "_remove_final_layer_norm", which transformers keeps for checkpoints fine-tuned without
+ * it. */
 static or_status read_norms(const cJSON *config, const char *path, or_hparams *h)
 {
     bool removed = false, affine = true;
@@ -30,6 +32,7 @@ static or_status read_norms(const cJSON *config, const char *path, or_hparams *h
                    "\"layer_norm_elementwise_affine\" is false, which is not supported, expected true");
 }
 
+/* OPT is relu; the field is there for others, whose feed-forward block would be another. */
 static or_status refuse_activations(const cJSON *config, const char *path)
 {
     const char *function = "relu";
@@ -39,7 +42,9 @@ static or_status refuse_activations(const cJSON *config, const char *path)
                    "\"activation_function\" is \"%s\", which is not supported, expected relu", function);
 }
 
-/* What may be absent has the default of transformers' OPTConfig. */
+/* What may be absent has the default of transformers' OPTConfig. Embedding and output projection may be
+ * narrower than the hidden state (350M: "word_embed_proj_dim" 512 of 1024); absent or null, they are as
+ * wide. Positions are learned, nothing is rotated. */
 or_status or_hf_read_opt(const cJSON *config, const char *path, or_hparams *h)
 {
     OR_TRY(or_hf_read_int(config, "hidden_size", path, 1, OR_WIDTH_MAX, &h->d_model));

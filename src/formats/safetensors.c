@@ -46,6 +46,7 @@ static const struct {
 };
 enum { TYPES = sizeof types / sizeof *types };
 
+/* What is known of the file while its header is read. data_at is 8 + n. */
 typedef struct reader {
     or_checkpoint *checkpoint;
     size_t file;
@@ -54,6 +55,7 @@ typedef struct reader {
     or_buffer where;             /* path and tensor, for messages */
 } reader;
 
+/* A whole number of 0 .. 2^53 - 1: a size, or an offset. False for anything else. */
 static bool read_whole(const cJSON *item, int64_t *value)
 {
     if (!cJSON_IsNumber(item)) return false;
@@ -63,7 +65,8 @@ static bool read_whole(const cJSON *item, int64_t *value)
     return true;
 }
 
-/* Reads the shape, and the number of elements it has. */
+/* Reads the shape, and the number of elements it has: 1 for [], 0 where a dimension is 0. Both are allowed
+ * by the format; who asks for a tensor says what shape it is to have. */
 static or_status read_shape(const cJSON *item, const char *where, or_tensor *tensor, int64_t *elements)
 {
     const cJSON *shape, *dim;
@@ -101,6 +104,7 @@ static or_status read_place(const reader *r, const cJSON *item, or_tensor *tenso
     if (begin > end)
         return or_fail(OR_ERR_INPUT, "model refused", where,
                        "\"data_offsets\" are [%" PRId64 ", %" PRId64 "], expected begin <= end", begin, end);
+    /* The header was found to end within the file, so the difference does not wrap. */
     if ((uint64_t)end > r->file_size - r->data_at)
         return or_fail(OR_ERR_INPUT, "model refused", where,
                        "its data end at byte %" PRId64 " and the file has %" PRIu64
@@ -121,6 +125,7 @@ static or_status resolve_type(const char *where, or_tensor *tensor, int64_t elem
         size = types[i].size;
         tensor->dtype = types[i].dtype;
     }
+    /* Not in the table: its bytes are believed, as nobody uses them. */
     if (size == 0) return OR_OK;
     uint64_t bytes;
     if (__builtin_mul_overflow((uint64_t)elements, size, &bytes) || bytes != tensor->bytes)
@@ -130,6 +135,7 @@ static or_status resolve_type(const char *where, or_tensor *tensor, int64_t elem
     return OR_OK;
 }
 
+/* A member of the header. Members beyond the three that the format knows are not looked at. */
 static or_status read_tensor(reader *r, const cJSON *item)
 {
     or_tensor tensor = {.name = item->string, .file = r->file};
@@ -147,7 +153,8 @@ static or_status read_tensor(reader *r, const cJSON *item)
     return or_checkpoint_add_tensor(r->checkpoint, &tensor);
 }
 
-/* Reads and checks the length of the header. */
+/* Reads and checks the length of the header. A stand-in of Git LFS, which is what a clone without LFS has
+ * for large files, is told by its first line: taken for a length, that would only be an absurd number. */
 static or_status measure_header(const reader *r, size_t *size)
 {
     static const char pointer[] = "version https://git-lfs"; /* how Git LFS' stand-ins begin */
@@ -180,7 +187,8 @@ static or_status measure_header(const reader *r, size_t *size)
     return OR_OK;
 }
 
-/* Adds the tensors that the header's text describes. */
+/* Adds the tensors that the header's text describes. It may end in spaces, by which writers align the data.
+ * Twins are refused as the format demands: which one counts would be a matter of the reader. */
 static or_status read_header(reader *r, const or_buffer *text)
 {
     cJSON *header = NULL;
@@ -202,6 +210,7 @@ done:
     return status;
 }
 
+/* Two reads, of the length and of the header; where the data lie is enough to know. */
 or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path)
 {
     reader r = {.checkpoint = checkpoint, .path = path};

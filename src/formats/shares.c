@@ -16,6 +16,8 @@ static int layer_of(const char *name)
     return -1;
 }
 
+/* By name alone, so that every format and family can be asked: what is called like an embedding counts as
+ * one. Numbers of layers that the model does not have count as "other". */
 static void add_tensor(const or_checkpoint *checkpoint, const or_tensor *tensor, or_shares *s)
 {
     const int layer = layer_of(tensor->name);
@@ -33,6 +35,8 @@ static void add_tensor(const or_checkpoint *checkpoint, const or_tensor *tensor,
         s->other += tensor->bytes;
 }
 
+/* Parameters are elements of whatever type. Bytes of types that are not ours are 0 in GGUF files, whose
+ * headers do not say them. */
 or_status or_checkpoint_shares(const or_checkpoint *checkpoint, or_shares *s)
 {
     *s = (or_shares){0};
