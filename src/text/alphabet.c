@@ -13,6 +13,7 @@ static const run unprintable[] = {
     {0x00, 0x20, 0x100}, {0x7f, 0xa0, 0x100 + 33}, {0xad, 0xad, 0x100 + 33 + 34}};
 enum { RUNS = sizeof unprintable / sizeof *unprintable };
 
+/* The character of a byte; itself where that is printable. */
 static uint32_t code_of(uint8_t byte)
 {
     for (const run *r = unprintable; r < unprintable + RUNS; r++)
@@ -35,6 +36,8 @@ or_status or_alphabet_put(uint8_t byte, or_buffer *out)
     return code < 0x80 ? or_buffer_append(out, &(char){(char)code}, 1) : or_buffer_append(out, utf8, 2);
 }
 
+/* The text is UTF-8, as the texts of all pieces are, so each step moves on. What one piece stands for need
+ * not be UTF-8: characters are put together from the bytes of several. */
 or_status or_alphabet_bytes(const char *text, size_t size, or_buffer *out, bool *understood)
 {
     const size_t begin = out->size;

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+/* One token for each byte is what makes any text encodable: symbols begin as these. */
 or_status or_bpe_index_bytes(or_tokenizer *t, const char *where)
 {
     or_buffer character = {0};
@@ -47,6 +48,9 @@ static or_status find_whole(work *w, const char *text, size_t size, int32_t *id)
     return OR_OK;
 }
 
+/* With `ignore_merges` a piece that is a token as a whole is that token, wherever merges would lead.
+ * Merging works on the bytes, one symbol for each; that they are spelled in the alphabet matters to the
+ * vocabulary only. */
 static or_status encode_piece(work *w, const char *text, size_t size, or_tokens *tokens)
 {
     const or_tokenizer *t = w->tokenizer;
@@ -61,6 +65,8 @@ static or_status encode_piece(work *w, const char *text, size_t size, or_tokens 
     return OR_OK;
 }
 
+/* A prefix is put in front only where the text has no space: `prefix_if_none` is always true of this kind,
+ * as ByteLevel's add_prefix_space in the tokenizers library. */
 static or_status encode(const or_tokenizer *t, const char *text, size_t size, or_tokens *tokens)
 {
     work w = {.tokenizer = t, .merging = {.tokenizer = t}};
@@ -93,6 +99,7 @@ static or_status put_bytes(const or_piece *piece, or_buffer *bytes)
     return understood ? OR_OK : or_buffer_append(bytes, piece->text, piece->length);
 }
 
+/* All bytes are gathered first: a character may be spread over tokens. */
 static or_status decode(const or_tokenizer *t, const int32_t *ids, size_t count, or_buffer *out)
 {
     or_buffer bytes = {0};

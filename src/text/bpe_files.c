@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+/* The rank is the number of the line, the version's not counted. An empty line, or one of other than two
+ * halves, is refused: what stands behind it would have wrong ranks. */
 static or_status read_lines(or_tokenizer *t, const or_buffer *text, const char *path)
 {
     static const char version[] = "#version";
@@ -25,6 +27,7 @@ static or_status read_lines(or_tokenizer *t, const or_buffer *text, const char *
     return OR_OK;
 }
 
+/* merges.txt lies beside vocab.json and must be there. */
 static or_status read_merges(or_tokenizer *t, const char *folder)
 {
     char *path = NULL;
@@ -62,6 +65,8 @@ static or_status read_vocab(or_tokenizer *t, const char *path)
     return or_bpe_index_bytes(t, path);
 }
 
+/* As GPT2Tokenizer of transformers: GPT-2's pattern, then merges. A space goes in front of prompts only
+ * where tokenizer_config.json says so. */
 static or_status read_files(or_tokenizer *t, const char *path)
 {
     char *folder = NULL;

@@ -8,6 +8,7 @@
 
 static const char refused[] = "tokenizer refused";
 
+/* The name is the file's and may be of any length: 64 bytes of it are enough for a message. */
 static or_status refuse_name(const or_gguf *g, const char *key, or_gguf_text found, const char *expected)
 {
     const int length = found.size < 64 ? (int)found.size : 64;
@@ -40,6 +41,8 @@ static or_status kind_of(const or_tokenizer *t, double type, size_t id, const ch
     return OR_OK;
 }
 
+/* Without types a file does not tell characters from control tokens, so that array must be there. The last
+ * token of type UNKNOWN is the unknown one, unless a key says another. */
 static or_status read_pieces(or_tokenizer *t, const or_gguf *g)
 {
     const char *path = or_gguf_path(g);
@@ -58,6 +61,7 @@ static or_status read_pieces(or_tokenizer *t, const or_gguf *g)
     return or_vocab_index(t, path);
 }
 
+/* In the file's order, which is the order in which they go. */
 static or_status read_merges(or_tokenizer *t, const or_gguf *g)
 {
     or_gguf_items merges;
@@ -69,6 +73,7 @@ static or_status read_merges(or_tokenizer *t, const or_gguf *g)
     return OR_OK;
 }
 
+/* NaN has no place in an order. That merging goes by text is set for the kind of files that have scores. */
 static or_status read_scores(or_tokenizer *t, const or_gguf *g)
 {
     or_gguf_items items;
@@ -101,6 +106,7 @@ static or_status read_id(const or_tokenizer *t, const or_gguf *g, const char *ke
     return OR_OK;
 }
 
+/* llama.cpp puts EOS behind the text where the file says so; prompts here are to be continued. */
 static or_status read_specials(or_tokenizer *t, const or_gguf *g)
 {
     OR_TRY(read_id(t, g, KEY("bos_token_id"), &t->bos));
@@ -116,6 +122,8 @@ static or_status read_specials(or_tokenizer *t, const or_gguf *g)
     return or_gguf_opt_bool(g, KEY("add_space_prefix"), &t->prefix_space);
 }
 
+/* Defaults are those of llama.cpp for its model "llama": a space and BOS in front. Merges are in files of
+ * ours only, made from a tokenizer.json that lists them, and then count more than the scores beside them. */
 static or_status read_spm(or_tokenizer *t, const or_gguf *g)
 {
     t->kind = &or_tokenizer_kind_spm;
@@ -127,7 +135,8 @@ static or_status read_spm(or_tokenizer *t, const or_gguf *g)
     return read_specials(t, g);
 }
 
-/* llama.cpp's names of how text is cut. */
+/* llama.cpp's names of how text is cut. Others cut by patterns that are not known here. Llama-3's bring
+ * along what its tokenizer.json says: whole tokens before merges, and BOS. */
 static or_status read_pre(or_tokenizer *t, const or_gguf *g)
 {
     static const char *const llama3[] = {"llama-bpe", "llama3", "llama-v3"};
@@ -141,6 +150,7 @@ static or_status read_pre(or_tokenizer *t, const or_gguf *g)
     return refuse_name(g, KEY("pre"), pre, "gpt-2 or llama-bpe");
 }
 
+/* Bytes before merges: merges join pieces, and those of single bytes are what they begin from. */
 static or_status read_bpe(or_tokenizer *t, const or_gguf *g)
 {
     t->kind = &or_tokenizer_kind_bpe;

@@ -14,6 +14,7 @@
 
 #define KEY(name) "tokenizer.ggml." name
 
+/* In byte-level BPE "unknown" is a name only, since all text is known: such a token stays what it is. */
 static int32_t type_of(const or_tokenizer *t, size_t id)
 {
     static const int32_t types[] = {[OR_PIECE_NORMAL] = OR_GGUF_NORMAL,
@@ -24,8 +25,11 @@ static int32_t type_of(const or_tokenizer *t, size_t id)
     return unknown ? OR_GGUF_UNKNOWN : types[t->pieces[id].kind];
 }
 
+/* "[PAD32000]", as llama.cpp's converters call rows that no token has. */
 typedef char pad_text[20];
 
+/* Tokens [n_rows] and their types: the vocabulary, then padding. The writer copies, so the arrays live here
+ * only. */
 static or_status put_pieces(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
     or_gguf_text *texts = NULL;
@@ -51,7 +55,9 @@ static or_status put_pieces(const or_tokenizer *t, size_t n_rows, or_gguf_writer
     return status;
 }
 
-/* Scores that order merges by text as far as they can. Pieces that no merge makes come last. */
+/* Scores that order merges by text as far as they can, [n_rows]: the negative rank, so that the first merge
+ * is best. Where merges are listed, pieces that none of them makes come last, and what is never merged has
+ * 0. So has padding. */
 static or_status put_scores(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
     float *scores = NULL;
@@ -67,7 +73,9 @@ static or_status put_scores(const or_tokenizer *t, size_t n_rows, or_gguf_writer
     return status;
 }
 
-/* "a b" for each merge, one behind the other in `all`; ends[i]: where merge i ends. */
+/* "a b" for each merge, one behind the other in `all`; ends[i]: where merge i ends. Places and not
+ * pointers, as the buffer moves while it grows. A piece with a space in it would be cut at the wrong one
+ * when it is read. */
 static or_status spell_merges(const or_tokenizer *t, or_buffer *all, size_t *ends)
 {
     for (size_t i = 0; i < t->n_merges; i++) {
@@ -112,6 +120,7 @@ static void warn_of_bytes(const or_tokenizer *t)
     }
 }
 
+/* "pre" means nothing to this model; the value is that of llama.cpp's converters. */
 static or_status put_spm(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
     warn_of_bytes(t);
@@ -124,6 +133,8 @@ static or_status put_spm(const or_tokenizer *t, size_t n_rows, or_gguf_writer *w
     return or_gguf_put_bool(writer, "offramp.tokenizer.fuse_unknown", t->fuse_unknown);
 }
 
+/* GGUF names patterns and does not hold them. Both names must say the truth about merges, too: llama.cpp
+ * ignores them for Llama-3's whole tokens, and only there. */
 static or_status put_bpe(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
     const bool gpt2 = !t->ignore_merges && or_splits_are(t->splits, or_split_gpt2);
@@ -137,6 +148,7 @@ static or_status put_bpe(const or_tokenizer *t, size_t n_rows, or_gguf_writer *w
     return put_merges(t, writer);
 }
 
+/* A token that there is not has no key. */
 static or_status put_id(or_gguf_writer *writer, const char *key, int32_t id)
 {
     return id < 0 ? OR_OK : or_gguf_put_u32(writer, key, (uint32_t)id);

@@ -13,12 +13,14 @@ bool or_json_is_byte_level(const cJSON *pre)
     return strcmp(or_json_name(pre, "type"), "ByteLevel") == 0;
 }
 
+/* Any step that is not understood would cut the text elsewhere, and so change ids. */
 static or_status refuse_pre(const or_tokenizer *t, const char *path, const char *found)
 {
     return or_json_refuse(t, path, "pre-tokenizer", found);
 }
 
-/* Cuts at a pattern, which is {"Regex": pattern} or {"String": text}. */
+/* Cuts at a pattern, which is {"Regex": pattern} or {"String": text}. Other behaviors than Isolated drop
+ * the matches or glue them to their neighbours. */
 static or_status read_split(or_tokenizer *t, const cJSON *split, const char *path)
 {
     bool invert = false;
@@ -54,6 +56,7 @@ static or_status read_byte_level(or_tokenizer *t, const cJSON *item, const char 
     return use_regex ? or_splits_add(&t->splits, or_split_gpt2, false, path) : OR_OK;
 }
 
+/* Each step cuts what the steps before it left (split.h). */
 static or_status read_step(or_tokenizer *t, const cJSON *item, const char *path)
 {
     const char *type = or_json_name(item, "type");
@@ -63,6 +66,7 @@ static or_status read_step(or_tokenizer *t, const cJSON *item, const char *path)
     return refuse_pre(t, path, type);
 }
 
+/* Behind a ByteLevel pieces are in the alphabet, on which patterns mean something else. */
 static or_status read_steps(or_tokenizer *t, const cJSON *list, const char *path)
 {
     for (const cJSON *item = list->child; item; item = item->next) {
@@ -73,6 +77,8 @@ static or_status read_steps(or_tokenizer *t, const cJSON *list, const char *path
     return OR_OK;
 }
 
+/* Normalizers would change the text before it is cut; of decoders only the alphabet's inverse is done here;
+ * byte fallback belongs to the other kind, as here every byte has a token. */
 or_status or_json_read_bpe(or_tokenizer *t, const cJSON *root, const char *path)
 {
     const cJSON *pre = or_json_find(root, "pre_tokenizer"), *list;

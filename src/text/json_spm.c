@@ -13,6 +13,7 @@ typedef struct preparation {
     bool escapes, prefix, prefix_if_none;
 } preparation;
 
+/* Says "its <what> is <found>, expected ..."; all of it is OR_ERR_INPUT. */
 static or_status refuse(const preparation *p, const char *what, const char *found)
 {
     return or_json_refuse(p->tokenizer, p->path, what, found);
@@ -61,6 +62,7 @@ static or_status read_metaspace(preparation *p, const cJSON *pre)
     return OR_OK;
 }
 
+/* A Metaspace, alone or in a Sequence; anything else would cut the text. */
 static or_status read_pre_tokenizer(preparation *p, const cJSON *pre)
 {
     const char *type = or_json_name(pre, "type");
@@ -73,6 +75,8 @@ static or_status read_pre_tokenizer(preparation *p, const cJSON *pre)
     return strcmp(type, "Metaspace") == 0 ? read_metaspace(p, pre) : refuse(p, "pre-tokenizer", type);
 }
 
+/* Spaces must be written as ▁ by one of the two; with neither they would have to be pieces of their own.
+ * Without byte fallback the characters that have no piece would be unknown tokens, whose text is gone. */
 or_status or_json_read_spm(or_tokenizer *t, const cJSON *root, const char *path)
 {
     preparation p = {.tokenizer = t, .path = path};

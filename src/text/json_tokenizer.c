@@ -55,6 +55,7 @@ static or_status read_merge(or_tokenizer *t, const cJSON *item, uint32_t rank, c
                    "merge %u was not understood, expected \"a b\" or [\"a\", \"b\"]", rank + 1);
 }
 
+/* The place in the list is the rank. */
 static or_status read_merges(or_tokenizer *t, const cJSON *merges, const char *path)
 {
     uint32_t rank = 0;
@@ -63,8 +64,9 @@ static or_status read_merges(or_tokenizer *t, const cJSON *merges, const char *p
     return OR_OK;
 }
 
-/* What the template makes of one text: the text alone, or a special token and the text, which says that prompts begin
- * with BOS. (That of two texts does not matter here, nor do truncation and padding, which callers of the library set.) */
+/* What the template makes of one text: the text alone, or a special token and the text, which says that
+ * prompts begin with BOS. (That of two texts does not matter here, nor do truncation and padding, which
+ * callers of the library set.) A token behind the text would end what is to be continued. */
 static or_status read_template(or_tokenizer *t, const cJSON *single, const char *path)
 {
     const cJSON *first = cJSON_IsArray(single) ? single->child : NULL;
@@ -107,6 +109,9 @@ static void find_bos(or_tokenizer *t)
     t->eos = or_vocab_token(t, eos, strlen(eos));
 }
 
+/* The order matters: the kind first, on which refusals and byte pieces depend; the vocabulary before merges
+ * and names of tokens, which are looked up in it; the post-processor last, whose BOS outdoes the usual
+ * name. */
 static or_status read_tree(or_tokenizer *t, const cJSON *root, const char *path)
 {
     const cJSON *model, *vocab, *merges, *added = or_json_find(root, "added_tokens");

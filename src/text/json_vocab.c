@@ -5,6 +5,7 @@
 
 static const char refused[] = "tokenizer refused";
 
+/* A whole number of 0 .. OR_VOCAB_MAX - 1; what is no number is out of range as -1. */
 static or_status check_id(const char *text, const cJSON *id, const char *path)
 {
     const double number = cJSON_IsNumber(id) ? id->valuedouble : -1;
@@ -14,7 +15,9 @@ static or_status check_id(const char *text, const cJSON *id, const char *path)
                    OR_VOCAB_MAX - 1);
 }
 
-/* Checks all ids and makes room for them. Gaps are refused, before a huge id could take memory. */
+/* Checks all ids and makes room for them. Gaps are refused, before a huge id could take memory: with fewer
+ * names than ids one id has none. (A token in both lists can make up for a gap here; or_vocab_index() finds
+ * that one.) */
 static or_status reserve(or_tokenizer *t, const cJSON *vocab, const cJSON *added, const char *path)
 {
     size_t named = 0, ids = 0;
@@ -34,7 +37,8 @@ static or_status reserve(or_tokenizer *t, const cJSON *vocab, const cJSON *added
 }
 
 /* An added token may stand in the vocabulary as well. It is never found in text: the special ones by
- * contract, the others (a padding token, say) because only text that spells them out would hold them. */
+ * contract, the others (a padding token, say) because only text that spells them out would hold them. One
+ * of the vocabulary that is not special stays the piece that it is. */
 static or_status read_added(or_tokenizer *t, const cJSON *item, const char *path)
 {
     const char *text;
@@ -52,6 +56,7 @@ static or_status read_added(or_tokenizer *t, const cJSON *item, const char *path
     return OR_OK;
 }
 
+/* Added tokens come last, so that the vocabulary's own entry tells whether they are new. */
 or_status or_json_read_vocab(or_tokenizer *t, const cJSON *vocab, const cJSON *added, const char *path)
 {
     const bool has_bytes = t->kind == &or_tokenizer_kind_spm; /* elsewhere <0x0A> is a token like others */

@@ -13,6 +13,7 @@ struct or_candidate {
     int32_t merged;      /* id */
 };
 
+/* Symbols are numbered from left to right, so the lower number is the leftmost. */
 static bool goes_before(const or_candidate *a, const or_candidate *b)
 {
     return a->rank != b->rank ? a->rank < b->rank : a->left < b->left;
@@ -25,6 +26,7 @@ static void swap(or_candidate *a, or_candidate *b)
     *b = held;
 }
 
+/* A binary heap: the children of entry i are 2 i + 1 and 2 i + 2, and no child goes before its parent. */
 static or_status push(or_merging *m, const or_candidate *added)
 {
     OR_RESERVE(m->heap, m->heap_capacity, m->n_heap + 1);
@@ -35,6 +37,7 @@ static or_status push(or_merging *m, const or_candidate *added)
     return OR_OK;
 }
 
+/* Takes the best; the last entry takes its place and sinks. Only while n_heap > 0. */
 static or_candidate pop(or_merging *m)
 {
     const or_candidate top = m->heap[0];
@@ -83,6 +86,9 @@ or_status or_merging_add(or_merging *m, size_t length, int32_t id)
     return OR_OK;
 }
 
+/* Each merge makes at most two new pairs, with what is left and right of it, so that at most 3 n candidates
+ * ever are in the heap. The right half is emptied and unlinked, and the left one becomes the merged piece:
+ * symbol 0 stays the first. */
 or_status or_merging_run(or_merging *m)
 {
     for (size_t i = 0; i < m->n_symbols; i++) OR_TRY(consider(m, (int32_t)i));
@@ -102,6 +108,7 @@ or_status or_merging_run(or_merging *m)
     return OR_OK;
 }
 
+/* The heap is empty after a run that did not fail. */
 void or_merging_restart(or_merging *m, const char *text)
 {
     m->text = text;

@@ -5,6 +5,7 @@
 #include <pcre2.h>
 #include <string.h>
 
+/* A pattern, ready to match; compiled code is read-only, so that threads share it. */
 typedef struct step {
     char *pattern; /* as it was given */
     bool literal;
@@ -45,6 +46,7 @@ static or_status compile(const char *pattern, bool literal, const char *where, p
     return OR_OK;
 }
 
+/* Takes over `code` when it succeeds. */
 static or_status add_step(or_splits *splits, const char *pattern, bool literal, pcre2_code *code)
 {
     OR_RESERVE(splits->steps, splits->capacity, splits->n_steps + 1);
@@ -56,6 +58,7 @@ static or_status add_step(or_splits *splits, const char *pattern, bool literal, 
     return OR_OK;
 }
 
+/* A literal needs no translation; it goes through the same buffer for the sake of one call. */
 or_status or_splits_add(or_splits **splits, const char *pattern, bool literal, const char *where)
 {
     or_buffer translated = {0};
@@ -82,6 +85,7 @@ void or_splits_free(or_splits *splits)
     free(splits);
 }
 
+/* By the pattern's text as the file had it: another spelling of the same pattern is another one. */
 bool or_splits_are(const or_splits *splits, const char *pattern)
 {
     return splits && splits->n_steps == 1 && !splits->steps[0].literal &&
@@ -102,6 +106,8 @@ static void free_matcher(matcher *m)
     pcre2_match_context_free(m->context);
 }
 
+/* The limit on steps grows with the text, since a pattern may well need a step for each of its characters.
+ * The data hold one pair of places (the whole match): groups are not asked for. */
 static or_status make_matcher(size_t size, matcher *m)
 {
     enum { STACK_AT_FIRST = 1 << 15 };
@@ -118,6 +124,7 @@ static or_status make_matcher(size_t size, matcher *m)
     return OR_OK;
 }
 
+/* The end of the next piece; or_tokenizer_encode() keeps sizes far below 4 GiB. */
 static or_status add_cut(or_cuts *cuts, size_t end)
 {
     OR_RESERVE(cuts->ends, cuts->capacity, cuts->count + 1);
@@ -125,6 +132,8 @@ static or_status add_cut(or_cuts *cuts, size_t end)
     return OR_OK;
 }
 
+/* As a rule a limit was reached, which is a matter of this text and pattern, so the message names the
+ * pattern. */
 static or_status refuse_match(const step *by, int error)
 {
     char found[128] = "";
@@ -133,7 +142,9 @@ static or_status refuse_match(const step *by, int error)
                    by->pattern, found);
 }
 
-/* Cuts bytes [begin, end) of the text. The pattern sees nothing before and behind them. */
+/* Cuts bytes [begin, end) of the text. The pattern sees nothing before and behind them; within them
+ * look-behind sees what was cut already, as the search goes on from `at` in the same piece. The text was
+ * checked to be UTF-8, so PCRE2 need not check it again for each match, which would take quadratic time. */
 static or_status cut_piece(const step *by, const matcher *m, const char *text, size_t begin, size_t end,
                            or_cuts *cuts)
 {
@@ -162,6 +173,8 @@ static or_status cut_pieces(const step *by, const matcher *m, const char *text, 
     return OR_OK;
 }
 
+/* One piece at first, the whole text. Each step reads one list of cuts and writes the other; then they
+ * change places. */
 or_status or_splits_cut(const or_splits *splits, const char *text, size_t size, or_cuts *cuts)
 {
     matcher m;

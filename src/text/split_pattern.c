@@ -32,7 +32,8 @@ static or_status refuse(const char *at, int length, const char *where)
                    length, at);
 }
 
-/* Bytes of \p{L}, \P{Lu} or \p{^L}, 0 for another property: what scripts are is understood differently. */
+/* Bytes of \p{L}, \P{Lu} or \p{^L}, 0 for another property: what scripts are is understood differently. One
+ * or two letters are a general category of Unicode in both. */
 static size_t category_length(const char *at)
 {
     size_t length = 2;
@@ -44,7 +45,8 @@ static size_t category_length(const char *at)
     return (letters == 1 || letters == 2) && at[length] == '}' ? length + 1 : 0;
 }
 
-/* An escape sequence; *at moves behind it. */
+/* An escape sequence; *at moves behind it. Before letters and digits a backslash makes something else of
+ * them, and only of those listed the same in both; before anything else it makes a plain character. */
 static or_status put_escape(const char **at, const char *where, or_buffer *out)
 {
     const char *from = *at;
@@ -62,7 +64,13 @@ static or_status put_escape(const char **at, const char *where, or_buffer *out)
     return or_buffer_append(out, from, length);
 }
 
-/* What may not stand at `at`; NULL when all is well. */
+/* What may not stand at `at`; NULL when all is well. Outside of classes:
+ *   (*      PCRE2's verbs
+ *   {,      Oniguruma: from 0 times on; PCRE2 before 10.43: plain text
+ *   }+ }?   possessive and lazy in PCRE2; in Ruby's syntax a repeat of a repeat, or optional
+ *   ^ $ .   differ in what they take for the end of a line
+ *   (?      groups but those listed: names, options for what follows, conditions, recursion
+ * In a class a bracket begins another class, and && intersects two, for Oniguruma alone. */
 static const char *find_foreign(const char *at, bool in_class)
 {
     static const char *const outside[] = {"(*", "{,", "}+", "}?", "^", "$", ".", NULL};
@@ -83,6 +91,8 @@ static size_t class_begin(const char *at)
     return at[length] == ']' ? length + 1 : length;
 }
 
+/* From left to right, a token at a time. Nothing is parsed: what is left out here (a bracket that is not
+ * closed) PCRE2 itself refuses afterwards. */
 or_status or_split_translate(const char *pattern, const char *where, or_buffer *out)
 {
     bool in_class = false;

@@ -84,6 +84,7 @@ static or_status escape(const or_tokenizer *t, const char *text, size_t size, or
     return OR_OK;
 }
 
+/* The text is escaped, cut into symbols, merged, and read off; symbols are places in `escaped`. */
 static or_status encode(const or_tokenizer *tokenizer, const char *text, size_t size, or_tokens *tokens)
 {
     or_merging m = {.tokenizer = tokenizer};
@@ -121,6 +122,7 @@ static or_status put_piece(const or_piece *piece, or_buffer *out)
     return OR_OK;
 }
 
+/* The space in front is dropped by the caller, or_tokenizer_decode(). */
 static or_status decode(const or_tokenizer *tokenizer, const int32_t *ids, size_t count, or_buffer *out)
 {
     or_buffer bytes = {0}; /* of a character that may go on */

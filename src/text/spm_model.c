@@ -18,11 +18,14 @@
 
 #include <string.h>
 
+/* The bytes of a message that are left, and the file's path for messages. Passed by value where a message
+ * is read to its end. */
 typedef struct reader {
     const unsigned char *at, *end;
     const char *path;
 } reader;
 
+/* One field of a message: its number, and by its wire type a number or a stretch of bytes. */
 typedef struct field {
     uint64_t number;
     uint64_t value; /* varints */
@@ -37,6 +40,8 @@ static or_status broken(const reader *r, const char *found)
     return or_fail(OR_ERR_INPUT, "tokenizer refused", r->path, "%s, expected a SentencePiece model", found);
 }
 
+/* Seven bits a byte, the lowest first; the high bit says that more follow. Bits beyond the 64th are
+ * dropped, as protobuf does: a negative int32 has ten bytes. */
 static or_status read_varint(reader *r, uint64_t *value)
 {
     *value = 0;
@@ -49,6 +54,9 @@ static or_status read_varint(reader *r, uint64_t *value)
     return broken(r, "a number has more than 10 bytes");
 }
 
+/* key = number << 3 | wire      0: varint     1: 8 bytes     2: length (varint), bytes     5: 4 bytes
+ *
+ * Groups (3 and 4), which protobuf has given up, are refused with the rest. */
 static or_status read_field(reader *r, field *f)
 {
     uint64_t key, length;
@@ -80,6 +88,8 @@ typedef struct settings {
 static const settings defaults = {
     .model_type = 1, .prefix = true, .trims = true, .escapes = true, .bos = 1, .eos = 2};
 
+/* Fields that are not known, or of another wire type than theirs, are passed over as protobuf does; one
+ * that is given again counts as given last. */
 static or_status read_trainer(reader message, settings *s)
 {
     field f;
@@ -109,6 +119,8 @@ static or_status read_normalizer(reader message, settings *s)
     return OR_OK;
 }
 
+/* The first of two passes over the file: it also counts the pieces, so that their memory is asked for
+ * once. */
 static or_status read_settings(reader whole, settings *s)
 {
     field f;
@@ -123,6 +135,8 @@ static or_status read_settings(reader whole, settings *s)
     return OR_OK;
 }
 
+/* Whatever would change the text before it is cut is refused, with what it is: Llama-2's model changes
+ * nothing. */
 static or_status check_settings(const settings *s, const char *path)
 {
     static const char *const types[] = {"of no known type", "unigram", "bpe", "word", "char"};
@@ -152,6 +166,7 @@ static or_status kind_of(uint64_t type, const reader *r, or_piece_kind *kind)
     return OR_OK;
 }
 
+/* SentencePiece {1: text, 2: score, 3: type}; type NORMAL and score 0 where they are not given. */
 static or_status read_piece(or_tokenizer *t, reader message, int32_t id, float *score)
 {
     field f;
@@ -171,6 +186,7 @@ static or_status read_piece(or_tokenizer *t, reader message, int32_t id, float *
     return or_vocab_set(t, id, (const char *)text.at, (size_t)(text.end - text.at), kind, message.path);
 }
 
+/* The second pass, over the same fields as the first: their order is the ids. */
 static or_status read_pieces(or_tokenizer *t, reader whole, float *scores)
 {
     field f;
@@ -200,6 +216,9 @@ static int32_t control_id(const or_tokenizer *t, uint64_t id)
     return id < t->n_pieces && t->pieces[id].kind == OR_PIECE_CONTROL ? (int32_t)id : -1;
 }
 
+/* SentencePiece itself puts no BOS in front; that prompts begin with it is Llama's way, and so what is
+ * taken where there is a BOS. tokenizer_config.json may say otherwise. A run of unknown characters is one
+ * token, as there. */
 static or_status read_model(or_tokenizer *t, reader whole)
 {
     settings s;
@@ -221,6 +240,7 @@ static or_status read_model(or_tokenizer *t, reader whole)
     return status;
 }
 
+/* The file is read as a whole: pieces are copied out of it, so it does not stay in memory. */
 static or_status read_spm(or_tokenizer *t, const char *path)
 {
     or_buffer file = {0};

@@ -77,6 +77,8 @@ static or_status read_family(or_tokenizer *t, const char *folder)
     return status;
 }
 
+/* Read last, and so right where files contradict each other. Tokens are given by text and must be there.
+ * Adding EOS would end the prompts that are to be continued. */
 static or_status read_config(or_tokenizer *t, const char *folder)
 {
     char *path = NULL;
@@ -117,6 +119,7 @@ static or_status read_first(or_tokenizer *t, const char *folder)
                   "of them");
 }
 
+/* Each step may change what the one before found (see above). */
 static or_status read_folder(or_tokenizer *t, const char *folder)
 {
     OR_TRY(read_first(t, folder));
@@ -133,6 +136,8 @@ static void make_control(or_tokenizer *t)
             t->pieces[ids[i]].kind = OR_PIECE_CONTROL;
 }
 
+/* Readers find a tokenizer without tokens, ids all -1. Merges are indexed after them, when no more are
+ * added. */
 or_status or_tokenizer_open(const char *model_path, or_tokenizer **out)
 {
     or_tokenizer *t = NULL;
@@ -177,6 +182,7 @@ or_status or_tokenizer_encode(const or_tokenizer *t, const char *text, size_t si
     return size == 0 ? OR_OK : t->kind->encode(t, text, size, tokens);
 }
 
+/* Ids are checked here once for all kinds, which then index the pieces without asking. */
 or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t count, char **text,
                               size_t *size)
 {
@@ -197,6 +203,7 @@ or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t 
     return OR_OK;
 }
 
+/* U+FFFD is EF BF BD. Each round takes at least one byte. */
 or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffer *out)
 {
     for (size_t i = 0; i < bytes->size;) {

@@ -17,6 +17,7 @@ or_status or_vocab_reserve(or_tokenizer *tokenizer, size_t n, const char *where)
     return OR_OK;
 }
 
+/* Upper case only, as SentencePiece writes them; "<0x0a>" is a piece like others. */
 bool or_piece_is_byte(const char *text, size_t length, uint8_t *byte)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -27,6 +28,7 @@ bool or_piece_is_byte(const char *text, size_t length, uint8_t *byte)
     return true;
 }
 
+/* Sets one id once. Which ids were not is found by or_vocab_index(), when all were to be. */
 or_status or_vocab_set(or_tokenizer *t, int64_t id, const char *text, size_t length, or_piece_kind kind,
                        const char *where)
 {
@@ -78,6 +80,8 @@ static size_t piece_slot(const or_tokenizer *t, const char *text, size_t length)
     }
 }
 
+/* Texts must differ as an id is looked up by its text when merging by text, and when names of tokens are
+ * read. */
 or_status or_vocab_index(or_tokenizer *t, const char *where)
 {
     OR_TRY(make_slots(t->n_pieces, &t->piece_slots, &t->n_piece_slots));
@@ -96,11 +100,13 @@ or_status or_vocab_index(or_tokenizer *t, const char *where)
     return OR_OK;
 }
 
+/* An empty slot holds 0 and so gives -1. */
 int32_t or_vocab_token(const or_tokenizer *t, const char *text, size_t length)
 {
     return (int32_t)t->piece_slots[piece_slot(t, text, length)] - 1;
 }
 
+/* NORMAL and USER are found in text; the kinds behind them (or_piece_kind) are not. */
 int32_t or_vocab_find(const or_tokenizer *t, const char *text, size_t length)
 {
     const int32_t id = or_vocab_token(t, text, length);
@@ -114,6 +120,7 @@ or_status or_vocab_add_merge(or_tokenizer *t, const or_merge *merge)
     return OR_OK;
 }
 
+/* The merged piece is found by its text, which is what the file leaves unsaid. */
 or_status or_vocab_add_pair(or_tokenizer *t, const char *left, size_t left_length, const char *right,
                             size_t right_length, uint32_t rank, const char *where)
 {
@@ -131,6 +138,7 @@ or_status or_vocab_add_pair(or_tokenizer *t, const char *left, size_t left_lengt
     return t->pieces[merge.merged].kind == OR_PIECE_CONTROL ? OR_OK : or_vocab_add_merge(t, &merge);
 }
 
+/* The first space parts them; whether a second is in the right half shows when no such token is found. */
 or_status or_vocab_add_pair_text(or_tokenizer *t, const char *text, size_t length, uint32_t rank,
                                  const char *where)
 {
@@ -142,6 +150,7 @@ or_status or_vocab_add_pair_text(or_tokenizer *t, const char *text, size_t lengt
     return or_vocab_add_pair(t, text, left, space + 1, length - left - 1, rank, where);
 }
 
+/* The slot of this pair, found as above; its key is both ids in one number. */
 static size_t merge_slot(const or_tokenizer *t, int32_t left, int32_t right)
 {
     const uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
@@ -153,6 +162,7 @@ static size_t merge_slot(const or_tokenizer *t, int32_t left, int32_t right)
     }
 }
 
+/* In order, so that a pair given again takes the slot over. */
 or_status or_vocab_index_merges(or_tokenizer *t)
 {
     OR_TRY(make_slots(t->n_merges, &t->merge_slots, &t->n_merge_slots));
@@ -161,6 +171,8 @@ or_status or_vocab_index_merges(or_tokenizer *t)
     return OR_OK;
 }
 
+/* By text the halves need not be pieces themselves, only their sum must be (characters without a piece can
+ * be part of one). A text longer than any piece is not looked up, which keeps the cost of a pair bounded. */
 bool or_vocab_can_merge(const or_tokenizer *t, int32_t left, int32_t right, const char *text, size_t length,
                         or_merge *merge)
 {
@@ -177,6 +189,7 @@ bool or_vocab_can_merge(const or_tokenizer *t, int32_t left, int32_t right, cons
     return true;
 }
 
+/* For sorting ids by their scores. */
 typedef struct scored {
     float score;
     uint32_t id;
@@ -188,6 +201,8 @@ static int by_falling_score(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+/* Ranks count distinct scores, 0 for the best. qsort() leaves equal scores in any order, which so does not
+ * matter. */
 or_status or_vocab_rank(or_tokenizer *t, const float *scores)
 {
     scored *order = NULL;
