@@ -22,7 +22,7 @@ static or_status open_regular(const char *path, int *fd, uint64_t *size)
 {
     struct stat info;
     or_status status = OR_OK;
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not wait for a writer */
     if (*fd < 0) return fail_errno("file cannot be opened", path);
     if (fstat(*fd, &info) != 0)
         status = fail_errno("file cannot be read", path);
@@ -203,6 +203,7 @@ free_name:
 or_status or_folder_make(const char *path)
 {
     char *partial = NULL;
+    if (path[0] == '\0') return or_fail(OR_ERR_INPUT, "folder cannot be made", NULL, "its name is empty");
     OR_TRY(or_strdup(path, &partial));
     or_status status = OR_OK;
     for (char *at = partial + 1; status == OR_OK; at++) {

@@ -217,13 +217,12 @@ or_status or_gguf_finish(or_gguf_writer *w)
     if (w->current != w->n_tensors)
         return or_fail(OR_ERR_FAILED, "file cannot be written", w->path, "data came for %zu tensors of %zu",
                        w->current, w->n_tensors);
-    /* Each step is asked for its own failure; errno is that of the last one that failed, as a rule a full
-     * disk. */
-    const bool flushed = fflush(w->file) == 0 && fsync(fileno(w->file)) == 0;
-    const bool closed = fclose(w->file) == 0;
+    int failure = 0; /* the first step's that fails: a full disk, as a rule */
+    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0) failure = errno;
+    if (fclose(w->file) != 0 && failure == 0) failure = errno;
     w->file = NULL;
-    if (flushed && closed && rename(w->temporary, w->path) == 0) return OR_OK;
-    or_status status = or_fail(OR_ERR_FAILED, "file cannot be written", w->path, "%s", strerror(errno));
+    if (failure == 0 && rename(w->temporary, w->path) != 0) failure = errno;
+    if (failure == 0) return OR_OK;
     unlink(w->temporary);
-    return status;
+    return or_fail(OR_ERR_FAILED, "file cannot be written", w->path, "%s", strerror(failure));
 }

@@ -30,7 +30,7 @@ static or_status read_piece(const or_checkpoint *checkpoint, size_t i, size_t fr
 }
 
 /* The first error is told; its message is this thread's then. */
-static or_status read_tensor(const or_checkpoint *checkpoint, size_t i)
+static or_status read_tensor(or_checkpoint *checkpoint, size_t i)
 {
     const size_t pieces = (checkpoint->maps[i].size + PIECE - 1) / PIECE;
     char message[512] = "";
@@ -46,6 +46,7 @@ static or_status read_tensor(const or_checkpoint *checkpoint, size_t i)
         }
     }
     if (status != OR_OK) or_status_set_message(message);
+    checkpoint->is_read[i] = status == OR_OK;
     return status;
 }
 
@@ -55,7 +56,6 @@ or_status or_checkpoint_read(or_checkpoint *checkpoint, uint64_t *bytes)
     for (size_t i = 0; i < checkpoint->n_tensors; i++) {
         if (!checkpoint->maps[i].data || checkpoint->is_read[i]) continue;
         OR_TRY(read_tensor(checkpoint, i));
-        checkpoint->is_read[i] = true;
         *bytes += checkpoint->maps[i].size;
     }
     return OR_OK;
@@ -63,6 +63,7 @@ or_status or_checkpoint_read(or_checkpoint *checkpoint, uint64_t *bytes)
 
 or_status or_checkpoint_fetch(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data)
 {
+    const size_t i = (size_t)(tensor - checkpoint->tensors);
     OR_TRY(or_checkpoint_map(checkpoint, tensor, data));
-    return tensor->bytes > 0 ? read_tensor(checkpoint, (size_t)(tensor - checkpoint->tensors)) : OR_OK;
+    return checkpoint->maps[i].data && !checkpoint->is_read[i] ? read_tensor(checkpoint, i) : OR_OK;
 }

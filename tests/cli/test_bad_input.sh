@@ -26,6 +26,9 @@ expect 2 'unknown kernel set' 2 eval --model "$demo/model" "${common[@]}" --kern
 
 expect 2 'two tasks of one name' 2 eval --model "$demo/model" --task "$task" "${common[@]}"
 
+expect 3 'its name is empty' 1 eval --model "$demo/model" --task "$task" --limit 2 --output '' --quiet
+mkfifo "$scratch/pipe" && expect 3 'found a file that is no model' 0 inspect "$scratch/pipe"
+
 # ---- models ----
 # broken NAME: a copy of the demo model to break; MODEL is its folder
 broken() {
