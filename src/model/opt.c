@@ -172,8 +172,8 @@ static void feed_forward(const or_model *model, const opt_layer *l, size_t rows,
     }
 }
 
-/* Both orders in one body: the norm of a block is either before it, of a copy, or after the residual, in
- * place. Taps are the block's output before the residual, as in llama.c. */
+/* Both orders in one body: the norm of a block is either before it, into s.normed, or after the residual,
+ * in place. Taps are the block's output before the residual, as in llama.c. */
 static or_status run_layer(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
                            size_t rows, float *hidden, const or_model_taps *taps)
 {
