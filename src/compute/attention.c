@@ -2,7 +2,10 @@
  *
  * A (request, head) pair is one piece of work, done by one thread: for each of its positions i
  *   s_j = q_i . k_j / sqrt(head_dim), j = 0..i      p = softmax(s)      out_i = sum_j p_j v_j
- * with the sum over j in order. Nothing depends on which other requests are in the wave.
+ * (arXiv 1706.03762, section 3.2.1) with the sum over j in order. Nothing depends on which other requests
+ * are in the wave.
+ *
+ * Query heads share keys and values in groups of n_heads / n_kv_heads neighbours (arXiv 2305.13245).
  */
 #include "kernels_portable.h"
 #include "threads.h"
@@ -29,8 +32,8 @@ size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int
     return scratch_per_thread(shape, longest) * (size_t)threads;
 }
 
-/* out[head_dim, n] = the keys of one head; k rows are `stride` floats apart. So that the sums over head_dim of
- * all keys go side by side in vectors. */
+/* out[head_dim, n] = the keys of one head; k rows are `stride` floats apart. So that the sums over
+ * head_dim of all keys go side by side in vectors. */
 static void transpose(const float *k, size_t stride, size_t head_dim, size_t n, float *out)
 {
     for (size_t j = 0; j < n; j++)
@@ -43,6 +46,7 @@ OR_CLONES static void score_row(const float *q, const float *keys, size_t stride
 {
     for (size_t j = 0; j < n; j++) scores[j] = 0.0f;
     for (size_t i = 0; i < head_dim; i++) {
+        /* [n], element i of every key */
         const float *key = keys + i * stride;
         const float factor = q[i];
         for (size_t j = 0; j < n; j++) scores[j] += factor * key[j];
@@ -50,7 +54,9 @@ OR_CLONES static void score_row(const float *q, const float *keys, size_t stride
     for (size_t j = 0; j < n; j++) scores[j] *= scale;
 }
 
-/* scores = e^(scores - max); returns their sum. */
+/* scores = e^(scores - max); returns their sum, in lanes. The greatest becomes 1, so the sum is at least 1
+ * and nothing overflows. n is the query's position + 1, so the order of the sum is the request's own
+ * affair. */
 OR_CLONES static float exponentiate(float *scores, size_t n)
 {
     float max = scores[0], lanes[OR_LANES] = {0};
@@ -82,6 +88,8 @@ OR_CLONES static void mix_values(float *scores, float sum, const float *v, size_
     }
 }
 
+/* The work for a head grows with the square of the span's length, and spans differ: hence the dynamic
+ * schedule. Which thread takes a head does not matter, as a thread's scratch is written before it is read. */
 void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
                            const float *q, const float *k, const float *v, float *out, float *scores)
 {
@@ -96,8 +104,9 @@ void or_portable_attention(const or_attention_shape *shape, const or_span *spans
     for (size_t s = 0; s < n_spans; s++) {
         for (size_t head = 0; head < (size_t)shape->n_heads; head++) {
             float *row = scores + scratch_per_thread(shape, longest) * (size_t)or_thread_number();
-            float *transposed = row + longest;
+            float *transposed = row + longest; /* [head_dim, n] */
             const size_t first = (size_t)spans[s].first, n = (size_t)spans[s].count;
+            /* [n, head_dim] of the group's head, rows kv_stride apart */
             const float *keys = k + first * kv_stride + head / group * head_dim;
             const float *values = v + first * kv_stride + head / group * head_dim;
             transpose(keys, kv_stride, head_dim, n, transposed);
@@ -111,7 +120,9 @@ void or_portable_attention(const or_attention_shape *shape, const or_span *spans
     }
 }
 
-/* (a, b) -> (a cos - b sin, b cos + a sin) for the pairs of one head. */
+/* (a, b) -> (a cos - b sin, b cos + a sin) for the pairs of one head. RoFormer pairs neighbours; here a
+ * pair is half a head apart, which is the same with the rows of the weights in another order (see
+ * compute.h). */
 OR_CLONES static void rotate(float *x, size_t half, const float *cos, const float *sin)
 {
     for (size_t i = 0; i < half; i++) {
@@ -121,6 +132,7 @@ OR_CLONES static void rotate(float *x, size_t half, const float *cos, const floa
     }
 }
 
+/* Row i of a span is position i of its request, so it takes row i of the tables. */
 void or_portable_rope(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
                       const float *sin, float *x)
 {

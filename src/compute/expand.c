@@ -35,6 +35,7 @@ static void (*const table[OR_DTYPE_OTHER])(const unsigned char *data, size_t cou
     [OR_Q6_K] = or_expand_q6_k,
 };
 
+/* `from` is whole blocks, so the first one begins at a byte. */
 void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, float *out)
 {
     if (dtype >= OR_DTYPE_OTHER) return; /* never a weight: or_checkpoint_require() refuses it */

@@ -1,8 +1,14 @@
-/* expand_k.c - widens super-blocks of 256 numbers. Arithmetic is float32 in the order that blocks.h gives. */
+/* expand_k.c - widens super-blocks of 256 numbers. Arithmetic is float32 in the order that blocks.h gives.
+ *
+ * Every format does the same with a super-block: each part's scale and minimum become floats (how they are
+ * packed is all that differs), the numbers are unpacked to bytes, and both are put together by
+ * or_unpacked_widen().
+ */
 #include "expand.h"
 #include "half.h"
 
-/* The numbers, run by run. `type` is constant where this is built in, so branches and shifts are resolved. */
+/* The numbers, run by run, low bits and then the high ones above them. `type` is constant where this is
+ * built in, so branches and shifts are resolved. */
 OR_INLINE void unpack_numbers(const unsigned char *restrict block, const or_superblock *type, or_unpacked *to)
 {
     for (int run = 0; run < OR_SUPERBLOCK / OR_RUN; run++) {
@@ -20,6 +26,7 @@ OR_INLINE void unpack_numbers(const unsigned char *restrict block, const or_supe
     }
 }
 
+/* Part p has byte p of the scales: scale below, minimum above. */
 OR_CLONES void or_expand_q2_k(const unsigned char *block, size_t count, float *out)
 {
     or_unpacked unpacked;
@@ -36,6 +43,7 @@ OR_CLONES void or_expand_q2_k(const unsigned char *block, size_t count, float *o
     }
 }
 
+/* Scales of six bits in two places, stored 32 too high; no minima. */
 OR_CLONES void or_expand_q3_k(const unsigned char *block, size_t count, float *out)
 {
     or_unpacked unpacked;
@@ -52,7 +60,9 @@ OR_CLONES void or_expand_q3_k(const unsigned char *block, size_t count, float *o
     }
 }
 
-/* q4_k and q5_k differ in the number's bits only. */
+/* q4_k and q5_k differ in the number's bits only. Each turn unpacks two parts, p and 4 + p: the lower ones
+ * have their six bits in one byte, the upper ones four of them in the third group and two above the lower
+ * parts' bits. */
 OR_INLINE void expand_q4_or_q5(const unsigned char *block, size_t count, const or_superblock *type,
                                float *out)
 {
@@ -82,6 +92,7 @@ OR_CLONES void or_expand_q5_k(const unsigned char *block, size_t count, float *o
     expand_q4_or_q5(block, count, &or_block_q5_k, out);
 }
 
+/* Scales are signed bytes; no minima. */
 OR_CLONES void or_expand_q6_k(const unsigned char *block, size_t count, float *out)
 {
     or_unpacked unpacked;

@@ -2,6 +2,7 @@
 #include "expand.h"
 #include "half.h"
 
+/* The numbers are signed bytes as they are: there is nothing to unpack. */
 OR_CLONES void or_expand_q8_0(const unsigned char *block, size_t count, float *out)
 {
     for (size_t from = 0; from < count; from += OR_BLOCK, block += 2 + OR_BLOCK) {
@@ -28,6 +29,8 @@ OR_INLINE uint64_t spread_fifths(unsigned char bits)
     return ((kept + OR_EACH_BYTE(0x7f)) & OR_EACH_BYTE(0x80)) >> 3;
 }
 
+/* Eight blocks at a time, as many as or_unpacked holds: each is one of its parts. The last few may be
+ * fewer. `type` is constant where this is built in. */
 OR_INLINE void expand_blocks(const unsigned char *restrict block, size_t count, const or_block *type,
                              float *out)
 {

@@ -32,6 +32,8 @@ OR_INLINE float nearest_level(float value, float low, float high)
     return nearest(value);
 }
 
+/* The sums of all numbers for these levels, each number at its nearest level; in lanes (vector.h). A scale
+ * of 0, which blocks of zeros have, puts all numbers at level 0 or the nearest there is. */
 OR_CLONES static void measure(const or_fit *fit, const or_levels *levels, fit_sums *sums)
 {
     float one[OR_LANES] = {0}, q[OR_LANES] = {0}, qq[OR_LANES] = {0}, x[OR_LANES] = {0}, xq[OR_LANES] = {0};
@@ -64,6 +66,7 @@ OR_CLONES static void measure(const or_fit *fit, const or_levels *levels, fit_su
     sums->error = or_lanes_sum(error);
 }
 
+/* A weight is the mean magnitude plus the number's own, so that small numbers count, too. */
 void or_fit_prepare(or_fit *fit, const float *x, size_t n)
 {
     float greatest = 0.0f, mean = 0.0f;
@@ -93,8 +96,11 @@ static void consider(fit_search *search, const or_levels *levels, fit_sums *sums
     search->best = *levels;
 }
 
-enum { STARTS = 5 }; /* ranges from one step more than is there, by half steps downwards */
+enum { STARTS = 5 }; /* ranges from one step more than is there, by half steps downwards to one less */
 
+/* Both signs are tried, as low .. high has one step more below zero than above: the sign says which end of
+ * the numbers gets it. Numbers are in units, the greatest 1, so 1 / -low is a step; the start with -low
+ * steps is off by one step at most, so something is always allowed (1.00001: but for rounding). */
 or_levels or_fit_scale(const or_fit *fit, int low, int high)
 {
     fit_search search = {fit, {0.0f, 0.0f, low, high}, INFINITY, 1.00001f / (float)-low};
@@ -104,6 +110,7 @@ or_levels or_fit_scale(const or_fit *fit, int low, int high)
         fit_sums sums;
         consider(&search, &levels, &sums);
         if (!(sums.qq > 0.0f)) continue;
+        /* d/dscale of sum weight (x - scale q)^2 = 0 */
         levels.scale = sums.xq / sums.qq;
         consider(&search, &levels, &sums);
     }
@@ -111,7 +118,9 @@ or_levels or_fit_scale(const or_fit *fit, int low, int high)
     return search.best;
 }
 
-/* The levels for which the sums' q fit best. False if there are none. */
+/* The levels for which the sums' q fit best: the normal equations of x = scale q + offset. `spread` is 0
+ * where all q are equal, and then there is no line; false for that, and for a scale that is not positive.
+ * An offset that must not be positive and would be is put at 0, and the scale is fitted alone. */
 static bool regress(const fit_sums *sums, bool offset_negative, or_levels *levels)
 {
     const float spread = sums->one * sums->qq - sums->q * sums->q;
@@ -125,6 +134,9 @@ static bool regress(const fit_sums *sums, bool offset_negative, or_levels *level
     return levels->scale > 0.0f;
 }
 
+/* As or_fit_scale(), over the numbers' range instead of their magnitude. Three starts for each scale: what
+ * is clipped may be at the upper end, at both, or at the lower one. The start that just spans the range is
+ * always allowed. */
 or_levels or_fit_range(const or_fit *fit, int high, bool offset_negative)
 {
     float least = fit->x[0], greatest = fit->x[0];
@@ -149,6 +161,7 @@ or_levels or_fit_range(const or_fit *fit, int high, bool offset_negative)
     return search.best;
 }
 
+/* The levels are those of the caller's numbers, fit->x is in units: they are brought to units first. */
 float or_fit_error(const or_fit *fit, const or_levels *levels)
 {
     if (fit->unit == 0.0f) return 0.0f;

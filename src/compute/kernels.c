@@ -10,8 +10,9 @@ static const or_kernels *const table[] = {
 };
 enum { TABLE = sizeof table / sizeof *table };
 
-static const or_kernels *in_use;
+static const or_kernels *in_use; /* NULL until the first call; one set for the whole process */
 
+/* A set that is asked for by name is given whether it is usable or not: the caller can say why not. */
 const or_kernels *or_kernels_find(const char *name)
 {
     for (size_t i = 0; i < TABLE; i++) {

@@ -26,13 +26,13 @@
 enum {
     GROUP = 8,         /* rows of x per call */
     TILE = 64,         /* rows of W per call */
-    SLICE = 1024,      /* columns per call: whole blocks */
+    SLICE = 1024,      /* columns per call: whole blocks of every type */
     BLOCK = 32 * GROUP /* rows of x that meet a widened tile before the next piece of work */
 };
 
-/* Scratch of a thread: a widened tile, and a group that is not full. */
+/* Scratch of a thread: a widened tile (256 KiB), and a group that is not full. */
 static _Thread_local struct {
-    _Alignas(64) float tile[TILE * SLICE];
+    _Alignas(64) float tile[TILE * SLICE]; /* [tile_rows, width] */
     _Alignas(64) float x[GROUP * SLICE];
     _Alignas(64) float y[GROUP * TILE];
 } scratch;
@@ -60,7 +60,9 @@ static void call_partial(size_t n, int tile_rows, int width, const float *x, int
         memcpy(y + i * (size_t)y_stride, scratch.y + i * (size_t)tile_rows, out_bytes);
 }
 
-/* Rows [row, row + n) of x against the tile of W that begins at output `out`. */
+/* y[n, out .. out + 64) = x[n, columns] against the 64 rows of W from output `out` on; x and y begin at
+ * the block of rows. A tile is widened once and met by all of them. Slices go in order, each adding to
+ * what the last left in y. */
 static void multiply_tile(const or_matrix *w, const float *x, size_t n, int out, float *y)
 {
     const int tile_rows = w->rows - out < TILE ? w->rows - out : TILE;
@@ -81,6 +83,8 @@ static void multiply_tile(const or_matrix *w, const float *x, size_t n, int out,
     }
 }
 
+/* A thread computes whole outputs, for up to BLOCK rows of x: no sum is shared. With more rows a tile is
+ * widened once per block. */
 static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
 {
     const size_t tiles = ((size_t)w->rows + TILE - 1) / TILE, blocks = (n + BLOCK - 1) / BLOCK;
@@ -94,7 +98,9 @@ static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
     }
 }
 
-/* One row of x in every place of a group, with other rows beside it: equal bits in all places? */
+/* One row of x in every place of a group, with other rows beside it: equal bits in all places? The tile
+ * and that row have full mantissas, so that another order of summation shows in the last bits. Uses this
+ * thread's scratch. */
 static bool places_are_alike(int columns)
 {
     static float x[GROUP * SLICE], y[GROUP * TILE], first[TILE];
@@ -111,6 +117,7 @@ static bool places_are_alike(int columns)
     return true;
 }
 
+/* A full slice; a small power of two; a width that is no multiple of a vector. */
 static bool usable(void)
 {
     openblas_set_num_threads(1); /* the threads are ours: each calls sgemm for its own tiles */

@@ -12,6 +12,7 @@
 
 enum { SLICE = 2048 }; /* columns widened at a time, whole blocks, so that the scratch is on the stack */
 
+/* An output is the sum of its slices' dot products in order: y holds the sum so far. */
 static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
 {
     const size_t columns = (size_t)w->columns, rows = (size_t)w->rows;

@@ -3,6 +3,7 @@
 #include "half.h"
 #include "quantize.h"
 
+/* The plain types have blocks of one number. */
 static void quantize_f32(const float *x, unsigned char *out)
 {
     memcpy(out, x, sizeof *x);
@@ -24,7 +25,7 @@ static void quantize_bf16(const float *x, unsigned char *out)
     memcpy(out, &half, sizeof half);
 }
 
-/* One block each. */
+/* One block each; which block that is does not matter, so or_quantize() is a pure function of x. */
 static void (*const table[OR_DTYPE_OTHER])(const float *x, unsigned char *out) = {
     [OR_F32] = quantize_f32,      [OR_F16] = quantize_f16,      [OR_BF16] = quantize_bf16,
     [OR_Q8_0] = or_quantize_q8_0, [OR_Q4_0] = or_quantize_q4_0, [OR_Q4_1] = or_quantize_q4_1,

@@ -1,8 +1,8 @@
 /* quantize_k.c - makes super-blocks of 256 numbers, in three steps.
  *
  * 1. Every part is fitted by itself.
- * 2. The greatest scale of a part (and the greatest minimum) gives the unit d (dmin), and so each part's scale
- *    as a small integer; of those next to it, the one that leaves the least error is taken.
+ * 2. The greatest scale of a part (and the greatest minimum) gives the unit d (dmin), and so each part's
+ *    scale as a small integer; of those next to it, the one that leaves the least error is taken.
  * 3. The numbers are chosen for the scales as they are now stored.
  */
 #include "quantize.h"
@@ -19,8 +19,8 @@ typedef struct k_making {
     unsigned char *block;
     int low, high; /* of the integer scales; minima are 0 .. high */
     or_fit fits[OR_PARTS];
-    or_levels levels[OR_PARTS];
-    int scales[OR_PARTS], minima[OR_PARTS];
+    or_levels levels[OR_PARTS];             /* step 1: the best of each part; step 2: as they are stored */
+    int scales[OR_PARTS], minima[OR_PARTS]; /* step 2 */
 } k_making;
 
 static int parts_of(const or_superblock *type)
@@ -37,7 +37,7 @@ static int in_units(float value, float unit, int low, int high)
     return low + above;
 }
 
-/* Step 1. */
+/* Step 1. Types with minima take an offset <= 0, as a minimum is stored without sign and subtracted. */
 static void fit_parts(k_making *making)
 {
     const or_superblock *type = making->type;
@@ -50,7 +50,8 @@ static void fit_parts(k_making *making)
     }
 }
 
-/* Of the integer scales and minima beside those of part p, the pair with the least error. */
+/* Of the integer scales and minima beside those of part p, the pair with the least error: d and dmin are
+ * of all parts, so the integers nearest to a part's own levels need not be its best together. */
 static void choose_integers(k_making *making, int p, float d, float dmin)
 {
     or_levels *levels = &making->levels[p];
@@ -72,7 +73,8 @@ static void choose_integers(k_making *making, int p, float d, float dmin)
     levels->offset = -(dmin * (float)making->minima[p]);
 }
 
-/* Step 2. The scale of greatest magnitude becomes the integer of greatest magnitude. */
+/* Step 2. The scale of greatest magnitude becomes the integer of greatest magnitude: `high`, or `low`
+ * where scales have a sign. From here on d and dmin are what half precision made of them. */
 static void fit_scales(k_making *making)
 {
     const or_superblock *type = making->type;
@@ -88,7 +90,7 @@ static void fit_scales(k_making *making)
     for (int p = 0; p < parts_of(type); p++) choose_integers(making, p, d, dmin);
 }
 
-/* Step 3. */
+/* Step 3. The block is zeroed, so numbers are put in by OR: those that share bytes come from several runs. */
 static void store_numbers(const k_making *making)
 {
     const or_superblock *type = making->type;
@@ -116,6 +118,7 @@ static void make(k_making *making)
     store_numbers(making);
 }
 
+/* The packing of the scales, as blocks.h has it; the functions differ in it and in the integers' range. */
 void or_quantize_q2_k(const float *x, unsigned char *block)
 {
     k_making making = {.type = &or_block_q2_k, .x = x, .block = block, .high = 15};
@@ -124,6 +127,7 @@ void or_quantize_q2_k(const float *x, unsigned char *block)
         block[or_block_q2_k.scales + (size_t)p] = (unsigned char)(making.scales[p] | making.minima[p] << 4);
 }
 
+/* Stored 32 too high, so that six bits without sign hold -32 .. 31. */
 void or_quantize_q3_k(const float *x, unsigned char *block)
 {
     k_making making = {.type = &or_block_q3_k, .x = x, .block = block, .low = -32, .high = 31};
@@ -136,6 +140,7 @@ void or_quantize_q3_k(const float *x, unsigned char *block)
     }
 }
 
+/* Parts p and 4 + p in one turn: they share bytes. */
 static void quantize_q4_or_q5(const float *x, const or_superblock *type, unsigned char *block)
 {
     k_making making = {.type = type, .x = x, .block = block, .high = 63};

@@ -7,7 +7,8 @@
 
 #include <math.h>
 
-/* So fine that a search gains nothing: the greatest number becomes 127. */
+/* So fine that a search gains nothing: the greatest number becomes 127. or_fit_numbers()
+ * counts from the lowest level, -127. */
 void or_quantize_q8_0(const float *x, unsigned char *block)
 {
     float greatest = 0.0f;
@@ -18,6 +19,8 @@ void or_quantize_q8_0(const float *x, unsigned char *block)
     for (size_t i = 0; i < OR_BLOCK; i++) block[2 + i] = (unsigned char)(numbers[i] - 127);
 }
 
+/* Types with m fit a range; those without fit a scale for numbers centred at `zero`, which has one level
+ * more below than above. */
 static void quantize_block(const float *x, const or_block *type, unsigned char *block)
 {
     const int high = type->high ? 31 : 15;

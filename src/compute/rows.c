@@ -1,5 +1,9 @@
 /* rows.c - kernels that work on one row by itself: dot products, norms, activations, softmax. Shared by all
- * kernel sets so far (see kernels_portable.h). */
+ * kernel sets so far (see kernels_portable.h).
+ *
+ * Sums over a row are in lanes (vector.h): the loop over whole groups of OR_LANES elements becomes a
+ * vector loop, and what is left goes to the first lanes. So the order depends on the row's length only.
+ * Threads share rows, or blocks of elements that are computed one by one: never a sum. */
 #include "kernels_portable.h"
 #include "threads.h"
 #include "vector.h"
@@ -17,6 +21,7 @@ OR_CLONES float or_dot(const float *a, const float *b, size_t n)
     return or_lanes_sum(lanes);
 }
 
+/* Sums in float as any other; the quotient in double, as aa * bb may leave the range of a float. */
 float or_cosine(const float *a, const float *b, size_t n)
 {
     double aa = or_dot(a, a, n), bb = or_dot(b, b, n), ab = or_dot(a, b, n);
@@ -31,11 +36,13 @@ void or_gather_last(const or_span *spans, size_t n_spans, const float *rows, siz
     }
 }
 
+/* out may be x */
 OR_CLONES static void scale_row(const float *x, size_t d, float scale, const float *weight, float *out)
 {
     for (size_t i = 0; i < d; i++) out[i] = x[i] * scale * weight[i];
 }
 
+/* x / sqrt(mean(x^2) + eps) * weight (arXiv 1910.07467; eps is the models' addition, inside the root). */
 void or_portable_rms_norm(const float *x, size_t n, size_t d, const float *weight, float eps, float *out)
 {
 #pragma omp parallel for num_threads(or_threads()) if (n > 16)
@@ -46,6 +53,7 @@ void or_portable_rms_norm(const float *x, size_t n, size_t d, const float *weigh
     }
 }
 
+/* In the order of or_dot(). */
 OR_CLONES static float sum_row(const float *x, size_t n)
 {
     float lanes[OR_LANES] = {0};
@@ -61,7 +69,8 @@ OR_CLONES static void shift_row(const float *x, size_t d, float shift, float *ou
     for (size_t i = 0; i < d; i++) out[i] = x[i] - shift;
 }
 
-/* Mean first, then the variance from what is left: one pass over sums of squares would cancel. */
+/* arXiv 1607.06450. Mean first, then the variance from what is left: one pass over sums of squares would
+ * cancel. The differences are kept in `out`, which may be x. */
 void or_portable_layer_norm(const float *x, size_t n, size_t d, const float *weight, const float *bias,
                             float eps, float *out)
 {
@@ -88,6 +97,7 @@ void or_add_bias(float *x, size_t n, size_t d, const float *bias)
 
 enum { BLOCK = 8192 }; /* elements of a long row of activations that a thread takes at a time */
 
+/* The comparison is false for NaN, which so stays (see compute.h). */
 OR_CLONES static void relu_block(float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) x[i] = x[i] < 0.0f ? 0.0f : x[i];
@@ -134,6 +144,10 @@ OR_CLONES static bool all_finite(const float *logits, size_t n)
     return or_lanes_sum(lanes) == 0.0f;
 }
 
+/* The whole vocabulary, but no probabilities are stored: with the greatest logit as shift
+ *   P(top) = e^0 / sum      gap = (e^0 - e^(second - top)) / sum      logsumexp = top + log(sum)
+ * Only a greater logit takes the place of the best, so among equals the lowest id wins, and the second is
+ * then equal to it: the gap is 0. */
 void or_portable_top(const float *logits, size_t n, or_top *top)
 {
     size_t best = 0;

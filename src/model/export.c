@@ -1,9 +1,9 @@
 /* export.c - a Llama model to a GGUF file: keys and vocabulary, then the list of tensors, then their data.
  *
- *   stored rows --or_expand--> float32 --or_quantize--> rows of the file     EXPORT_ROWS at a time
+ *   stored rows --or_expand--> float32 --or_quantize--> rows of the file  whole rows, up to CHUNK elements
  *
- * Query and key rows change places: GGUF has the rows of a head in rotary pairs (or_matrix.interleaved), Hugging
- * Face in halves. Keys after the GGUF specification of ggml's documentation.
+ * Query and key rows change places: GGUF has the rows of a head in rotary pairs (or_matrix.interleaved),
+ * Hugging Face in halves. Keys after the GGUF specification of ggml's documentation.
  */
 #include <offramp/export.h>
 
@@ -28,6 +28,7 @@ typedef struct tensor {
 
 enum { CHUNK = 1 << 22 }; /* elements converted before they are written */
 
+/* One export under way. Tensors keep Hugging Face's names; the writer's are made when the list is put. */
 typedef struct exporter {
     const char *path, *output;
     or_dtype type;
@@ -54,8 +55,9 @@ or_dtype or_export_type(or_dtype type, size_t columns)
     return OR_F16;
 }
 
-/* ---- what is in the file ---------------------------------------------------------------------------------- */
+/* ---- what is in the file ------------------------------------------------------------------------------- */
 
+/* Appends a tensor to the list, in the type that it gets in the file: vectors stay float32. */
 static or_status add(exporter *e, const char *name, int rows, int columns, bool rotated)
 {
     OR_RESERVE(e->tensors, e->capacity, e->n_tensors + 1);
@@ -93,6 +95,8 @@ static or_status add_layer(exporter *e, int layer)
     return OR_OK;
 }
 
+/* Everything that the file holds but the rotary divisors, in the order in which its data is written. A
+ * tied head is left out: a file without it means that the embedding is both. */
 static or_status list_tensors(exporter *e)
 {
     OR_TRY(add(e, "model.embed_tokens.weight", e->h->n_vocab, e->h->d_model, false));
@@ -110,8 +114,8 @@ static or_status find_source(const exporter *e, const tensor *t, const or_tensor
     return or_checkpoint_require(e->checkpoint, name, t->rows, t->columns, source);
 }
 
-/* The divisor that makes `to` of `from`: of the quotient and its neighbours the one that does so exactly, if there is
- * one, so that the file gives the bits of the folder. */
+/* The divisor that makes `to` of `from`: of the quotient and its neighbours the one that does so exactly,
+ * if there is one, so that the file gives the bits of the folder. */
 static float divisor(float from, float to)
 {
     enum { NEIGHBOURS = 4 };
@@ -138,6 +142,7 @@ static or_status make_rope_divisors(exporter *e)
         or_expand(data, source->dtype, 0, half, e->rope_divisors);
         return OR_OK;
     }
+    /* llama3's rule is a formula in the config; its divisors are what it does to the plain frequencies */
     or_hparams plain = *h;
     plain.rope = OR_ROPE_PLAIN;
     for (size_t i = 0; i < half; i++)
@@ -146,7 +151,7 @@ static or_status make_rope_divisors(exporter *e)
     return OR_OK;
 }
 
-/* ---- keys ------------------------------------------------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------------------------------------------- */
 
 /* ggml's number for a file most of whose matrices are of this type ("general.file_type"). */
 static uint32_t file_type(or_dtype type)
@@ -159,6 +164,8 @@ static uint32_t file_type(or_dtype type)
     return numbers[type];
 }
 
+/* The model's name is the last part of its path, whatever slashes end it. ggml wants the version of its
+ * block formats where there are block types. */
 static or_status put_general(exporter *e)
 {
     const size_t length = strlen(e->path);
@@ -177,6 +184,8 @@ static or_status put_general(exporter *e)
     return status;
 }
 
+/* The hyperparameters from which a reader builds the model: or_hparams by the names of the GGUF
+ * specification. llama3's stretching has no key; it is in the divisors. */
 static or_status put_shape(exporter *e)
 {
     const or_hparams *h = e->h;
@@ -208,6 +217,7 @@ static or_status put_vocabulary(exporter *e)
     return status;
 }
 
+/* Names, types and shapes, in the order of write_data(). */
 static or_status put_tensor_list(exporter *e)
 {
     char own[OR_TENSOR_NAME];
@@ -221,7 +231,7 @@ static or_status put_tensor_list(exporter *e)
     return or_gguf_put_tensor(e->writer, OR_ROPE_FREQS, OR_F32, 1, &(int64_t){e->h->head_dim / 2});
 }
 
-/* ---- data ------------------------------------------------------------------------------------------------- */
+/* ---- data ---------------------------------------------------------------------------------------------- */
 
 /* The row of our order that stands at place `row` of a matrix in rotary pairs; or_matrix_row() backwards. */
 static size_t paired_row(size_t row, size_t head_dim)
@@ -230,7 +240,8 @@ static size_t paired_row(size_t row, size_t head_dim)
     return row - within + within / 2 + (within % 2 ? head_dim / 2 : 0);
 }
 
-/* True when the type can hold the numbers: finite ones, and in half precision none that would round to infinity. */
+/* True when the type can hold the numbers: finite ones, and in half precision none that would round to
+ * infinity. */
 static bool can_hold(or_dtype type, const float *row, size_t n)
 {
     const float end = type == OR_F16 ? 65520.0f : INFINITY;
@@ -239,7 +250,12 @@ static bool can_hold(or_dtype type, const float *row, size_t n)
     return good;
 }
 
-/* Rows [from, from + n) of the file's order, converted one row a thread. False when the type cannot hold a weight. */
+/* Rows [from, from + n) of the file's order: rows [n, columns] takes them widened, out as the file has
+ * them. One row is one piece of work. False when the type cannot hold a weight; what is in `out` then is
+ * not to be written.
+ *
+ * place in the file --paired_row--> row of our order --or_matrix_row--> place in the source; the same
+ * place again where the source is a GGUF file itself. */
 static bool convert_rows(const exporter *e, const tensor *t, const or_matrix *source, size_t from, size_t n,
                          float *rows, unsigned char *out)
 {
@@ -257,6 +273,7 @@ static bool convert_rows(const exporter *e, const tensor *t, const or_matrix *so
     return held;
 }
 
+/* Converts and writes one tensor. Memory: a chunk of whole rows, widened and converted; at least one row. */
 static or_status write_tensor(exporter *e, const tensor *t)
 {
     const or_tensor *found;
@@ -307,6 +324,8 @@ static or_status write_data(exporter *e)
     return or_gguf_put_data(e->writer, e->rope_divisors, (size_t)e->h->head_dim / 2 * sizeof(float));
 }
 
+/* Family, shapes and an output that is the model itself are refused before the output is begun; what is
+ * refused later leaves none either, as or_gguf_finish() puts it in place. */
 static or_status export(exporter *e)
 {
     const or_tensor *source;

@@ -2,6 +2,10 @@
  *
  *   h = x + O attention(rope(Q n), rope(K n), V n)      n = rms_norm(x)
  *   x' = h + D (silu(G m) * (U m))                      m = rms_norm(h)
+ *
+ * rms_norm: arXiv 1910.07467; rope: 2104.09864; grouped queries: 2305.13245; SwiGLU: 2002.05202.
+ *
+ * Shapes are written with q = n_heads * head_dim and kv = n_kv_heads * head_dim.
  */
 #include "family.h"
 
@@ -13,12 +17,14 @@ typedef struct llama_layer {
     or_matrix gate, up, down;    /* [d_ff, d_model] twice, [d_model, d_ff] */
 } llama_layer;
 
+/* On every rank: a ramp needs the final norm and the output projection. */
 static or_status bind_ends(or_model *model)
 {
     OR_TRY(or_model_vector(model, "model.norm.weight", model->hparams->d_model, &model->final_norm));
     return or_model_bind_tokens(model, "model.embed_tokens.weight", "lm_head.weight");
 }
 
+/* Matrices are pointers into the mapped file; only the norms' vectors are copied. */
 static or_status bind_layer(or_model *model, int layer, void *bound)
 {
     llama_layer *l = bound;
@@ -39,6 +45,7 @@ static or_status bind_layer(or_model *model, int layer, void *bound)
         snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, matrices[i].suffix);
         OR_TRY(or_model_matrix(model, name, matrices[i].rows, matrices[i].columns, matrices[i].matrix));
     }
+    /* only what is rotated lies in pairs: v and o do not */
     l->q.interleaved = l->k.interleaved = h->rotary_pairs ? h->head_dim : 0;
     snprintf(name, sizeof name, "model.layers.%d.input_layernorm.weight", layer);
     OR_TRY(or_model_vector(model, name, d, &l->attn_norm));
@@ -53,23 +60,24 @@ static void unbind_layer(void *bound)
     free(l->mlp_norm);
 }
 
-/* s->out = O attention(...), for all rows of hidden */
+/* s->out = O attention(...), for all rows of hidden; n is s->normed [rows, d_model] */
 static void attend(const or_model *model, const llama_layer *l, const or_span *spans, size_t n_spans,
                    size_t rows, const float *hidden, const or_scratch *s)
 {
     const or_hparams *h = model->hparams;
     const or_kernels *run = model->kernels;
     run->rms_norm(hidden, rows, (size_t)h->d_model, l->attn_norm, h->norm_eps, s->normed);
-    run->matmul(&l->q, s->normed, rows, s->q);
-    run->matmul(&l->k, s->normed, rows, s->k);
-    run->matmul(&l->v, s->normed, rows, s->v);
+    run->matmul(&l->q, s->normed, rows, s->q); /* [rows, q] */
+    run->matmul(&l->k, s->normed, rows, s->k); /* [rows, kv] */
+    run->matmul(&l->v, s->normed, rows, s->v); /* [rows, kv] */
     run->rope(spans, n_spans, h->n_heads, h->head_dim, model->rope_cos, model->rope_sin, s->q);
     run->rope(spans, n_spans, h->n_kv_heads, h->head_dim, model->rope_cos, model->rope_sin, s->k);
     run->attention(&model->attention, spans, n_spans, s->q, s->k, s->v, s->mixed, s->scores);
-    run->matmul(&l->o, s->mixed, rows, s->out);
+    run->matmul(&l->o, s->mixed, rows, s->out); /* [rows, d_model] */
 }
 
-/* s->out = D (silu(G m) * (U m)), OR_FF_ROWS rows at a time */
+/* s->out = D (silu(G m) * (U m)), OR_FF_ROWS rows at a time, which bounds gate and up. Rows are
+ * independent here, so where they are cut changes no number. */
 static void feed_forward(const or_model *model, const llama_layer *l, size_t rows, const float *hidden,
                          const or_scratch *s)
 {
@@ -79,13 +87,15 @@ static void feed_forward(const or_model *model, const llama_layer *l, size_t row
     run->rms_norm(hidden, rows, d, l->mlp_norm, h->norm_eps, s->normed);
     for (size_t from = 0; from < rows; from += OR_FF_ROWS) {
         const size_t n = rows - from < OR_FF_ROWS ? rows - from : OR_FF_ROWS;
-        run->matmul(&l->gate, s->normed + from * d, n, s->gate);
-        run->matmul(&l->up, s->normed + from * d, n, s->up);
+        run->matmul(&l->gate, s->normed + from * d, n, s->gate); /* [n, d_ff] */
+        run->matmul(&l->up, s->normed + from * d, n, s->up);     /* [n, d_ff] */
         run->silu_mul(s->gate, s->up, n * (size_t)h->d_ff);
-        run->matmul(&l->down, s->gate, n, s->out + from * d);
+        run->matmul(&l->down, s->gate, n, s->out + from * d); /* [n, d_model] */
     }
 }
 
+/* The taps are a block's output before the residual is added: s.out is taken at each of the two adds. The
+ * pieces of `s` are the model's workspace and valid until it is reserved again. */
 static or_status run_layer(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
                            size_t rows, float *hidden, const or_model_taps *taps)
 {
@@ -105,6 +115,7 @@ static or_status run_layer(or_model *model, const void *bound, const or_span *sp
     return OR_OK;
 }
 
+/* *states = rms_norm(rows) [n, d_model] */
 static or_status finish(or_model *model, const float *rows, size_t n, const float **states)
 {
     const or_hparams *h = model->hparams;

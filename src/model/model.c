@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+/* A new family is a file and a line here (family.h). */
 static const or_family *const families[] = {
     &or_family_llama,
     &or_family_opt,
@@ -25,6 +26,7 @@ static or_status find_family(const or_checkpoint *checkpoint, const or_family **
                    "model type \"%s\" is not supported, expected llama or opt", name);
 }
 
+/* Nothing is read here: read_weights() does it for all at once. */
 or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix)
 {
     const or_tensor *tensor;
@@ -36,6 +38,8 @@ or_status or_model_matrix(or_model *model, const char *name, int rows, int colum
     return OR_OK;
 }
 
+/* Read now, as it is widened now: the norms and biases are few and small, and kernels take them as
+ * float32. */
 or_status or_model_vector(or_model *model, const char *name, int count, float **vector)
 {
     const or_tensor *tensor;
@@ -48,8 +52,9 @@ or_status or_model_vector(or_model *model, const char *name, int count, float **
     return OR_OK;
 }
 
-/* Writers that know the two are tied store one tensor only, under either name (transformers keeps the embedding;
- * safetensors' own deduplication may keep lm_head.weight). */
+/* Writers that know the two are tied store one tensor only, under either name (transformers keeps the
+ * embedding; safetensors' own deduplication may keep lm_head.weight). The head is bound on every rank, as
+ * its ramps need it. */
 or_status or_model_bind_tokens(or_model *model, const char *embedding, const char *head)
 {
     const or_hparams *h = model->hparams;
@@ -92,6 +97,8 @@ static or_status read_weights(const or_model *model)
     return OR_OK;
 }
 
+/* model->last counts the layers that are bound, so that a failure half-way unbinds those and no others.
+ * The matrices are read when all tensors were found: a file that lacks one is refused at once. */
 or_status or_model_open(const char *path, int first, int last, or_model **out)
 {
     or_model *model = NULL;
@@ -133,6 +140,7 @@ close:
     return status;
 }
 
+/* Also of a model that was opened half-way; what was not reached is NULL. */
 void or_model_close(or_model *model)
 {
     if (!model) return;
@@ -174,6 +182,7 @@ size_t or_model_bytes(const or_model *model)
     return model->bytes;
 }
 
+/* out [rows, d_embed] */
 or_status or_model_token_rows(or_model *model, const int32_t *tokens, size_t rows, float *out)
 {
     const or_matrix *table = &model->embedding;
@@ -188,6 +197,7 @@ or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, fl
     return model->family->embed(model, tokens, rows, hidden);
 }
 
+/* `bound` is an element of the family's own array, of which only the size is known here. */
 or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans, float *hidden,
                          const or_model_taps *taps)
 {
@@ -200,12 +210,15 @@ or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_
 
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits)
 {
-    const float *states;
+    const float *states; /* [n, d_embed] */
     OR_TRY(model->family->finish(model, rows, n, &states));
     model->kernels->matmul(&model->head, states, n, logits);
     return OR_OK;
 }
 
+/* Matrices: q and o, k and v, and the feed-forward block. A pair of positions costs head_dim in each head
+ * for its score and as much for its share of the value. Norms, biases, rotation and activations are not
+ * counted. */
 double or_hparams_layer_macs(const or_hparams *h, int64_t tokens)
 {
     double d = h->d_model, q = (double)h->n_heads * h->head_dim, kv = (double)h->n_kv_heads * h->head_dim;
@@ -214,6 +227,7 @@ double or_hparams_layer_macs(const or_hparams *h, int64_t tokens)
     return matrices * (double)tokens + pairs * q * 2;
 }
 
+/* Output projection, with project_out before it where the embedding is narrower. */
 double or_hparams_head_macs(const or_hparams *h)
 {
     const double narrow = h->d_embed == h->d_model ? 0 : (double)h->d_model * h->d_embed;

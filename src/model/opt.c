@@ -4,8 +4,9 @@
  *   h  = x + O attention(Q n, K n, V n)   h  = N1(x + O attention(Q x, K x, V x))    n = N1(x)
  *   x' = h + D relu(U m)                  x' = N2(h + D relu(U h))                   m = N2(h)
  *
- * Pre-norm models have a final norm. 350M has none, as x' is normed already; but its embedding is narrower than
- * its layers, so a matrix (project_in) widens what goes in and another (project_out) narrows what comes out.
+ * Pre-norm models have a final norm. 350M has none, as x' is normed already; but its embedding is narrower
+ * than its layers, so a matrix (project_in) widens what goes in and another (project_out) narrows what
+ * comes out.
  */
 #include "family.h"
 
@@ -48,6 +49,7 @@ static or_status bind_norm(or_model *model, const char *stem, float **weight, fl
     return or_model_vector(model, name, model->hparams->d_model, bias);
 }
 
+/* A matrix [rows, columns] and, if the model has them, its bias [rows]. */
 static or_status bind_linear(or_model *model, const char *stem, int rows, int columns, linear *l)
 {
     char name[128];
@@ -58,6 +60,7 @@ static or_status bind_linear(or_model *model, const char *stem, int rows, int co
     return or_model_vector(model, name, rows, &l->bias);
 }
 
+/* Norm, head and project_out on every rank, for its ramps; what widens and places tokens where layer 0 is. */
 static or_status bind_ends(or_model *model)
 {
     const or_hparams *h = model->hparams;
@@ -77,6 +80,7 @@ static or_status bind_ends(or_model *model)
                        &model->positions);
 }
 
+/* Hugging Face's final_layer_norm of a layer is the one of its feed-forward block. */
 static or_status bind_layer(or_model *model, int layer, void *bound)
 {
     opt_layer *l = bound;
@@ -116,6 +120,7 @@ static void apply(const or_model *model, const linear *l, const float *x, size_t
     if (l->bias) or_add_bias(y, n, (size_t)l->weight.rows, l->bias);
 }
 
+/* out[n, d_model] = layer norm of x (arXiv 1607.06450); out may be x. */
 static void normalise(const or_model *model, const float *weight, const float *bias, const float *x, size_t n,
                       float *out)
 {
@@ -123,6 +128,8 @@ static void normalise(const or_model *model, const float *weight, const float *b
     model->kernels->layer_norm(x, n, (size_t)h->d_model, weight, bias, h->norm_eps, out);
 }
 
+/* hidden[rows, d_model] = embedding, widened if it is narrower, plus the learned vector of the position.
+ * The request is whole, so its positions are the first `rows` after FIRST_POSITION: one run of the table. */
 static or_status embed(or_model *model, const int32_t *tokens, size_t rows, float *hidden)
 {
     const size_t d = (size_t)model->hparams->d_model, d_embed = (size_t)model->hparams->d_embed;
@@ -139,7 +146,8 @@ static or_status embed(or_model *model, const int32_t *tokens, size_t rows, floa
     return OR_OK;
 }
 
-/* s->out = O attention(...), for all rows of x */
+/* s->out [rows, d_model] = O attention(...), for all rows of x [rows, d_model]; heads are d_model wide in
+ * all */
 static void attend(const or_model *model, const opt_layer *l, const or_span *spans, size_t n_spans,
                    size_t rows, const float *x, const or_scratch *s)
 {
@@ -150,7 +158,8 @@ static void attend(const or_model *model, const opt_layer *l, const or_span *spa
     apply(model, &l->o, s->mixed, rows, s->out);
 }
 
-/* s->out = D relu(U x), OR_FF_ROWS rows at a time */
+/* s->out = D relu(U x), OR_FF_ROWS rows at a time, which bounds s->up [OR_FF_ROWS, d_ff]; rows are
+ * independent here */
 static void feed_forward(const or_model *model, const opt_layer *l, size_t rows, const float *x,
                          const or_scratch *s)
 {
@@ -163,6 +172,8 @@ static void feed_forward(const or_model *model, const opt_layer *l, size_t rows,
     }
 }
 
+/* Both orders in one body: the norm of a block is either before it, into s.normed, or after the residual,
+ * in place. Taps are the block's output before the residual, as in llama.c. */
 static or_status run_layer(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
                            size_t rows, float *hidden, const or_model_taps *taps)
 {
@@ -187,6 +198,7 @@ static or_status run_layer(or_model *model, const void *bound, const or_span *sp
     return OR_OK;
 }
 
+/* Final norm if there is one, narrowing if the embedding is narrower; neither: `rows` themselves. */
 static or_status finish(or_model *model, const float *rows, size_t n, const float **states)
 {
     const or_hparams *h = model->hparams;

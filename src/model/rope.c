@@ -1,9 +1,9 @@
 /* rope.c - the tables of rotary position embedding, with the ways of stretching them for longer contexts.
  *
- * Frequency of pair i: theta^(-2i / head_dim) (RoFormer, arXiv 2104.09864, section 3.2.2), in float32 as the
- * models were trained with. `linear` divides positions by a factor. `llama3` (Llama 3.1) leaves frequencies
- * whose wavelength is short against the original context, divides long ones, and blends in between. GGUF files
- * have the outcome of that as a tensor of divisors.
+ * Frequency of pair i: theta^(-2i / head_dim) (RoFormer, arXiv 2104.09864, section 3.2.2), in float32 as
+ * the models were trained with. `linear` divides positions by a factor. `llama3` (Llama 3.1) leaves
+ * frequencies whose wavelength is short against the original context, divides long ones, and blends in
+ * between. GGUF files have the outcome of that as a tensor of divisors.
  */
 #include "family.h"
 
@@ -21,6 +21,7 @@ static float stretch_llama3(const or_hparams *h, float frequency)
     return (1.0f - blend) * frequency / h->rope_factor + blend * frequency;
 }
 
+/* float32 throughout, also the power: an angle at a far position shows the frequency's last digit. */
 float or_rope_frequency(const or_hparams *h, const float *divisors, int i)
 {
     const float exponent = (float)(2 * i) / (float)h->head_dim;
@@ -37,6 +38,7 @@ float or_rope_frequency(const or_hparams *h, const float *divisors, int i)
     }
 }
 
+/* cosines, sines [positions, head_dim / 2] of position * frequency; the same for every head and layer. */
 static void fill(const or_model *model, size_t positions, float *cosines, float *sines)
 {
     const size_t half = (size_t)model->hparams->head_dim / 2;
@@ -50,11 +52,14 @@ static void fill(const or_model *model, size_t positions, float *cosines, float 
     }
 }
 
+/* Enough for short prompts from the start, and half as much again beyond: tables are made anew each time
+ * they grow. */
 size_t or_rope_positions(size_t positions)
 {
     return positions < 512 ? 512 : positions + positions / 2;
 }
 
+/* The old tables go first: they are not needed for the new ones, and memory was planned for one pair. */
 or_status or_model_reserve_rope(or_model *model, size_t positions)
 {
     if (positions <= model->rope_positions) return OR_OK;

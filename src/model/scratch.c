@@ -1,12 +1,15 @@
 /* scratch.c - the memory a layer works in.
  *
- * A layer needs two more states of the wave than it keeps: q, k, v and the attention output lie there for all
- * rows, the feed-forward block for OR_FF_ROWS rows at a time (rows are independent there).
+ * For all rows of the wave: the normed states, q, k, v, the attention output, and what the block adds to
+ * the hidden states; the feed-forward block for OR_FF_ROWS rows at a time (rows are independent there).
+ * All of it is one allocation, shared by the layers, and its size is a pure function of the shape, so it
+ * can be told beforehand.
  */
 #include "family.h"
 
 #include "threads.h"
 
+/* Nothing is kept, so nothing is copied, and old and new are never there together. */
 or_status or_workspace_reserve(or_workspace *workspace, size_t floats)
 {
     if (floats <= workspace->capacity) return OR_OK;
@@ -33,6 +36,7 @@ static size_t list_pieces(const or_hparams *h, size_t rows, size_t longest, int 
     const size_t kv = (size_t)h->n_kv_heads * (size_t)h->head_dim;
     const size_t ff = (rows < OR_FF_ROWS ? rows : OR_FF_ROWS) * (size_t)h->d_ff;
     const or_attention_shape shape = {h->n_heads, h->n_kv_heads, h->head_dim};
+    /* in the order in which they lie in the workspace */
     const piece all[PIECES] = {
         {&s->normed, rows * d},
         {&s->q, rows * q},
@@ -52,6 +56,7 @@ static size_t list_pieces(const or_hparams *h, size_t rows, size_t longest, int 
     return total;
 }
 
+/* Sizes from list_pieces(), places one behind the other. They hold until the workspace is reserved again. */
 or_status or_scratch_lay_out(or_model *model, const or_span *spans, size_t n_spans, size_t rows,
                              or_scratch *s)
 {
@@ -67,7 +72,8 @@ or_status or_scratch_lay_out(or_model *model, const or_span *spans, size_t n_spa
     return OR_OK;
 }
 
-/* The layer's pieces; rotary tables; and of a ramp the rows, normed and narrowed, and their logits. */
+/* The layer's pieces; rotary tables; and of a ramp the rows, normed and narrowed, and their logits. One
+ * request of all rows is the worst case: scores and rotary tables grow with the longest. */
 size_t or_hparams_workspace(const or_hparams *h, size_t rows, size_t ramp_rows, int threads)
 {
     or_scratch unused;

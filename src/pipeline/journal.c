@@ -1,4 +1,9 @@
-/* journal.c - the append-only file of results. */
+/* journal.c - the append-only file of results.
+ *
+ *   or_journal_append() -> pending, in memory -> or_journal_sync(): write(), fdatasync() -> counted
+ *
+ * So an append costs no system call, and a killed job loses what came after its last sync.
+ */
 #include "journal.h"
 
 #include "file.h"
@@ -30,6 +35,8 @@ or_status or_journal_append(or_journal *journal, const char *line, size_t size)
     return or_buffer_append(&journal->pending, "\n", 1);
 }
 
+/* write() may take a part only, or be interrupted by a signal; both go on. With nothing pending the
+ * disk is left alone. */
 or_status or_journal_sync(or_journal *journal, size_t *lines)
 {
     const char *at = journal->pending.data;
@@ -69,6 +76,7 @@ static or_status make_head(const char *run, or_buffer *head)
     return or_buffer_puts(head, "}\n");
 }
 
+/* The head is on disk before the first result, so a journal always says whose it is. */
 static or_status begin_new(or_journal *journal, const char *run)
 {
     size_t lines;
@@ -76,7 +84,8 @@ static or_status begin_new(or_journal *journal, const char *run)
     return or_journal_sync(journal, &lines);
 }
 
-/* A job killed while it wrote the very first line leaves a part of it. */
+/* A job killed while it wrote the very first line leaves a part of it. An empty file, as open() makes it,
+ * is one too, so new journals begin here as well. */
 static bool is_torn_head(const or_buffer *text, const char *run)
 {
     or_buffer head = {0};
@@ -96,6 +105,7 @@ static or_status replay(or_journal *journal, const or_buffer *text, const char *
         if (ftruncate(journal->fd, 0) != 0) return fail_errno(journal, "journal cannot be cut");
         return begin_new(journal, run);
     }
+    /* `begin` is behind the last line that was taken: what is cut off begins there */
     while (begin < text->size) {
         const char *line = text->data + begin, *end = memchr(line, '\n', text->size - begin);
         cJSON *json = NULL;
@@ -119,7 +129,8 @@ static or_status replay(or_journal *journal, const or_buffer *text, const char *
     return OR_OK;
 }
 
-/* Another job on the same folder would double the results. The lock goes with the process. */
+/* Another job on the same folder would double the results. The lock goes with the process. File systems
+ * without locks are taken as they are. */
 static or_status lock(const or_journal *journal)
 {
     if (flock(journal->fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK || errno == ENOTSUP) return OR_OK;
@@ -128,6 +139,7 @@ static or_status lock(const or_journal *journal)
                    "it or use another folder");
 }
 
+/* Locked before it is read: another job could still be appending. */
 or_status or_journal_open(const char *path, const char *run, bool resume, or_journal_line *take,
                           void *context, or_journal **out)
 {

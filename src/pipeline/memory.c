@@ -1,14 +1,16 @@
-/* memory.c - what a stage needs in memory, from the checkpoint's headers alone. */
+/* memory.c - what a stage needs in memory, from the checkpoint's headers alone. Pure functions: a rank can
+ * ask for any stage, and `offramp plan` for a machine it does not run on. */
 #include "pipeline_internal.h"
 
-/* Waves of a rank: the running one and those that arrived; besides, as bytes on the wire, those on their way out
- * and one that is being received. */
+/* Waves of a rank: the running one and those that arrived; besides, as bytes on the wire, those on their
+ * way out and one that is being received. */
 enum { WAVES = 1 + OR_CREDITS, WIRE_WAVES = OR_CREDITS + 1 };
 
 or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *h, const or_shares *shares,
                                size_t wave_tokens, int threads)
 {
-    /* A tied head is the embedding, which then is on all ranks; a file may have it under either name, or under both. */
+    /* A tied head is the embedding, which then is on all ranks; a file may have it under either name, or
+     * under both. */
     const size_t tied = shares->embedding > 0 ? shares->embedding : shares->head;
     const size_t own = shares->head + (stage == 0 ? shares->embedding : 0);
     or_stage_memory m = {
@@ -22,6 +24,7 @@ or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams 
     return m;
 }
 
+/* By bisection: `fits` rows do, `beyond` rows do not (or are not asked for). */
 size_t or_plan_rows_within(size_t limit, size_t most, const or_plan *plan, int stage, const or_hparams *h,
                            const or_shares *shares, int threads)
 {
@@ -36,6 +39,8 @@ size_t or_plan_rows_within(size_t limit, size_t most, const or_plan *plan, int s
     return fits;
 }
 
+/* More ranks have fewer layers each, but final norm and head are on all of them; so ranks are tried one by
+ * one. */
 int or_plan_ranks_within(size_t limit, int n_ranks, const or_hparams *h, const or_shares *shares,
                          size_t wave_tokens, int threads)
 {

@@ -1,6 +1,7 @@
 /* open.c - opening a pipeline: the plan, whether it fits into memory, and only then the layers.
  *
- * The ranks go through it step by step and agree after each, so that what one of them refuses is refused by all.
+ * The ranks go through it step by step and agree after each, so that what one of them refuses is refused
+ * by all.
  */
 #include "pipeline_internal.h"
 
@@ -19,13 +20,14 @@ typedef struct outlook {
     or_stage_memory memory; /* with waves of --wave-tokens */
 } outlook;
 
-/* Rows that a wave can have and still be sent on. */
+/* Rows that a wave can have and still be sent on: by its hidden states, [rows, d_model]. */
 static size_t message_rows(const or_hparams *h)
 {
     return MESSAGE_MAX / ((size_t)h->d_model * sizeof(float));
 }
 
-/* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers only. */
+/* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers
+ * only. */
 static or_status look_ahead(or_pipeline *p, const or_pipeline_options *options, outlook *o)
 {
     or_checkpoint *checkpoint = NULL;
@@ -55,8 +57,8 @@ static const char *memory_text(const or_stage_memory *m, char text[128])
     return text;
 }
 
-/* Refuses a stage that takes more than it may, or with the other ranks of this host more than that has; *limit is
- * what this rank may take. Collective. */
+/* Refuses a stage that takes more than it may, or with the other ranks of this host more than that has;
+ * *limit is what this rank may take. Collective. */
 static or_status check_memory(or_pipeline *p, const or_pipeline_options *options, const outlook *o,
                               uint64_t *limit)
 {
@@ -66,6 +68,7 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
     char stage[64], text[128], number[OR_BYTES_TEXT], other[OR_BYTES_TEXT];
     snprintf(stage, sizeof stage, "rank %d, layers %d..%d", p->rank, p->plan.bound[p->rank] + 1,
              p->plan.bound[p->rank + 1]);
+    /* before any refusal, so that no rank of the host waits for one that has left */
     OR_TRY(or_transport_host_sum(p->transport, own, &needed, &ranks));
     or_log_detail("needs %s", memory_text(&o->memory, text));
     if (may > 0 && own > may)
@@ -79,12 +82,13 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
             "it needs %s, all ranks of this host (%d) %s, and the host has %s available; use more hosts, "
             "or --memory-per-rank to say what a rank may take",
             memory_text(&o->memory, text), ranks, or_bytes_text(needed, number), or_bytes_text(has, other));
+    /* what the host has left is shared evenly by its ranks */
     *limit = may > 0 ? may : own + (has - needed) / (uint64_t)ranks;
     return OR_OK;
 }
 
-/* The longest prompt, which is a wave by itself if it has to be: the model's context, what a message holds, and on
- * every rank what fits into memory. Collective. */
+/* The longest prompt, which is a wave by itself if it has to be: the model's context, what a message
+ * holds, and on every rank what fits into memory. Collective. */
 static or_status find_longest(or_pipeline *p, const outlook *o, uint64_t limit)
 {
     const size_t context = (size_t)o->h.n_context, sent = message_rows(&o->h),
@@ -98,7 +102,8 @@ static or_status find_longest(or_pipeline *p, const outlook *o, uint64_t limit)
     return OR_OK;
 }
 
-/* Opens this rank's layers and checks the policies. Local. */
+/* Opens this rank's layers and checks the policies, against the weights that are really here. Local;
+ * blocks while the weights are read. */
 static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
 {
     OR_TRY(or_model_open(options->model, p->plan.bound[p->rank], p->plan.bound[p->rank + 1], &p->model));
@@ -109,7 +114,9 @@ static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
     return OR_OK;
 }
 
-/* All steps on all ranks. */
+/* All steps on all ranks; one that can refuse is followed by an agreement, so a rank goes on only when all
+ * do. The steps before open_stage() read headers only, so a model that does not fit is refused in no time.
+ * Collective. */
 static or_status open_together(or_pipeline *p, const or_pipeline_options *options, outlook *o)
 {
     uint64_t limit = 0;
@@ -120,6 +127,7 @@ static or_status open_together(or_pipeline *p, const or_pipeline_options *option
     return or_transport_same(p->transport, or_model_fingerprint(p->model), "the model");
 }
 
+/* What needs the model to be open. Nothing here fails, so no agreement follows. Local. */
 static void prepare(or_pipeline *p, const or_pipeline_options *options)
 {
     const or_hparams *h = or_model_hparams(p->model);
@@ -133,6 +141,8 @@ static void prepare(or_pipeline *p, const or_pipeline_options *options)
     or_pipeline_reset_stats(p);
 }
 
+/* The options must be the same on all ranks; of the model that is checked (or_transport_same).
+ * After a failure all ranks have one, so they release what they hold and do not drain. */
 or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options, or_pipeline **out)
 {
     or_pipeline *p = NULL;

@@ -1,4 +1,11 @@
-/* pipeline.c - the message pump, the loop of the ranks after the first, and closing. Opening is in open.c. */
+/* pipeline.c - the message pump, the loop of the ranks after the first, and closing. Opening is in open.c.
+ *
+ * One thread does it all. It looks for messages in its waiting loops (serve() here, run_requests() in
+ * run.c) and between layers (hand_over()), so that waves arrive and credits return while a wave is
+ * computed. Acting on a message never runs a stage; it only fills the inbox, the credits and the tracker.
+ *
+ * Waiting is by naps that begin at 20 us and double to about 1 ms while nothing happens.
+ */
 #include "pipeline_internal.h"
 
 #include "clock.h"
@@ -8,7 +15,8 @@
 
 /* ---- closing ------------------------------------------------------------------------------------------- */
 
-/* Until all credits are back and all buffers sent, then until all ranks are here. */
+/* Until all credits are back and all buffers sent, then until all ranks are here: so no message is under
+ * way when the transport is closed. Collective, blocking (asleep). */
 static or_status drain(or_pipeline *p)
 {
     for (int rank = 1; p->rank == 0 && rank < p->plan.n_stages; rank++)
@@ -55,6 +63,9 @@ uint64_t or_pipeline_fingerprint(const or_pipeline *p)
 
 /* ---- messages ----------------------------------------------------------------------------------------- */
 
+/* Puts a wave into the inbox. Never into `running`, which may be in the middle of a layer. A wave without
+ * credit, of another layer than this stage begins at, or with tokens outside the vocabulary is refused.
+ * Local. */
 static or_status take_wave(or_pipeline *p, const or_message *message)
 {
     if (p->n_inbox == OR_CREDITS || message->from != p->rank - 1)
@@ -82,6 +93,7 @@ void or_pipeline_reset_stats(or_pipeline *p)
     p->stage.stats = (or_stage_stats){.first = p->plan.bound[p->rank], .last = p->plan.bound[p->rank + 1]};
 }
 
+/* Rank > 0: answers OR_TAG_FINISH and begins to count anew. Local, non-blocking. */
 static or_status send_stats(or_pipeline *p)
 {
     or_stage_stats *stats = NULL;
@@ -91,6 +103,8 @@ static or_status send_stats(or_pipeline *p)
     return or_transport_send(p->transport, 0, OR_TAG_STATS, stats, sizeof *stats);
 }
 
+/* Rank 0, and only during a run: no records are under way outside of one, as a run ends when all is
+ * answered. */
 static or_status take_records(or_pipeline *p, const or_message *message)
 {
     if (!p->tracker || message->size % sizeof(or_record) != 0)
@@ -109,6 +123,9 @@ static or_status take_stats(or_pipeline *p, const or_message *message)
     return OR_OK;
 }
 
+/* Messages of one sender may overtake each other, and none of them minds: a wave's place in the inbox
+ * changes no number, credits are counted, the tracker waits for all records of a request, and FINISH and
+ * CLOSE are sent when everything is answered. */
 static or_status act_on(or_pipeline *p, const or_message *message)
 {
     switch (message->tag) {
@@ -131,6 +148,7 @@ static or_status act_on(or_pipeline *p, const or_message *message)
                    message->from);
 }
 
+/* All that has arrived, not one message only. Local, non-blocking. */
 or_status or_pipeline_pump(or_pipeline *p)
 {
     for (;;) {
@@ -146,7 +164,8 @@ or_status or_pipeline_pump(or_pipeline *p)
 
 /* ---- a wave through this rank ------------------------------------------------------------------------- */
 
-/* Between layers: records go home at once, messages flow. */
+/* Between layers: records go home at once, messages flow. The records are the stage's own, overwritten at
+ * the next ramp, so what is sent is a copy. Local, non-blocking. */
 static or_status hand_over(void *context, const or_record *records, size_t n_records)
 {
     or_pipeline *p = context;
@@ -161,6 +180,7 @@ static or_status hand_over(void *context, const or_record *records, size_t n_rec
     return or_pipeline_pump(p);
 }
 
+/* The message is a copy, so `running` is free for the next wave at once. Local, non-blocking. */
 or_status or_pipeline_send_held(or_pipeline *p)
 {
     if (!p->held || p->credits == 0) return OR_OK;
@@ -175,6 +195,8 @@ or_status or_pipeline_send_held(or_pipeline *p)
     return or_transport_send(p->transport, p->rank + 1, OR_TAG_WAVE, bytes, size);
 }
 
+/* Blocks for the layers' time. On the last rank nobody is left: at full depth every rider leaves. `busy`
+ * includes the messages between layers. */
 or_status or_pipeline_advance(or_pipeline *p)
 {
     double begin = or_clock_now();
@@ -184,6 +206,7 @@ or_status or_pipeline_advance(or_pipeline *p)
     return or_pipeline_send_held(p);
 }
 
+/* Waiting is for a credit, which a slower later rank keeps; idling is for anything else. */
 void or_pipeline_nap(or_pipeline *p, double *nap)
 {
     double begin = or_clock_now();
@@ -198,7 +221,9 @@ void or_pipeline_nap(or_pipeline *p, double *nap)
 
 /* ---- ranks after the first ---------------------------------------------------------------------------- */
 
-/* Merges waves from the inbox, oldest first, up to the token budget, into `running`, and returns their credits. */
+/* Merges waves from the inbox, oldest first, up to the token budget, into `running`, and returns their
+ * credits. They go back before the layers are run, so that the next wave arrives while this one is
+ * computed. All waves of an inbox are at the same layer (take_wave()). */
 static or_status take_inbox(or_pipeline *p)
 {
     size_t rows[OR_CREDITS];
@@ -218,6 +243,9 @@ static or_status take_inbox(or_pipeline *p)
     return OR_OK;
 }
 
+/* The held wave goes first: until it is sent `running` is not free, and the inbox fills up, which stops
+ * the rank before. CLOSE comes when all is answered, so no wave is left then. Blocking, asleep while there
+ * is nothing to do. */
 static or_status serve(or_pipeline *p)
 {
     double nap = 20e-6;

@@ -1,4 +1,6 @@
-/* plan.c - reading and making layer splits. */
+/* plan.c - reading and making layer splits. A wrong --plan is OR_ERR_USAGE, a wrong file OR_ERR_INPUT;
+ * both get the same checks, stage by stage while they are read and as a whole at the end. Pure functions
+ * but for reading the file. */
 #include <offramp/plan.h>
 
 #include "file.h"
@@ -6,6 +8,7 @@
 
 #include <string.h>
 
+/* A rank needs a layer, and or_plan.bound has room for OR_PLAN_STAGES. */
 static or_status check_ranks(int n_layers, int n_ranks)
 {
     if (n_ranks >= 1 && n_ranks <= n_layers && n_ranks <= OR_PLAN_STAGES) return OR_OK;
@@ -48,6 +51,7 @@ static or_status parse_list(const char *text, int n_layers, or_plan *plan)
     }
 }
 
+/* {"layers": [10, 20, 25, 25]}. An array of anything else is refused, not rounded. */
 static or_status parse_file(const char *path, int n_layers, or_plan *plan)
 {
     cJSON *root = NULL;
@@ -63,6 +67,8 @@ static or_status parse_file(const char *path, int n_layers, or_plan *plan)
     return status;
 }
 
+/* A text with a slash or ".json" in it is the name of a file; no list has either. bound[0] is 0 as the
+ * rest is. */
 or_status or_plan_parse(const char *text, int n_layers, int n_ranks, or_plan *plan)
 {
     if (strcmp(text, "even") == 0) return or_plan_even(n_layers, n_ranks, plan);

@@ -1,7 +1,7 @@
 /* ramp.c - the check after a layer (AdaInfer, arXiv 2403.02181, section 4).
  *
- *   riders that are due -> their last rows -> final norm, output projection -> softmax, top two -> observation
- *     -> policy: leaves or stays
+ *   riders that are due -> their last rows -> final norm, output projection -> softmax, top two
+ *     -> observation -> policy: leaves or stays
  *
  * A rider is due where its policy has a ramp, at every layer when it is observed, and at full depth. Rows are
  * checked OR_RAMP_ROWS at a time, which bounds the memory for logits; each row is computed by itself.
@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+/* `layer` counts layers executed, 1..L. */
 static bool is_due(const or_stage *stage, const or_rider *rider, int layer)
 {
     if (rider->observe || layer == stage->n_layers) return true;
@@ -41,7 +42,8 @@ static int32_t best_tokens(const float *logits, size_t n, or_token_logit *best)
     return count;
 }
 
-/* The record of rider `r` from its row of logits. */
+/* The record of rider `r` from its row of logits [n_vocab]. Reads the wave and writes the record only, as
+ * it runs beside the others'. `stable` and `leaves` follow in decide(). */
 static void fill_record(const or_stage *stage, const or_wave *wave, size_t r, const int32_t *choices,
                         const float *logits, or_record *record)
 {
@@ -64,7 +66,7 @@ static void fill_record(const or_stage *stage, const or_wave *wave, size_t r, co
         record->n_best = best_tokens(logits, n_vocab, record->best);
 }
 
-/* Lists the riders that are due in stage->due, and where the choices of each begin in `choice_at`. */
+/* Lists the riders that are due in stage->due, in ascending order, and lets nobody leave yet. */
 static size_t find_due(or_stage *stage, const or_wave *wave)
 {
     size_t n_due = 0;
@@ -75,7 +77,8 @@ static size_t find_due(or_stage *stage, const or_wave *wave)
     return n_due;
 }
 
-/* Logits and records of the due riders [from, from + n). */
+/* Logits and records of the due riders [from, from + n), n <= OR_RAMP_ROWS. Only the last row of a prompt
+ * says what comes next. Riders are met in order, so one walk finds where the choices of each begin. */
 static or_status check_rows(or_stage *stage, const or_wave *wave, size_t from, size_t n)
 {
     const size_t width = wave->width, n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
@@ -88,7 +91,7 @@ static or_status check_rows(or_stage *stage, const or_wave *wave, size_t from, s
         memcpy(stage->rows + i * width, wave->hidden + (size_t)(span.first + span.count - 1) * width,
                width * sizeof(float));
     }
-    OR_TRY(or_model_logits(stage->model, stage->rows, n, stage->logits));
+    OR_TRY(or_model_logits(stage->model, stage->rows, n, stage->logits)); /* [n, d_model] -> [n, n_vocab] */
 #pragma omp parallel for num_threads(or_threads())
     for (size_t i = 0; i < n; i++)
         fill_record(stage, wave, stage->due[from + i], choices[i], stage->logits + i * n_vocab,
@@ -96,7 +99,9 @@ static or_status check_rows(or_stage *stage, const or_wave *wave, size_t from, s
     return OR_OK;
 }
 
-/* Counts `stable` and asks the policy. */
+/* Counts `stable` and asks the policy. `stable` counts over the policy's own ramps, or over all layers
+ * without a policy; an observation at another layer of an observed rider has 0. At full depth everybody
+ * leaves. */
 static or_status decide(or_stage *stage, or_rider *rider, or_record *record)
 {
     const or_policy *policy = rider->policy >= 0 ? stage->policies[rider->policy] : NULL;
@@ -111,6 +116,7 @@ static or_status decide(or_stage *stage, or_rider *rider, or_record *record)
     return OR_OK;
 }
 
+/* Local. Answers do not depend on OR_RAMP_ROWS: rows of logits are independent of each other (compute.h). */
 or_status or_ramp_check(or_stage *stage, const or_wave *wave)
 {
     OR_RESERVE(stage->due, stage->due_capacity, wave->n_riders);

@@ -1,5 +1,9 @@
 /* run.c - rank 0 of a run: admits requests, runs stage 0, and puts the answers together from the records that
- * come home from all stages. */
+ * come home from all stages.
+ *
+ * A request is admitted (gets a track), travels as a rider, and is answered when the record with which it
+ * left is here. There is no end message: the run is over when as many are answered as were admitted.
+ */
 #include "pipeline_internal.h"
 
 #include "clock.h"
@@ -22,8 +26,8 @@ struct or_tracker {
     uint64_t *survivors; /* [n_layers + 1] */
 };
 
-/* Gives the answer to the job once the request has left and, if observed, all its observations are in (those
- * of different ranks may overtake each other). */
+/* Gives the answer to the job, and counts it, once the request has left and, if observed, all its
+ * observations are in (those of different ranks may overtake each other). */
 static or_status answer_if_complete(or_tracker *tracker, size_t index)
 {
     track *t = tracker->tracks[index];
@@ -37,6 +41,7 @@ static or_status answer_if_complete(or_tracker *tracker, size_t index)
         .seen = t->seen,
     };
     memcpy(answer.best, left->best, sizeof answer.best);
+    /* survivors[l]: it executed more than l layers */
     for (int layer = 0; layer < left->seen.layer; layer++) tracker->survivors[layer]++;
     or_status status = tracker->job->answer(tracker->job->context, index, &answer);
     free(t->seen);
@@ -46,6 +51,8 @@ static or_status answer_if_complete(or_tracker *tracker, size_t index)
     return status;
 }
 
+/* Records come from stages of this run, but over the wire: an index, layer or second leaving that cannot
+ * be is refused. */
 or_status or_tracker_take(or_tracker *tracker, const or_record *records, size_t n_records)
 {
     for (size_t i = 0; i < n_records; i++) {
@@ -88,7 +95,8 @@ static or_status check_request(const or_pipeline *p, size_t index, const or_requ
     return OR_OK;
 }
 
-/* Puts a request into the wave at layer 0: its rows are embedded. */
+/* Puts a request into the wave at layer 0: its rows are embedded, [n_tokens, d_model] behind those that
+ * are there. */
 static or_status admit(or_pipeline *p, size_t index, const or_request *request)
 {
     or_tracker *tracker = p->tracker;
@@ -120,7 +128,8 @@ typedef struct queue {
     or_request request;
 } queue;
 
-/* Fills the running wave with the next requests in order, up to the token budget. */
+/* Fills the running wave with the next requests in order, up to the token budget; the first is taken
+ * whatever its size. */
 static or_status fill_wave(or_pipeline *p, queue *q)
 {
     const or_job *job = p->tracker->job;
@@ -143,7 +152,9 @@ static or_status fill_wave(or_pipeline *p, queue *q)
     return OR_OK;
 }
 
-/* Admits and runs until everything admitted is answered. */
+/* Admits and runs until everything admitted is answered. While a wave is held for lack of credit none is
+ * admitted: that is how a slow rank slows the first. When the job stops, what is in the pipeline still
+ * comes home. */
 static or_status run_requests(or_pipeline *p, bool *stopped)
 {
     const or_job *job = p->tracker->job;
@@ -167,7 +178,8 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
     }
 }
 
-/* Asks every stage what it did. */
+/* Asks every stage what it did: one FINISH to each, one STATS from each. Blocking (asleep); the other
+ * ranks are in serve(). */
 static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
 {
     p->n_gathered = 1;
@@ -185,6 +197,8 @@ static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
     return OR_OK;
 }
 
+/* After an error the other ranks may be in the middle of anything, so the pipeline is marked as failed:
+ * closing it does not drain. A stop is no error. */
 or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats)
 {
     or_tracker tracker = {.job = job, .n_layers = p->stage.n_layers};

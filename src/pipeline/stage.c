@@ -17,7 +17,8 @@ void or_stage_free(or_stage *stage)
     *stage = (or_stage){0};
 }
 
-/* Room for what a layer with taps leaves behind. */
+/* Room for what a layer with taps leaves behind: three vectors [n_riders, width] and the cosines
+ * [n_riders, 3]. */
 static or_status reserve_taps(or_stage *stage, const or_wave *wave)
 {
     const size_t floats = wave->n_riders * wave->width;
@@ -28,7 +29,9 @@ static or_status reserve_taps(or_stage *stage, const or_wave *wave)
     return OR_OK;
 }
 
-/* Cosines of this layer's vectors with the previous layer's, which are then replaced. */
+/* Cosines of this layer's vectors with the previous layer's, which are then replaced: the features
+ * cos_attn, cos_mlp, cos_hidden. A request begins with taps of zeros, so the first two are 0 after its
+ * first layer; the third compares with the embedding there. */
 static void compare_taps(or_stage *stage, or_wave *wave)
 {
     const size_t width = wave->width, bytes = wave->n_riders * width * sizeof(float);
@@ -43,6 +46,7 @@ static void compare_taps(or_stage *stage, or_wave *wave)
     memcpy(wave->mlp, stage->new_mlp, bytes);
 }
 
+/* One layer for all riders; with taps, what the cosines need is set aside before and compared after. */
 static or_status run_layer(or_stage *stage, or_wave *wave)
 {
     or_model_taps taps;
@@ -58,6 +62,8 @@ static or_status run_layer(or_stage *stage, or_wave *wave)
     return OR_OK;
 }
 
+/* Every rider that leaves has a record, so without records there is nothing to compact. The wave is then
+ * ready for the next layer, or to be sent on, before the records are handed over. */
 or_status or_stage_run(or_stage *stage, or_wave *wave, or_stage_hook *hook, void *context)
 {
     stage->stats.waves_run++;

@@ -1,8 +1,10 @@
 /* transport_mpi.c - the transport over Open MPI (MPI_THREAD_FUNNELED).
  *
- * Messages have no size limit known to the receiver, so they are probed first (MPI_Improbe) and received into
- * a buffer of their size without waiting (MPI_Imrecv). MPI errors abort the job by MPI's default handler:
- * Open MPI 4.1 cannot go on after one.
+ * Messages have no size limit known to the receiver, so they are probed first (MPI_Improbe) and received
+ * into a buffer of their size without waiting (MPI_Imrecv). But at opening and closing, collectives are
+ * the non-blocking ones and waited for by naps: MPI's own waiting spins, and would take the core from
+ * ranks that still compute. MPI errors abort the job by MPI's default handler: Open MPI 4.1 cannot go on
+ * after one.
  */
 #include "transport.h"
 
@@ -53,6 +55,7 @@ static or_status wait_asleep(MPI_Request *request)
     }
 }
 
+/* For the report of rank 0. Collective, blocking; at open only. */
 static or_status gather_hosts(or_transport *transport)
 {
     char name[MPI_MAX_PROCESSOR_NAME] = "";
@@ -64,6 +67,8 @@ static or_status gather_hosts(or_transport *transport)
     return OR_OK;
 }
 
+/* A communicator of our own, so that no message of the host program is met. Ranks that share memory are
+ * those of a host. */
 or_status or_transport_open(or_transport **out)
 {
     or_transport *transport = NULL;
@@ -81,6 +86,7 @@ or_status or_transport_open(or_transport **out)
     return status;
 }
 
+/* Collective (MPI_Comm_free). After a pipeline that closed in good order nothing is under way. */
 void or_transport_close(or_transport *transport)
 {
     if (!transport) return;
@@ -114,6 +120,7 @@ size_t or_transport_sending(const or_transport *transport)
     return transport->sends.count;
 }
 
+/* Both arrays have room before either is written, so they stay in step. */
 static or_status add_flight(flights *list, const flight *started, MPI_Request request)
 {
     OR_RESERVE(list->requests, list->requests_capacity, list->count + 1);
@@ -123,7 +130,8 @@ static or_status add_flight(flights *list, const flight *started, MPI_Request re
     return OR_OK;
 }
 
-/* Takes one landed flight out of the list, if there is one. */
+/* Takes one landed flight out of the list, if there is one; the last takes its place. So flights land in
+ * no order, which is why messages of one sender may overtake each other. Local, non-blocking. */
 static or_status take_landed(flights *list, flight *landed, bool *found)
 {
     int at, done = 0;
@@ -139,6 +147,7 @@ static or_status take_landed(flights *list, flight *landed, bool *found)
     return OR_OK;
 }
 
+/* Frees the buffers that MPI is done with. Called by every send and poll: there is no other time for it. */
 static or_status free_sent(or_transport *transport)
 {
     for (bool found = true; found;) {
@@ -149,6 +158,7 @@ static or_status free_sent(or_transport *transport)
     return OR_OK;
 }
 
+/* The buffer is MPI's until free_sent() finds the send complete. */
 or_status or_transport_send(or_transport *transport, int to, or_tag tag, void *data, size_t size)
 {
     if (size > INT_MAX) {
@@ -183,6 +193,8 @@ static or_status start_receive(or_transport *transport, bool *started)
     return add_flight(&transport->receives, &arriving, request);
 }
 
+/* Receives of all announced messages are started before one is handed out: large ones then arrive side by
+ * side. */
 or_status or_transport_poll(or_transport *transport, or_message *message, bool *arrived)
 {
     OR_TRY(free_sent(transport));
@@ -193,6 +205,7 @@ or_status or_transport_poll(or_transport *transport, or_message *message, bool *
     return OR_OK;
 }
 
+/* The worst status is the greatest; MPI_MAXLOC gives the lowest rank among those that have it. */
 or_status or_transport_agree(or_transport *transport, or_status status)
 {
     struct {

@@ -1,4 +1,9 @@
-/* wave.c - building, merging, compacting waves, and their form on the wire. */
+/* wave.c - building, merging, compacting waves, and their form on the wire.
+ *
+ * Invariants: spans follow each other without gaps from row 0 on, in the order of the riders, and add up
+ * to n_rows; choices likewise. So the choices of a rider begin where those before it end, and need no
+ * index of their own.
+ */
 #include "wave.h"
 
 #include <string.h>
@@ -38,11 +43,13 @@ static or_status reserve(or_wave *wave, size_t riders, size_t rows, size_t choic
     return OR_OK;
 }
 
+/* memcpy() that may be asked for nothing: an array that never grew is NULL. */
 static void copy(void *to, const void *from, size_t count, size_t size)
 {
     if (count) memcpy(to, from, count * size);
 }
 
+/* Taps of zeros stand for what is before the first layer: their cosine with anything is 0 (or_cosine()). */
 or_status or_wave_add(or_wave *wave, const or_rider *rider, const int32_t *choices)
 {
     const size_t r = wave->n_riders, n_choices = (size_t)rider->n_choices;
@@ -60,6 +67,7 @@ or_status or_wave_add(or_wave *wave, const or_rider *rider, const int32_t *choic
     return OR_OK;
 }
 
+/* A rider's rows stay together and in order, so it computes the same in any wave. */
 or_status or_wave_append(or_wave *wave, const or_wave *other)
 {
     const size_t riders = wave->n_riders, rows = wave->n_rows, width = wave->width;
@@ -80,7 +88,8 @@ or_status or_wave_append(or_wave *wave, const or_wave *other)
     return OR_OK;
 }
 
-/* Moves rider `from` to place `to` <= from, its rows to `row` and its choices to `choice`. */
+/* Moves rider `from` to place `to` <= from, its rows to `row` and its choices to `choice`. All move
+ * towards the front, and may overlap where they were: hence memmove(). */
 static void move_rider(or_wave *wave, size_t from, size_t to, size_t row, size_t choice_from, size_t choice)
 {
     const size_t width = wave->width, bytes = width * sizeof(float);
@@ -98,6 +107,7 @@ static void move_rider(or_wave *wave, size_t from, size_t to, size_t row, size_t
     wave->spans[to] = (or_span){(int32_t)row, span.count};
 }
 
+/* In place and in one pass; riders before the first that leaves do not move. */
 void or_wave_compact(or_wave *wave, const bool *leaves)
 {
     size_t kept = 0, row = 0, choice = 0, choice_from = 0;
@@ -116,7 +126,13 @@ void or_wave_compact(or_wave *wave, const bool *leaves)
     wave->n_choices = choice;
 }
 
-/* On the wire: this head, riders, choices, hidden, attn, mlp, without gaps. */
+/* On the wire: this head, then without gaps
+ *   riders   [n_riders]            plain structs, the sender's byte order
+ *   choices  [n_choices]           int32
+ *   hidden   [n_rows, width]       float32
+ *   attn     [n_riders, width]     float32, with taps
+ *   mlp      [n_riders, width]     float32, with taps
+ * The magic refuses other bytes, and those of a machine with the other byte order. */
 typedef struct wire_head {
     uint32_t magic;
     int32_t layer;
@@ -124,7 +140,8 @@ typedef struct wire_head {
 } wire_head;
 enum { MAGIC = 0x6f726d77 };
 
-/* Bytes of a wave with these counts; false when they overflow or exceed what MPI can send at once. */
+/* Bytes of a wave with these counts; false when they exceed what MPI can send at once. The counts may come
+ * from the wire: with each at most 2^31 no product overflows 128 bits. */
 static bool wire_size(const wire_head *head, size_t *size)
 {
     const uint64_t most = (uint64_t)1 << 31;
@@ -145,6 +162,7 @@ static wire_head head_of(const or_wave *wave)
                        wave->n_riders, wave->n_rows, wave->n_choices};
 }
 
+/* 0 when a message cannot hold it. */
 size_t or_wave_wire_size(const or_wave *wave)
 {
     const wire_head head = head_of(wave);
@@ -152,6 +170,7 @@ size_t or_wave_wire_size(const or_wave *wave)
     return wire_size(&head, &size) ? size : 0;
 }
 
+/* Copies, and gives the place behind; get() likewise. */
 static char *put(char *at, const void *from, size_t size)
 {
     if (size) memcpy(at, from, size);
@@ -176,7 +195,8 @@ static const char *get(const char *at, void *to, size_t size)
     return at + size;
 }
 
-/* Rows and choices of the riders must add up to the wave's, and their policies must exist. */
+/* Rows and choices of the riders must add up to the wave's, and their policies must exist. Makes the
+ * spans, which are not sent, as they follow from the rows. */
 static bool riders_fit(or_wave *wave, const wire_head *head, size_t n_policies)
 {
     uint64_t rows = 0, choices = 0;
@@ -192,6 +212,8 @@ static bool riders_fit(or_wave *wave, const wire_head *head, size_t n_policies)
     return rows == head->n_rows && choices == head->n_choices;
 }
 
+/* Sizes are checked before anything is reserved or read by them. Choices are checked against the
+ * vocabulary by the caller (take_wave()), which has the model. On failure the wave is empty or as it was. */
 or_status or_wave_decode(or_wave *wave, const void *bytes, size_t size, size_t n_policies)
 {
     const char *what = "wave from the previous rank refused";
