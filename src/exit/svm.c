@@ -151,8 +151,7 @@ static or_status solve(svm *self, const struct svm_problem *problem, const struc
     return status;
 }
 
-/* The kernel's gamma; where none is given svm-train's default, which suits features
- * of variance 1. */
+/* The kernel's gamma; where none is given svm-train's default, which suits features of variance 1. */
 static double width(const or_train_options *options, int n_features)
 {
     return options->gamma > 0 ? options->gamma : 1.0 / n_features;
