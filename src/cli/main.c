@@ -48,6 +48,7 @@ static void print_usage(FILE *out)
 /* The rank that the launcher gave this process (mpirun, srun), before MPI is started; 0 when there is none. */
 static int launched_rank(void)
 {
+    /* Open MPI's mpirun; any launcher that speaks PMIx; those of the older PMI (MPICH, Slurm) */
     static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *value = getenv(names[i]);
