@@ -60,7 +60,7 @@ or_status or_eval_output(or_eval *eval, const char *folder, uint64_t fingerprint
 /* Called between layers with what is done; may print. done counts what is on disk. */
 typedef struct or_eval_progress {
     size_t done, total;
-    double exit_layer_mean;                        /* of what is done */
+    double exit_layer_mean;                        /* of what this process has run */
     double requests_per_second, tokens_per_second; /* since this process began */
     double seconds_left;                           /* NAN while unknown */
 } or_eval_progress;
@@ -83,8 +83,8 @@ or_status or_eval_total(const or_eval *eval, size_t t, or_group_summary *summary
  * survivors are left out. */
 void or_eval_stages(const or_eval *eval, or_run_stats *stats);
 
-/* Runs all instances at full depth and writes trace.csv (see trace.h); policies and dense of the plan are
- * ignored. The pipeline must have taps. Rank 0; the others serve. */
+/* Runs all instances at full depth and writes trace.csv (see trace.h). The plan must have no policies, whose
+ * groups would not run to the end; the pipeline must have taps. Rank 0; the others serve. */
 or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
                         bool (*stop)(void *), void *context);
 

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+/* One command per process, so its options are variables of the file; what they begin with is the default. */
 static or_common common = {.wave_tokens = 1024};
 static or_task_options tasks = {.seed = 1};
 static or_list policy_paths;
@@ -63,6 +64,7 @@ typedef struct run {
     or_progress progress;
 } run;
 
+/* On every rank, each from its own view of the file system: ramps are decided where their layers are. */
 static or_status load_policies(run *r)
 {
     OR_TRY(OR_NEW(r->policies, policy_paths.count));
@@ -71,6 +73,7 @@ static or_status load_policies(run *r)
     return OR_OK;
 }
 
+/* Taps cost two vectors a request on the wire, so only where a policy looks at them. */
 static bool want_cosines(const run *r)
 {
     for (size_t i = 0; i < r->n_policies; i++)
@@ -78,7 +81,15 @@ static bool want_cosines(const run *r)
     return false;
 }
 
-/* run.json: how these results came about. Written again by a resumed job, for what it used. */
+/* run.json: how these results came about, for people: nothing is read back. Written again by a resumed job,
+ * for what it used.
+ *
+ *   {"command": ["offramp", "eval", ...],
+ *    "version": "...", "model": "...", "fingerprint": "16 hexadecimal digits", "kernels": "openblas",
+ *    "threads": 2, "wave_tokens": 1024, "seed": 1,
+ *    "ranks": [
+ *     {"layers": [1, 16], "host": "node01"},           counted from 1, both ends included
+ *     {"layers": [17, 32], "host": "node02"}]} */
 static or_status write_run(const run *r)
 {
     const or_plan *plan = or_pipeline_plan(r->pipeline);
@@ -114,7 +125,8 @@ done:
     return status;
 }
 
-/* Rank 0: tasks, instances, output folder. */
+/* Rank 0: tasks, instances, output folder. run.json comes last, so that a job whose folder is refused
+ * leaves the old one. */
 static or_status prepare(run *r)
 {
     const or_eval_plan plan = {
@@ -130,12 +142,14 @@ static or_status prepare(run *r)
     return write_run(r);
 }
 
+/* Rank 0, while the others serve. */
 static or_status drive(void *context)
 {
     run *r = context;
     return or_eval_run(r->eval, r->pipeline, or_progress_show, or_stop_asked, &r->progress);
 }
 
+/* Rank 0. Figures are printed from what is in memory; the files are written already. */
 static or_status finish(run *r, or_status status)
 {
     or_progress_close(&r->progress);
@@ -150,6 +164,8 @@ static or_status finish(run *r, or_status status)
     return OR_OK;
 }
 
+/* Collective. Each block of local work ends in an agreement, so that ranks never part ways: policies on
+ * all ranks, then the pipeline, then tasks and output on rank 0. */
 static or_status run_eval(or_session *session)
 {
     run r = {.session = session};
@@ -160,6 +176,7 @@ static or_status run_eval(or_session *session)
                 or_common_open(&common, session, want_cosines(&r), r.policies, r.n_policies, &r.pipeline));
     status = session->rank == 0 ? prepare(&r) : OR_OK;
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
+    /* not before: until requests flow there is nothing to end in good order */
     or_stop_install();
     status = or_session_drive(session, r.pipeline, drive, &r);
     if (session->rank == 0) status = finish(&r, status);

@@ -1,4 +1,14 @@
-/* cmd_inspect.c - offramp inspect: architecture, tensors, and where the bytes are. Reads headers only. */
+/* cmd_inspect.c - offramp inspect: architecture, tensors, and where the bytes are. Reads headers only.
+ *
+ *   model        configs/demo/model (llama, safetensors)
+ *   parameters   4198528
+ *   ...
+ *   bytes        8397056 in all, embedding 1048576, head 1048576, other 256
+ *     layers 1..16: 393728 bytes each
+ *   tensors      147
+ *     lm_head.weight                                       BF16  [4096, 128]
+ *     ...
+ */
 #include "cli.h"
 
 #include "json.h"
@@ -29,6 +39,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     return or_fail(OR_ERR_USAGE, "argument missing", NULL, "expected a model, as in offramp inspect MODEL");
 }
 
+/* Slowest dimension first, as or_tensor has it: a matrix is [rows, columns]. */
 static void print_shape(const or_tensor *tensor)
 {
     printf("[");
@@ -36,6 +47,8 @@ static void print_shape(const or_tensor *tensor)
     printf("]");
 }
 
+/* What the config says, then where the bytes are, then every tensor by the name and type the file gives
+ * it. */
 static void print_text(const or_checkpoint *checkpoint, const or_shares *s)
 {
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
@@ -70,6 +83,12 @@ static void print_text(const or_checkpoint *checkpoint, const or_shares *s)
     }
 }
 
+/* The same for programs, one object on one line; layer_bytes is a number per layer, offsets count from the
+ * beginning of the tensor's own file:
+ *
+ *   {"family": "llama", "format": "safetensors", "parameters": ..., "n_layers": 32, ...,
+ *    "layer_bytes": [...], "tensors": [{"name": "...", "type": "BF16", "file": "...",
+ *    "offset": 8, "bytes": 33554432, "shape": [4096, 4096]}, ...]} */
 static or_status print_json(const or_checkpoint *checkpoint, const or_shares *s)
 {
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
@@ -110,6 +129,7 @@ static or_status print_json(const or_checkpoint *checkpoint, const or_shares *s)
     return status;
 }
 
+/* Local. No tensor is mapped, so a model larger than the memory is looked at in no time. */
 static or_status run_inspect(or_session *session)
 {
     (void)session;

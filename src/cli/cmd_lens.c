@@ -1,4 +1,11 @@
-/* cmd_lens.c - offramp lens: what every layer would say next (logit lens), per prompt. */
+/* cmd_lens.c - offramp lens: what every layer would say next (logit lens), per prompt.
+ *
+ *   in   {"id": "a", "prompt": "Once upon a time"}     id: any JSON value but null, given back as it is
+ *        {"id": 2, "tokens": [1, 9038, 2501]}
+ *   out  {"id": "a", "tokens": [...],
+ *         "layers": [{"layer": 1, "token": 15, "top_prob": .., "gap": .., "cos_attn": .., ...}, ...],
+ *         "logits_top10": [[727, 18.2], ...], "logsumexp": 19.1}      of the full model, greatest first
+ */
 #include "cli.h"
 
 #include "file.h"
@@ -57,6 +64,7 @@ typedef struct run {
 
 /* ---- input ---------------------------------------------------------------------------------------------- */
 
+/* valueint is cut to int's range by cJSON, so a number outside of it does not equal it and is refused. */
 static or_status read_tokens(const cJSON *list, const or_hparams *h, const char *where, or_tokens *tokens)
 {
     for (const cJSON *item = list->child; item; item = item->next) {
@@ -69,6 +77,7 @@ static or_status read_tokens(const cJSON *list, const or_hparams *h, const char 
     return OR_OK;
 }
 
+/* As a task's prompt: BOS in front where the model's prompts begin with it. Given "tokens" get none. */
 static or_status encode_prompt(const or_tokenizer *tokenizer, const char *words, or_tokens *tokens)
 {
     if (or_tokenizer_adds_bos(tokenizer)) OR_TRY(or_tokens_add(tokens, or_tokenizer_bos(tokenizer)));
@@ -83,6 +92,7 @@ static or_status read_request(const cJSON *json, const or_hparams *h, size_t lon
     const char *words;
     if (!id || !(p->id = cJSON_PrintUnformatted(id)))
         return or_fail(OR_ERR_INPUT, "request refused", where, "it has no \"id\"");
+    /* tokens before prompt where a request has both: they are exact */
     if (cJSON_IsArray(tokens)) {
         OR_TRY(read_tokens(tokens, h, where, &p->tokens));
     } else {
@@ -94,14 +104,17 @@ static or_status read_request(const cJSON *json, const or_hparams *h, size_t lon
         if (p->tokens.ids[i] >= h->n_vocab)
             return or_fail(OR_ERR_INPUT, "request refused", where, "token %d is not one of the model's 0..%d",
                            p->tokens.ids[i], h->n_vocab - 1);
+    /* an empty prompt has no last position to look at */
     if (p->tokens.count > 0 && p->tokens.count <= longest) return OR_OK;
     return or_fail(OR_ERR_INPUT, "request refused", where, "its prompt has %zu tokens, expected 1..%zu (%s)",
                    p->tokens.count, longest,
                    longest < (size_t)h->n_context ? "what memory or a message holds" : "the model's context");
 }
 
+/* Counted before its status is looked at: what was read of it is freed with the rest. */
 static or_status read_line(run *r, const char *line, size_t size, size_t number, or_tokenizer **tokenizer)
 {
+    /* "requests.jsonl:12", for every message about this line */
     char where[512];
     cJSON *json = NULL;
     snprintf(where, sizeof where, "%s:%zu", input, number);
@@ -116,6 +129,8 @@ static or_status read_line(run *r, const char *line, size_t size, size_t number,
     return status;
 }
 
+/* Rank 0. All requests are read before the first one runs, so a bad line costs nothing. Empty lines are
+ * skipped and counted. */
 static or_status prepare(run *r)
 {
     or_buffer file = {0};
@@ -146,6 +161,7 @@ static or_status put_float(or_buffer *out, const char *key, float value)
     return or_json_put_float(out, value);
 }
 
+/* Cosines are 0 where there is no layer before (policy.h). */
 static or_status put_layer(or_buffer *out, const or_observation *seen)
 {
     OR_TRY(or_buffer_printf(out, "%s{\"layer\": %d, \"token\": %d", seen->layer > 1 ? ", " : "", seen->layer,
@@ -158,6 +174,7 @@ static or_status put_layer(or_buffer *out, const or_observation *seen)
     return or_buffer_puts(out, "}");
 }
 
+/* The line of one prompt, kept until all are there. */
 static or_status put_answer(prompt *p, const or_answer *answer)
 {
     or_buffer *out = &p->line;
@@ -177,6 +194,7 @@ static or_status put_answer(prompt *p, const or_answer *answer)
     return or_buffer_puts(out, "}\n");
 }
 
+/* Full depth: a request that left would not show the layers behind its exit. */
 static or_status give_request(void *context, size_t index, or_request *request)
 {
     const run *r = context;
@@ -185,6 +203,7 @@ static or_status give_request(void *context, size_t index, or_request *request)
     return OR_OK;
 }
 
+/* In any order; the lines are put into that of the input at the end. */
 static or_status take_answer(void *context, size_t index, const or_answer *answer)
 {
     run *r = context;
@@ -192,6 +211,7 @@ static or_status take_answer(void *context, size_t index, const or_answer *answe
     return put_answer(&r->prompts[index], answer);
 }
 
+/* Rank 0. The file appears whole, or not at all: after a stop nothing is written. */
 static or_status drive(void *context)
 {
     run *r = context;
@@ -216,6 +236,7 @@ static or_status drive(void *context)
     return status;
 }
 
+/* Collective; the steps are those of cmd_eval.c. The pipeline has taps for the cosines and no policies. */
 static or_status run_lens(or_session *session)
 {
     run r = {0};

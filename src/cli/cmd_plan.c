@@ -1,5 +1,10 @@
 /* cmd_plan.c - offramp plan: how the layers are split over ranks, and what each rank needs in memory. Reads headers
- * only. */
+ * only.
+ *
+ *   stage  layers         weights   workspace       waves       total
+ *       0  1..8             5 MiB    7.04 MiB       3 MiB      15 MiB
+ *       1  9..16            4 MiB    7.04 MiB       3 MiB      14 MiB
+ */
 #include "cli.h"
 
 #include "threads.h"
@@ -7,7 +12,7 @@
 #include <stdio.h>
 
 static or_common common = {.wave_tokens = 1024};
-static int64_t ranks;
+static int64_t ranks; /* of the job that is planned; this process is alone */
 
 static or_option options[] = {
     OR_OPTION_MODEL(common),
@@ -41,6 +46,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     return or_options_need(options, "ranks");
 }
 
+/* Layers counted from 1, both ends included; weights are mapped files, the rest is allocated. */
 static void print_stage(const or_plan *plan, int stage, const or_stage_memory *m)
 {
     char layers[32], weights[OR_BYTES_TEXT], workspace[OR_BYTES_TEXT], waves[OR_BYTES_TEXT],
@@ -51,7 +57,8 @@ static void print_stage(const or_plan *plan, int stage, const or_stage_memory *m
            or_bytes_text(m->total, total));
 }
 
-/* Says which stage takes too much, and what would help. */
+/* Says which stage takes too much, and what would help. `enough` is the number of ranks whose even split
+ * fits, 0 when none does (or_plan_ranks_within). */
 static or_status refuse(const or_plan *plan, int stage, const or_stage_memory *m, int enough)
 {
     char where[64],
@@ -68,6 +75,8 @@ static or_status refuse(const or_plan *plan, int stage, const or_stage_memory *m
                    help);
 }
 
+/* Prints every stage, also when one does not fit: the table shows which to shorten. The stage that needs
+ * most is the one that is refused. */
 static or_status print_plan(const or_plan *plan, const or_hparams *h, const or_shares *shares)
 {
     const size_t limit = (size_t)common.memory_per_rank, wave = (size_t)common.wave_tokens;
@@ -88,6 +97,7 @@ static or_status print_plan(const or_plan *plan, const or_hparams *h, const or_s
                   or_plan_ranks_within(limit, plan->n_stages, h, shares, wave, or_threads()));
 }
 
+/* Local. Memory depends on the threads, whose scratch is part of the workspace: they are set first. */
 static or_status run_plan(or_session *session)
 {
     (void)session;

@@ -1,4 +1,7 @@
-/* cmd_quantize.c - offramp quantize: a model of the Llama family as a GGUF file, in another weight type. */
+/* cmd_quantize.c - offramp quantize: a model of the Llama family as a GGUF file, in another weight type.
+ *
+ * The conversion is src/model/export.c; here are its options, its bar and the line it ends with.
+ */
 #include "cli.h"
 
 #include "clock.h"
@@ -12,6 +15,7 @@
 static or_common common;
 static char *operands[2]; /* model, output */
 static char *type_name;
+/* What type_name says, found while parsing: a misspelt type is refused before the model is opened. */
 static or_dtype type;
 
 static or_option options[] = {
@@ -38,6 +42,7 @@ static or_status parse(int argc, char **argv, bool *helped)
 {
     OR_TRY(or_options_parse(argc, argv, options, &text, operands, 2, helped));
     if (*helped) return OR_OK;
+    /* an empty name, as from an unset variable in a script, is a missing one */
     if (!operands[1] || !operands[1][0])
         return or_fail(
             OR_ERR_USAGE, "argument missing", NULL,
@@ -46,14 +51,17 @@ static or_status parse(int argc, char **argv, bool *helped)
     type = or_dtype_find(type_name);
     if (type != OR_DTYPE_OTHER) return OR_OK;
     return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--type is \"%s\", expected %s", type_name,
+                   /* the help of --type lists the types, so it must stay the first row */
                    options[0].help);
 }
 
+/* Weights are counted, not bytes, since types differ in size from in to out. */
 static void show(void *context, uint64_t done, uint64_t total)
 {
     or_progress_part(context, done, total, "weights");
 }
 
+/* Local. A refused or interrupted export leaves no file under the name (or_gguf_create). */
 static or_status run_quantize(or_session *session)
 {
     or_export_summary summary;

@@ -1,4 +1,8 @@
-/* cmd_tokenize.c - offramp tokenize: JSON strings to JSON arrays of ids, a line each, and back. */
+/* cmd_tokenize.c - offramp tokenize: JSON strings to JSON arrays of ids, a line each, and back.
+ *
+ *   "Hello world"     -->            [15043, 3186]        (Llama-2)
+ *   "Hello world"     <-- --decode   [15043, 3186]
+ */
 #include "cli.h"
 
 #include "file.h"
@@ -31,12 +35,14 @@ static or_status parse(int argc, char **argv, bool *helped)
     return *helped ? OR_OK : or_options_need(options, "model");
 }
 
+/* A JSON string in, so that line breaks can be asked about. */
 static or_status encode_line(const or_tokenizer *tokenizer, const cJSON *line, const char *where,
                              or_buffer *out)
 {
     if (!cJSON_IsString(line)) return or_fail(OR_ERR_INPUT, "line refused", where, "expected a JSON string");
     or_tokens tokens = {0};
     or_status status = OR_OK;
+    /* a tokenizer without BOS (-1) gives the same ids with --bos as without */
     if (with_bos && or_tokenizer_bos(tokenizer) >= 0)
         status = or_tokens_add(&tokens, or_tokenizer_bos(tokenizer));
     if (status == OR_OK)
@@ -49,6 +55,8 @@ static or_status encode_line(const or_tokenizer *tokenizer, const cJSON *line, c
     return status;
 }
 
+/* Special tokens have no text and leave no trace (tokenizer.h). Numbers that are no int are refused:
+ * cJSON's valueint does not equal them. */
 static or_status decode_line(const or_tokenizer *tokenizer, const cJSON *line, const char *where,
                              or_buffer *out)
 {
@@ -70,6 +78,7 @@ static or_status decode_line(const or_tokenizer *tokenizer, const cJSON *line, c
     return status;
 }
 
+/* A line is printed whole or not at all; the first bad one ends the command, named "stdin:3". */
 static or_status convert_line(const or_tokenizer *tokenizer, const char *line, size_t size, size_t number)
 {
     char where[64];
@@ -85,6 +94,7 @@ static or_status convert_line(const or_tokenizer *tokenizer, const char *line, s
     return status;
 }
 
+/* Local. Line by line, so input of any length takes the memory of its longest line. */
 static or_status run_tokenize(or_session *session)
 {
     (void)session;

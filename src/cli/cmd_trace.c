@@ -1,4 +1,8 @@
-/* cmd_trace.c - offramp trace: full-depth runs over task instances, features of every layer. */
+/* cmd_trace.c - offramp trace: full-depth runs over task instances, features of every layer.
+ *
+ * Writes trace.csv, a row per instance and layer, and trace.csv.json with the model's fingerprint and costs
+ * (trace.h). There is no journal and no --resume: a trace that was cut is none, and is run again.
+ */
 #include "cli.h"
 
 #include "log.h"
@@ -39,6 +43,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     return or_task_options_check(&tasks);
 }
 
+/* All but the pipeline is rank 0's; on the others it stays empty, which closing does not mind. */
 typedef struct run {
     or_pipeline *pipeline;
     or_task_set set;
@@ -46,6 +51,7 @@ typedef struct run {
     or_progress progress;
 } run;
 
+/* No policies, so each task and number of shots is one group at full depth. */
 static or_status prepare(run *r)
 {
     const or_eval_plan plan = {.longest = or_pipeline_longest(r->pipeline)};
@@ -53,12 +59,15 @@ static or_status prepare(run *r)
     return or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval);
 }
 
+/* Rank 0, while the others serve. */
 static or_status drive(void *context)
 {
     run *r = context;
     return or_eval_trace(r->eval, r->pipeline, output, or_progress_show, or_stop_asked, &r->progress);
 }
 
+/* Collective; the steps are those of cmd_eval.c. Taps for the cosine columns: policies that are not
+ * trained yet may want them. */
 static or_status run_trace(or_session *session)
 {
     run r = {0};

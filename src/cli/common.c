@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Lines of the log name their rank only where there are several. */
 or_status or_common_apply(const or_common *common, const or_session *session)
 {
     or_log_level level = common->quiet ? OR_LOG_QUIET : common->verbose ? OR_LOG_VERBOSE : OR_LOG_NORMAL;
@@ -21,6 +22,7 @@ or_status or_common_apply(const or_common *common, const or_session *session)
     return or_kernels_use(common->kernels);
 }
 
+/* The pipeline refuses together: what one rank cannot open, no rank opens. */
 or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
                          size_t n_policies, or_pipeline **pipeline)
 {
@@ -37,6 +39,8 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
     return or_pipeline_open(session->transport, &options, pipeline);
 }
 
+/* While requests flow there is nothing collective by which ranks could agree on an error; hence `alone`. A
+ * stop is no error: rank 0 still closes the pipeline, which lets the others go. */
 or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status (*drive)(void *),
                            void *context)
 {
@@ -48,6 +52,8 @@ or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status
 
 /* ---- progress ------------------------------------------------------------------------------------------- */
 
+/* Logs of batch jobs are no terminals: they get a line every 10 s instead of a bar that overwrites itself.
+ * --progress never shows neither, always forces the bar. */
 or_status or_progress_open(const or_common *common, const char *what, or_progress *progress)
 {
     const char *when = common->progress ? common->progress : "auto";
@@ -81,6 +87,7 @@ static const char *duration(double seconds, char text[32])
 static bool is_time(or_progress *progress)
 {
     enum { LINE_SECONDS = 10 };
+    /* the first line comes LINE_SECONDS after the start: or_progress_open() set `last` */
     const double time = or_clock_now();
     if (!progress->bar && !progress->lines) return false;
     if (progress->lines && time - progress->last < LINE_SECONDS) return false;
@@ -88,6 +95,8 @@ static bool is_time(or_progress *progress)
     return true;
 }
 
+/* `share` is 0..1. The bar is drawn over itself: \r goes to its beginning, ESC [K clears what a longer one
+ * left. */
 static void show_line(or_progress *progress, double share, const char *line)
 {
     enum { WIDTH = 24 };
@@ -101,6 +110,8 @@ static void show_line(or_progress *progress, double share, const char *line)
     progress->open = progress->bar;
 }
 
+/* Only told between layers, at most ten times a second (eval_run.c): a wave of many rows may keep it still
+ * for a while. */
 void or_progress_show(void *context, const or_eval_progress *now)
 {
     or_progress *progress = context;
@@ -121,6 +132,7 @@ void or_progress_part(or_progress *progress, uint64_t done, uint64_t total, cons
     show_line(progress, share, line);
 }
 
+/* What is printed next begins on a line of its own. */
 void or_progress_close(or_progress *progress)
 {
     if (progress->open) fprintf(stderr, "\n");
@@ -129,6 +141,9 @@ void or_progress_close(or_progress *progress)
 
 /* ---- stopping ------------------------------------------------------------------------------------------- */
 
+/* launch/offramp.sbatch sends SIGUSR1 ahead of its time limit and mpirun hands it to all ranks. The
+ * handler only sets this flag; rank 0's pipeline looks at it between layers (or_job.stop). The other ranks
+ * install the handler to survive the signal, and go on serving. */
 static volatile sig_atomic_t stop_asked;
 
 static void ask_to_stop(int signal_number)
@@ -137,6 +152,7 @@ static void ask_to_stop(int signal_number)
     stop_asked = 1;
 }
 
+/* SA_RESTART: reads and writes that the signal finds under way are not to fail by it. */
 void or_stop_install(void)
 {
     struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = SA_RESTART};

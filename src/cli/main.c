@@ -1,4 +1,14 @@
-/* main.c - finds the command, starts and ends MPI around it, prints the one line of an error. */
+/* main.c - finds the command, starts and ends MPI around it, prints the one line of an error.
+ *
+ * The exit code is the or_status of the command (status.h):
+ *
+ *    0   done, or --help
+ *    1   the work failed: memory, disk, numbers that are not finite
+ *    2   the command line or the config is wrong: nothing was run
+ *    3   a model, task, policy, trace or request file is refused; the message names it
+ *   75   SIGUSR1 ended it in good order; eval goes on with --resume (a scheduler may queue the job again)
+ *   76   a rank died or sent what no rank sends
+ */
 #include "cli.h"
 
 #include <mpi.h>
@@ -6,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* In the order of the usage text. */
 static const or_command *const commands[] = {
     &or_command_inspect, &or_command_tokenize, &or_command_lens, &or_command_trace,
     &or_command_train,   &or_command_eval,     &or_command_plan, &or_command_quantize,
@@ -22,6 +33,7 @@ static void let_threads_sleep(char **argv)
     execv("/proc/self/exe", argv); /* returns only on failure: then it works as it is */
 }
 
+/* To stdout, as are the helps of the commands; errors go to stderr. */
 static void print_usage(FILE *out)
 {
     fprintf(out,
@@ -36,6 +48,7 @@ static void print_usage(FILE *out)
 /* The rank that the launcher gave this process (mpirun, srun), before MPI is started; 0 when there is none. */
 static int launched_rank(void)
 {
+    /* Open MPI's mpirun; any launcher that speaks PMIx; those of the older PMI (MPICH, Slurm) */
     static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *value = getenv(names[i]);
@@ -44,7 +57,8 @@ static int launched_rank(void)
     return 0;
 }
 
-/* Prints the message of a failed call, on the one rank that has it. */
+/* Prints the message of a failed call, on the one rank that has it: or_transport_agree() empties it on the
+ * others. OR_STOPPED is no error, the command has said what there is to do. */
 static void print_error(or_status status)
 {
     if (status == OR_OK || status == OR_STOPPED || or_status_message()[0] == '\0') return;
@@ -52,6 +66,7 @@ static void print_error(or_status status)
     fprintf(stderr, "offramp: %s\n", or_status_message());
 }
 
+/* A command of one rank, without MPI: it runs the same where no launcher is installed. */
 static or_status run_alone(const or_command *command, or_session *session)
 {
     if (launched_rank() > 0) return OR_OK; /* started under mpirun: rank 0 does it */
@@ -60,6 +75,11 @@ static or_status run_alone(const or_command *command, or_session *session)
     return status;
 }
 
+/* A command of all ranks. While session->alone is set, nobody else knows of this rank's failure, and
+ * MPI_Abort() is the only way to end the job: the launcher kills the rest and gives `status` as its exit
+ * code. Otherwise all ranks have agreed on the failure and leave by the front door.
+ *
+ * FUNNELED: the threads of parallel loops never call MPI. */
 static or_status run_together(const or_command *command, or_session *session)
 {
     int provided;
@@ -84,12 +104,15 @@ static or_status run_together(const or_command *command, or_session *session)
     return status;
 }
 
+/* Parsing comes before MPI: a wrong command line or --help needs no ranks. All ranks have the same command
+ * line, so all end alike, and the launcher's rank 0 says why. */
 int main(int argc, char **argv)
 {
     let_threads_sleep(argv);
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_usage(stdout);
+        /* no command at all is a mistake in a script, so not 0 */
         return argc > 1 ? OR_OK : OR_ERR_USAGE;
     }
     if (strcmp(name, "--version") == 0) {

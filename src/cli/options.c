@@ -9,11 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+/* As in: wrong option: --seed is "x", expected a whole number from 0 to 9e+15 */
 static or_status refuse(const char *name, const char *found, const char *expected)
 {
     return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--%s is \"%s\", expected %s", name, found, expected);
 }
 
+/* A copy of `length` bytes of `text`; the list frees it. */
 static or_status list_add(or_list *list, const char *text, size_t length)
 {
     OR_RESERVE(list->items, list->capacity, list->count + 1);
@@ -29,6 +31,7 @@ static void list_clear(or_list *list)
     *list = (or_list){0};
 }
 
+/* Appends the parts between commas; empty ones, as behind a last comma, are no items. */
 static or_status set_list(or_list *list, const char *text)
 {
     for (;;) {
@@ -39,6 +42,8 @@ static or_status set_list(or_list *list, const char *text)
     }
 }
 
+/* Whole numbers go through a double too: the bounds of the tables stay below 2^53, where it holds each of
+ * them. !(>= and <=) refuses what strtod() reads as nan. */
 static or_status set_number(const or_option *option, const char *text)
 {
     char *end, expected[96];
@@ -56,6 +61,7 @@ static or_status set_number(const or_option *option, const char *text)
     return OR_OK;
 }
 
+/* A number, which may have a fraction, and one of K, M, G, T in capitals; no unit means bytes. */
 static or_status set_bytes(const or_option *option, const char *text)
 {
     static const char units[] = "KMGT";
@@ -72,7 +78,8 @@ static or_status set_bytes(const or_option *option, const char *text)
     return OR_OK;
 }
 
-/* Sets an option from text. `folder` is where relative input paths begin, NULL for the working directory. */
+/* Sets an option from text (NULL for a FLAG of the command line). `folder` is where relative input paths
+ * begin, NULL for the working directory. */
 static or_status set_option(or_option *option, const char *text, const char *folder)
 {
     char **single = option->value, *path = NULL;
@@ -105,7 +112,8 @@ static or_status set_option(or_option *option, const char *text, const char *fol
 
 /* ---- config files --------------------------------------------------------------------------------------- */
 
-/* --config NAME: a file, or one of the configs that came with the program. */
+/* --config NAME: a file, or one of the configs that came with the program - of an installed one under
+ * share, of one in its build folder those of the source tree. The first that exists; *path is malloc'ed. */
 static or_status find_config(const char *name, char **path)
 {
     char program[4096] = "";
@@ -131,6 +139,9 @@ static or_status find_config(const char *name, char **path)
     return status;
 }
 
+/* One member of a config: a string is taken as on the command line, a number by a text that loses nothing,
+ * an array as the option given once per element. `folder` makes relative inputs those beside the config;
+ * outputs (TEXT) stay relative to where the command runs. */
 static or_status set_from_json(or_option *option, const cJSON *item, const char *where, const char *folder)
 {
     char number[40];
@@ -163,7 +174,11 @@ static or_option *find_option(or_option *options, const char *name)
     return NULL;
 }
 
-/* Takes from the file what the command line has not set. */
+/* Takes from the file what the command line has not set:
+ *
+ *   {"model": "llama-2-7b", "task": ["sst2.json", "squad.json"], "shots": "0,5", "dense": true}
+ *
+ * A list given on the command line replaces the file's, it is not added to it. */
 static or_status read_config(or_option *options, const char *name)
 {
     char *path = NULL, *folder = NULL;
@@ -189,6 +204,7 @@ static or_status read_config(or_option *options, const char *name)
 
 /* ---- command lines -------------------------------------------------------------------------------------- */
 
+/* Defaults are written in the help texts, in brackets; the variables that hold them are not printed. */
 static void print_help(const or_option *options, const or_command_text *text)
 {
     printf("usage: offramp %s\n\n%s\n\noptions:\n", text->usage, text->summary);
@@ -203,6 +219,7 @@ static void print_help(const or_option *options, const or_command_text *text)
     printf("\nexample:\n  %s\n", text->example);
 }
 
+/* Most rows of a table. getopt gives an option's row as its value, so its own two lie above. */
 enum { MAX_OPTIONS = 48, CONFIG = MAX_OPTIONS, HELP };
 
 /* getopt's table: option i of ours has value i. */
@@ -225,12 +242,16 @@ static or_status take_option(or_option *option, const char *text)
     return OR_OK;
 }
 
+/* The config is read last, when it is known what the command line has set. argv[0] is the command's name,
+ * which getopt takes for the program's. GNU getopt moves operands behind the options, so they may stand
+ * anywhere. */
 or_status or_options_parse(int argc, char **argv, or_option *options, const or_command_text *text,
                            char **operands, int n_operands, bool *helped)
 {
     struct option table[MAX_OPTIONS + 3];
     const char *config = NULL;
     make_long_options(options, table);
+    /* we write the message ourselves, on one rank */
     opterr = 0;
     *helped = false;
     for (int found; (found = getopt_long(argc, argv, ":", table, NULL)) != -1;) {
@@ -255,6 +276,7 @@ or_status or_options_parse(int argc, char **argv, or_option *options, const or_c
     return config ? read_config(options, config) : OR_OK;
 }
 
+/* Given by the command line or by a config, which sets `set` as well. */
 or_status or_options_need(const or_option *options, const char *name)
 {
     for (; options->name; options++)
@@ -262,6 +284,7 @@ or_status or_options_need(const or_option *options, const char *name)
     return or_fail(OR_ERR_USAGE, "option missing", NULL, "expected --%s, see --help", name);
 }
 
+/* Numbers and flags own nothing; pointers are reset, so that a second call is harmless. */
 void or_options_free(or_option *options)
 {
     for (; options->name; options++) {

@@ -1,4 +1,9 @@
-/* table.c - what eval measured, on the screen. */
+/* table.c - what eval measured, on the screen.
+ *
+ *   task  shots  policy       n  accuracy  stderr  agreement  exit layer     var  saved %   flops  ...
+ *   sst2      5  full       872    0.9300  0.0086          -       32.00    0.00      0.0   1.000
+ *   sst2      5  svm        872    0.9277  0.0088     0.9920       21.40   18.30     33.1   0.702
+ */
 #include "cli.h"
 
 #include <math.h>
@@ -14,6 +19,8 @@ static void print_cell(int width, int digits, double value)
         printf("  %*s", width, "-");
 }
 
+/* Shares as they are but "saved %", the layers saved; flops is executed over full depth's, so less is
+ * better. */
 static void print_row(const or_group_summary *s, int task_width, int policy_width)
 {
     printf("%-*s  %5d  %-*s  %6zu", task_width, s->task, s->shots, policy_width, s->policy, s->n);
@@ -29,6 +36,7 @@ static void print_row(const or_group_summary *s, int task_width, int policy_widt
     printf("\n");
 }
 
+/* Columns of names are as wide as their longest; bytes count, and names of tasks are ASCII (task.c). */
 static int wider(int width, const char *text)
 {
     return (int)strlen(text) > width ? (int)strlen(text) : width;
@@ -49,6 +57,8 @@ static void print_stages(const or_run_stats *stats)
     }
 }
 
+/* All rows are collected before the first is printed, since the widths come from all. Totals repeat the
+ * groups where there is one task, so they are shown for several only. */
 or_status or_print_summary(const or_eval *eval)
 {
     const size_t n_groups = or_eval_group_count(eval), n_totals = or_eval_total_count(eval);
@@ -72,6 +82,7 @@ or_status or_print_summary(const or_eval *eval)
             for (size_t t = n_groups; t < n_groups + n_totals; t++)
                 print_row(&s[t], task_width, policy_width);
         }
+        /* too large for the stack to take lightly: an entry per possible stage */
         or_run_stats *stats = NULL;
         status = OR_NEW(stats, 1);
         if (status == OR_OK) {

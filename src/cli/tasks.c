@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+/* NULL is an option that was not given. */
 static or_status check_word(const char *name, const char *found, const char *first, const char *second)
 {
     if (!found || strcmp(found, first) == 0 || strcmp(found, second) == 0) return OR_OK;
@@ -22,6 +23,7 @@ static or_status read_shots(const char *text, int *shots)
     return OR_OK;
 }
 
+/* Part of parsing, so before MPI starts; the numbers are read again when they are used. */
 or_status or_task_options_check(const or_task_options *options)
 {
     int shots;
@@ -31,6 +33,8 @@ or_status or_task_options_check(const or_task_options *options)
     return OR_OK;
 }
 
+/* What is there so far is counted in *set, for or_task_set_close(). Without --shots there is one number,
+ * 0, from OR_NEW(). */
 static or_status load(const or_task_options *options, const char *model, or_task_set *set)
 {
     set->n_shots = options->shots.count ? options->shots.count : 1;
@@ -44,6 +48,8 @@ static or_status load(const or_task_options *options, const char *model, or_task
     return OR_OK;
 }
 
+/* --limit, --seed, --demos and --split mean the same for eval and trace, so that a trace of the train
+ * split shows what eval would ask. */
 or_status or_task_set_open(const or_task_options *options, const char *model, const or_hparams *hparams,
                            const or_eval_plan *plan, or_task_set *set, or_eval **eval)
 {

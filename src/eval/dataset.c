@@ -16,7 +16,8 @@ static const or_dataset_format *const formats[] = {
 };
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
-/* Names are looked up one by one; rows of one kind have a handful. */
+/* Names are looked up one by one; rows of one kind have a handful. A file whose keys are data (an object of
+ * answers by id, say) is stopped here before that takes its time. */
 enum { MAX_NAMES = 256 };
 
 const or_dataset_format *or_dataset_format_find(const char *name)
@@ -33,6 +34,7 @@ or_status or_dataset_format_names(or_buffer *out)
     return OR_OK;
 }
 
+/* "dev.jsonl" alone, "dev.jsonl:12", "dev.json, row 12", "dev-v1.1.json, question 12". */
 or_status or_dataset_where(const or_dataset *dataset, size_t place, char **where)
 {
     if (place == 0) return or_strdup(dataset->path, where);
@@ -40,6 +42,7 @@ or_status or_dataset_where(const or_dataset *dataset, size_t place, char **where
     return or_format(where, "%s, %s %zu", dataset->path, dataset->format->unit, place);
 }
 
+/* OR_ERR_INPUT, or OR_ERR_FAILED where there is no memory for saying so. */
 or_status or_dataset_refuse(const or_dataset *dataset, size_t place, const char *details, ...)
 {
     char made[512]; /* or_fail() cuts as well; a cut message is still a message */
@@ -75,6 +78,7 @@ static or_status check_text(const or_dataset *dataset, const char *text, size_t 
     return status;
 }
 
+/* Names of fields are not known here: whether the rows have what a task names is for task_check.c. */
 or_status or_dataset_read(const or_dataset_format *format, const char *path, or_dataset *dataset)
 {
     *dataset = (or_dataset){.format = format};
@@ -83,6 +87,7 @@ or_status or_dataset_read(const or_dataset_format *format, const char *path, or_
     OR_TRY_GOTO(done, or_strdup(path, &dataset->path));
     OR_TRY_GOTO(done, or_file_read(path, &buffer));
     OR_TRY_GOTO(done, check_text(dataset, buffer.data, buffer.size));
+    /* behind the check, whose line numbers count from the file's beginning; the mark is no line */
     size_t mark = buffer.size >= 3 && memcmp(buffer.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* Excel's BOM */
     OR_TRY_GOTO(done, format->read(buffer.data + mark, buffer.size - mark, dataset));
     if (dataset->count == 0)
@@ -94,6 +99,7 @@ done:
     return status;
 }
 
+/* Names of fields and labels of choices are the data set's, texts the rows'. */
 void or_dataset_free(or_dataset *dataset)
 {
     for (size_t i = 0; i < dataset->count; i++) {
@@ -109,6 +115,7 @@ void or_dataset_free(or_dataset *dataset)
     *dataset = (or_dataset){0};
 }
 
+/* The first of the name; or_dataset_add() lets no second one in. */
 const char *or_row_text(const or_row *row, const char *name)
 {
     for (size_t i = 0; i < row->count; i++)
@@ -116,6 +123,7 @@ const char *or_row_text(const or_row *row, const char *name)
     return NULL;
 }
 
+/* Rows move when the array grows: a pointer to one holds until the next one is begun. */
 or_status or_dataset_begin_row(or_dataset *dataset, size_t place)
 {
     OR_RESERVE(dataset->rows, dataset->capacity, dataset->count + 1);
@@ -139,6 +147,7 @@ static or_status intern(or_dataset *dataset, const char *name, size_t place, con
     return OR_OK;
 }
 
+/* To the row begun last. `text` is copied; what a failure leaves is released with the data set. */
 or_status or_dataset_add(or_dataset *dataset, const char *name, const char *text)
 {
     or_row *row = &dataset->rows[dataset->count - 1];
@@ -152,6 +161,7 @@ or_status or_dataset_add(or_dataset *dataset, const char *name, const char *text
     return OR_OK;
 }
 
+/* The label is the name of a field of the row, so the same interned text. */
 or_status or_dataset_add_choice(or_dataset *dataset, const char *label)
 {
     or_row *row = &dataset->rows[dataset->count - 1];
@@ -172,6 +182,8 @@ static or_status number_text(double number, or_buffer *out, bool *exact)
     return whole ? or_buffer_printf(out, "%.0f", number) : or_json_put_double(out, number);
 }
 
+/* One member of a JSON row as a field; what has no text (list, object, null, inexact number) is left out,
+ * and task_check.c refuses the row if a task wants it. */
 static or_status add_member(or_dataset *dataset, const cJSON *member)
 {
     if (cJSON_IsString(member)) return or_dataset_add(dataset, member->string, member->valuestring);

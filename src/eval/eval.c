@@ -13,7 +13,15 @@ const char *or_group_policy_name(const or_eval *eval, const or_group *group)
 
 /* ---- instances and groups ------------------------------------------------------------------------------- */
 
-/* Refuses what the model cannot run. */
+/* Two tasks a and b, --shots 0,5, policies p and q, --dense:
+ *
+ *   sets     a 0           a 5           b 0           b 5
+ *   groups   full  p  q    full  p  q    full  p  q    full  p  q
+ *            0     1  2    3     4  5    6     7  8    9    10 11
+ *
+ * A journal line names its group by this number; totals add up groups a task apart (0 and 6, ...). */
+
+/* Refuses what the model cannot run. Rows are counted from 1 in messages, in results from 0. */
 static or_status check_instance(const or_hparams *h, size_t longest, const or_task *task, size_t index,
                                 const or_instance *instance)
 {
@@ -34,6 +42,8 @@ static or_status check_instance(const or_hparams *h, size_t longest, const or_ta
                    index + 1, most, h->n_vocab);
 }
 
+/* Instances are the first `limit` rows of the split, all with 0: instance i is row i. set->n counts those
+ * built, so that or_eval_close() releases just these. */
 static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const or_task *task, int shots,
                            or_instance_set *set)
 {
@@ -55,6 +65,7 @@ static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const o
     return OR_OK;
 }
 
+/* eval->groups never grows: or_eval_open() has made room for all, so pointers to groups stay valid. */
 static or_status add_group(or_eval *eval, const or_instance_set *set, int policy, const or_group *dense)
 {
     or_group *group = &eval->groups[eval->n_groups++];
@@ -69,6 +80,7 @@ static or_status add_groups(or_eval *eval, const or_instance_set *set)
     const or_group *dense = NULL;
     if (plan->dense || plan->n_policies == 0) {
         OR_TRY(add_group(eval, set, -1, NULL));
+
         if (plan->n_policies > 0) dense = &eval->groups[eval->n_groups - 1];
     }
     for (size_t p = 0; p < plan->n_policies; p++) OR_TRY(add_group(eval, set, (int)p, dense));
@@ -91,6 +103,7 @@ static or_status check_names(const or_eval_plan *plan)
     return OR_OK;
 }
 
+/* Sets and groups are counted as they are begun, before what can fail: or_eval_close() finds them. */
 or_status or_eval_open(const or_eval_plan *plan, const or_tokenizer *tokenizer, const or_hparams *hparams,
                        or_eval **out)
 {
@@ -140,6 +153,7 @@ size_t or_eval_group_count(const or_eval *eval)
     return eval->n_groups;
 }
 
+/* Of all groups: a row counts once for each number of shots and policy. */
 size_t or_eval_count(const or_eval *eval)
 {
     size_t count = 0;
@@ -149,7 +163,8 @@ size_t or_eval_count(const or_eval *eval)
 
 /* ---- the output folder ---------------------------------------------------------------------------------- */
 
-/* Takes a result from the journal of an interrupted run. */
+/* Takes a result from the journal of an interrupted run, as append_line() in eval_run.c wrote it. Numbers are
+ * checked, some become indices. */
 static or_status take_line(void *context, const cJSON *line, const char *where)
 {
     or_eval *eval = context;
@@ -165,12 +180,15 @@ static or_status take_line(void *context, const cJSON *line, const char *where)
     or_outcome *outcome = &eval->groups[group].outcomes[index];
     if (outcome->done)
         return or_fail(OR_ERR_INPUT, "journal refused", where, "it holds this result a second time");
+    /* whether it is right is not in the journal: that follows from the task */
     *outcome = (or_outcome){true, (int32_t)token, (int32_t)exit_layer, (float)gap, (float)top_prob};
     eval->n_done++;
     return OR_OK;
 }
 
-/* All that decides the results, as 16 hexadecimal digits: a resumed run must have the same. */
+/* All that decides the results, as 16 hexadecimal digits: a resumed run must have the same. Each hash is
+ * the seed of the next; the counts go first, so that no list can pass for the beginning of another. Plan,
+ * wave size and threads are left out, since they change no answer (docs/determinism.md). */
 static void describe(const or_eval *eval, uint64_t fingerprint, char text[32])
 {
     const or_eval_plan *plan = &eval->plan;
@@ -191,6 +209,7 @@ static void describe(const or_eval *eval, uint64_t fingerprint, char text[32])
     snprintf(text, 32, "%016llx", (unsigned long long)hash);
 }
 
+/* The folder may be new or hold an interrupted run; or_journal_open() knows which of the two is wanted. */
 or_status or_eval_output(or_eval *eval, const char *folder, uint64_t fingerprint, bool resume)
 {
     char run[32];

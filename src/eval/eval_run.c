@@ -15,7 +15,7 @@ typedef struct session {
     double last_sync, last_show, begin;
     size_t began_done;                /* eval->n_done when this process began */
     size_t answered, answered_tokens; /* by this process */
-    double layers;                    /* sum of exit layers of what is done */
+    double layers;                    /* sum of exit layers of these */
     or_eval_show *show;
     bool (*stop)(void *);
     void *context;
@@ -26,6 +26,7 @@ typedef struct session {
     double macs;            /* of one layer, summed over the items */
 } session;
 
+/* `index` counts the group's pending instances. Token arrays are the instance's and stay where they are. */
 static or_status give_request(void *context, size_t index, or_request *request)
 {
     const session *s = context;
@@ -41,6 +42,12 @@ static or_status give_request(void *context, size_t index, or_request *request)
     return OR_OK;
 }
 
+/* Writes what take_line() in eval.c reads back:
+ *
+ *   {"group":0,"index":17,"token":3869,"exit_layer":9,"gap":0.41,"top_prob":0.62}
+ *
+ * with floats that read back to the same bits, so that results.jsonl does not show where a run was
+ * resumed. */
 static or_status append_line(session *s, size_t index, const or_outcome *outcome)
 {
     or_buffer line = {0};
@@ -59,6 +66,8 @@ done:
     return status;
 }
 
+/* A choice is answered by its first token, so that it compares with answer_token like any other. `done`
+ * from now on for this process; for a later one only once the line is synced. */
 static or_status take_answer(void *context, size_t index, const or_answer *answer)
 {
     session *s = context;
@@ -81,6 +90,8 @@ static or_status take_answer(void *context, size_t index, const or_answer *answe
     return append_line(s, at, outcome);
 }
 
+/* done is what is on disk (of a trace: taken), the rates are of what this process has answered, and the
+ * time left goes by how fast done has grown. */
 static void report(session *s, double now)
 {
     if (!s->show) return;
@@ -98,7 +109,8 @@ static void report(session *s, double now)
     s->last_show = now;
 }
 
-/* Results count once they are on disk; syncing for every one of them would make the disk the bottleneck. */
+/* Results count once they are on disk; syncing for every one of them would make the disk the bottleneck. The
+ * journal's lines include those of earlier processes. */
 static or_status sync_results(session *s, double now)
 {
     size_t lines;
@@ -109,6 +121,7 @@ static or_status sync_results(session *s, double now)
     return OR_OK;
 }
 
+/* Called by the pipeline between layers. Traces have no journal: unsynced stays 0 there. */
 static or_status tick(void *context)
 {
     session *s = context;
@@ -118,12 +131,15 @@ static or_status tick(void *context)
     return OR_OK;
 }
 
+/* The pipeline then admits nothing more and finishes what runs. eval syncs the lines, so that exit code 75
+ * loses no work; a trace is abandoned. */
 static bool asked_to_stop(void *context)
 {
     const session *s = context;
     return s->stop && s->stop(s->context);
 }
 
+/* `pending` has room for the largest group and serves all, one after the other. */
 static or_status begin_session(session *s, or_eval *eval, or_eval_show *show, bool (*stop)(void *),
                                void *context)
 {
@@ -135,6 +151,7 @@ static or_status begin_session(session *s, or_eval *eval, or_eval_show *show, bo
     return OR_NEW(s->pending, most);
 }
 
+/* In the order of the rows, which is the order of admission. */
 static void find_pending(session *s, or_group *group)
 {
     s->group = group;
@@ -143,6 +160,8 @@ static void find_pending(session *s, or_group *group)
         if (!group->outcomes[i].done) s->pending[s->n_pending++] = i;
 }
 
+/* A group whose instances are all in the journal is not run, so its stats stay empty and its rates are
+ * null. After a failure lines that no tick has synced are lost; their instances run again on --resume. */
 or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, bool (*stop)(void *),
                       void *context)
 {
@@ -169,7 +188,8 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
 
 /* ---- traces --------------------------------------------------------------------------------------------- */
 
-/* Writes the items that are next in order. */
+/* Writes the items that are next in order: answers come in any, the rows of a trace in that of the instances,
+ * so that the same run gives the same file. */
 static or_status write_items(session *s)
 {
     for (; s->next_item < s->n_pending && s->items[s->next_item].seen; s->next_item++) {
@@ -181,6 +201,8 @@ static or_status write_items(session *s)
     return OR_OK;
 }
 
+/* An answer as a trace item. The task's name is lent: or_trace_put() only reads it, and the items here are
+ * freed by hand. Counted as done at once, since a trace is all or nothing. */
 static or_status take_traced(void *context, size_t index, const or_answer *answer)
 {
     session *s = context;
@@ -204,7 +226,7 @@ static or_status take_traced(void *context, size_t index, const or_answer *answe
     return write_items(s);
 }
 
-/* Traces one set. */
+/* Traces one set; what waits for an item that never came is freed. */
 static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
 {
     find_pending(s, group);
@@ -217,6 +239,8 @@ static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
     return status;
 }
 
+/* The mean cost of a layer is over instances, whose prompts differ in length; that of a ramp is one row of
+ * the output projection, whatever the prompt. */
 or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
                         bool (*stop)(void *), void *context)
 {

@@ -18,6 +18,7 @@ static char small(const char *label)
     return (char)(label[0] - 'A' + 'a');
 }
 
+/* The text as a field named by its label, the label as a choice, and a line of the list. */
 static or_status add_choice(or_dataset *dataset, const cJSON *choice, const char *where, or_buffer *list)
 {
     const char *label, *text;
@@ -48,6 +49,7 @@ static or_status add_choices(or_dataset *dataset, const cJSON *choices, const ch
     return or_dataset_add(dataset, "letter", (char[]){small(answer), '\0'});
 }
 
+/* One row: the question's own fields, then by add_choices() those of its choices. */
 static or_status add_question(or_dataset *dataset, const cJSON *object, size_t place, const char *where)
 {
     const cJSON *question, *choices;
@@ -68,6 +70,7 @@ static or_status add_question(or_dataset *dataset, const cJSON *object, size_t p
     return status;
 }
 
+/* For or_jsonl_each(): `where` is "dev.jsonl:12", for the JSON getters' messages. */
 static or_status put_line(or_dataset *dataset, const cJSON *object, size_t place)
 {
     char *where = NULL;

@@ -36,6 +36,7 @@ static or_status read_quoted(or_csv *csv, const or_dataset *dataset)
     }
 }
 
+/* Up to a comma, a line end or the file's end; white space belongs to the field. */
 static or_status read_plain(or_csv *csv, const or_dataset *dataset)
 {
     const char *from = csv->at;
@@ -68,12 +69,14 @@ static or_status read_field(or_csv *csv, const or_dataset *dataset)
     return or_buffer_append(&csv->text, "", 1);
 }
 
+/* At the end of the file there may be none: the line counts all the same. */
 static void skip_line_end(or_csv *csv)
 {
     csv->at += line_end(csv);
     csv->line++;
 }
 
+/* Fields are offsets into csv->text, which grows: pointers by or_csv_field() hold until the next record. */
 or_status or_csv_next(or_csv *csv, const or_dataset *dataset, bool *found)
 {
     while (line_end(csv) > 0) skip_line_end(csv);
@@ -103,6 +106,7 @@ void or_csv_end(or_csv *csv)
     *csv = (or_csv){0};
 }
 
+/* A short or long record means that the columns are shifted somewhere: refused, not padded. */
 static or_status add_record(or_dataset *dataset, const or_csv *header, const or_csv *record)
 {
     if (record->count != header->count)
@@ -114,6 +118,7 @@ static or_status add_record(or_dataset *dataset, const or_csv *header, const or_
     return OR_OK;
 }
 
+/* The header is read by a reader of its own, whose fields stay while the records pass. */
 static or_status read_csv(const char *text, size_t size, or_dataset *dataset)
 {
     or_csv header = {.at = text, .end = text + size, .line = 1}, record = {0};

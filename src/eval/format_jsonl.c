@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+/* A carriage return is blank, so files with CR LF need nothing special: JSON skips it as well. */
 static bool is_blank(const char *line, size_t size)
 {
     for (size_t i = 0; i < size; i++)

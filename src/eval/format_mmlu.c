@@ -28,6 +28,7 @@ static or_status add_stripped(or_dataset *dataset, const char *name, const char 
     return status;
 }
 
+/* Letters are fields as well as choices: {A} puts the text into a prompt, "A" is what is answered. */
 static or_status add_record(or_dataset *dataset, const or_csv *record)
 {
     if (record->count != N_COLUMNS)
@@ -45,6 +46,7 @@ static or_status add_record(or_dataset *dataset, const or_csv *record)
     return OR_OK;
 }
 
+/* The first record is a question already. or_csv_next() sets `found` to false behind the last. */
 static or_status read_mmlu(const char *text, size_t size, or_dataset *dataset)
 {
     or_csv record = {.at = text, .end = text + size, .line = 1};

@@ -19,6 +19,8 @@ static or_status next_where(const or_dataset *dataset, char **where)
     return or_dataset_where(dataset, dataset->count + 1, where);
 }
 
+/* v1.1 has one answer or more a question, each a span of the context; the first stands for all.
+ * answer_start is not looked at. Questions that cannot be answered are v2.0's and are refused here. */
 static or_status add_question(or_dataset *dataset, const passage *at, const cJSON *question,
                               const char *where)
 {
@@ -75,6 +77,7 @@ done:
     return status;
 }
 
+/* A question's place is its number in the whole file, across articles and paragraphs. */
 static or_status read_squad(const char *text, size_t size, or_dataset *dataset)
 {
     cJSON *file = NULL;

@@ -78,8 +78,10 @@ static or_status draw_demos(const or_task *task, const or_prompt_options *option
 {
     size_t shots = (size_t)options->shots;
     deck from = {.n = task->train.count, .random = options->seed};
+    /* the seed is mixed first: else seed 1, row 2 would draw as seed 2, row 1 */
     if (options->demos_per_instance) from.random = mix(mix(options->seed + 1) + index);
     or_status status;
+    /* one more than shots: `self` may be among the cards drawn */
     OR_TRY_GOTO(done, OR_NEW(from.places, shots + 1));
     OR_TRY_GOTO(done, OR_NEW(from.cards, shots + 1));
     for (size_t i = 0; i < shots;) {
@@ -92,6 +94,8 @@ done:
     return status;
 }
 
+/* Options and index against what the task has. With OR_SPLIT_TRAIN one more train row is needed: the row
+ * itself may be drawn and is passed over. */
 static or_status check_request(const or_task *task, const or_prompt_options *options, size_t index)
 {
     const or_dataset *rows = split_of(task, options->split);
@@ -110,6 +114,7 @@ static or_status check_request(const or_task *task, const or_prompt_options *opt
     return OR_OK;
 }
 
+/* Each demonstration is a train row as it would be asked, with its answer and the separator behind it. */
 static or_status put_demos(const or_task *task, const or_prompt_options *options, size_t index,
                            or_buffer *text)
 {
@@ -169,6 +174,9 @@ static void free_endings(endings *made)
     free(made->outputs);
 }
 
+/* The texts that may follow: the task file's choices or else the row's own; without choices the answer
+ * alone. The answer is among the choices (task_check.c), so `right` is always set. The texts are not
+ * copied. */
 static or_status list_outputs(const or_task *task, const or_row *row, endings *made)
 {
     const char *answer = or_row_text(row, task->output);
@@ -183,6 +191,7 @@ static or_status list_outputs(const or_task *task, const or_row *row, endings *m
     return OR_OK;
 }
 
+/* Tokens, at most `limit`, with which both begin. */
 static size_t common_prefix(const or_tokens *a, const or_tokens *b, size_t limit)
 {
     size_t n = 0;
@@ -231,6 +240,8 @@ static or_status check_endings(const or_task *task, const or_dataset *dataset, c
     return OR_OK;
 }
 
+/* Cuts the prompt to the common part and reads the answer token behind it. BOS is no part of encode(), so
+ * it goes in front here, once. */
 static or_status fill_instance(const or_task *task, const or_tokenizer *tokenizer, const or_dataset *dataset,
                                const or_row *row, const endings *made, or_instance *instance)
 {
@@ -248,6 +259,8 @@ static or_status fill_instance(const or_task *task, const or_tokenizer *tokenize
     return OR_OK;
 }
 
+/* Text first, then tokens: everything before the answer is one text that is encoded as a whole, since
+ * tokens may reach over the borders of templates and demonstrations. */
 or_status or_task_instance(const or_task *task, const or_tokenizer *tokenizer,
                            const or_prompt_options *options, size_t index, or_instance *instance)
 {

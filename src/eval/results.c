@@ -18,11 +18,13 @@ static void count_macs(const or_eval *eval, const or_group *group, size_t i, dou
     const or_policy *policy = group->policy < 0 ? NULL : eval->plan.policies[group->policy];
     *full += layer * h->n_layers + head;
     *executed += layer * exit_layer;
+    /* an exit at a ramp has its head already: the ramp's */
     if (exit_layer == h->n_layers) *executed += head;
     for (int l = 1; policy && l <= exit_layer && l < h->n_layers; l++)
         if (or_policy_has_ramp(policy, l)) *executed += head + (double)or_policy_cost(policy);
 }
 
+/* For a choice both are first tokens of choices, which check_endings() in prompt.c keeps apart. */
 static bool is_correct(const or_group *group, size_t i)
 {
     return group->outcomes[i].token == group->set->instances[i].answer_token;
@@ -35,6 +37,8 @@ typedef struct tally {
     bool dense;
 } tally;
 
+/* OR_ERR_FAILED while an instance is missing: figures are of whole groups only. Layers are small whole
+ * numbers, so their sums and squares are exact in a double and do not depend on the order. */
 static or_status add_group(const or_eval *eval, const or_group *group, tally *t)
 {
     for (size_t i = 0; i < group->set->n; i++) {
@@ -53,6 +57,9 @@ static or_status add_group(const or_eval *eval, const or_group *group, tally *t)
     return OR_OK;
 }
 
+/* Outcomes are 0 or 1, so the standard error of their mean by the sample variance is sqrt(a (1 - a) / (n -
+ * 1)), which is what lm-evaluation-harness prints. fmax: with equal layers the difference may round below
+ * 0. */
 static or_group_summary summarise(const or_eval *eval, const or_group *group, const tally *t)
 {
     const double n = (double)t->n, accuracy = t->correct / n, mean = t->sum / n;
@@ -72,6 +79,8 @@ static or_group_summary summarise(const or_eval *eval, const or_group *group, co
     };
 }
 
+/* Rates by the seconds of the pipeline's run alone: opening it and reading tasks are not in them. The
+ * figures are over all instances, those of earlier processes included. */
 or_status or_eval_summary(const or_eval *eval, size_t g, or_group_summary *summary)
 {
     const or_group *group = &eval->groups[g];
@@ -87,11 +96,13 @@ or_status or_eval_summary(const or_eval *eval, size_t g, or_group_summary *summa
     return OR_OK;
 }
 
+/* Every task has the same groups in the same order (eval.c), so a total's groups lie a task apart. */
 size_t or_eval_total_count(const or_eval *eval)
 {
     return eval->n_groups / eval->plan.n_tasks;
 }
 
+/* Weighted by instances: a task of 2000 rows counts ten times as much as one of 200. */
 or_status or_eval_total(const or_eval *eval, size_t total, or_group_summary *summary)
 {
     const size_t stride = or_eval_total_count(eval);
@@ -102,6 +113,7 @@ or_status or_eval_total(const or_eval *eval, size_t total, or_group_summary *sum
     return OR_OK;
 }
 
+/* Which layers a stage holds is the same in all groups: a process has one plan. */
 void or_eval_stages(const or_eval *eval, or_run_stats *sum)
 {
     *sum = (or_run_stats){0};
@@ -131,6 +143,12 @@ void or_eval_stages(const or_eval *eval, or_run_stats *sum)
 
 /* ---- results.jsonl -------------------------------------------------------------------------------------- */
 
+/* One line, in pieces for what JSON must escape:
+ *
+ *   {"task":"sst2","shots":5,"policy":"svm","index":17,"token":6374,"answer_token":6374,
+ *    "correct":true,"exit_layer":9,"gap":0.41,"top_prob":0.62,"dense_token":6374}
+ *
+ * dense_token, full depth's answer, is there in groups with a full-depth twin. */
 static or_status put_result(const or_eval *eval, const or_group *group, size_t i, or_buffer *out)
 {
     const or_outcome *outcome = &group->outcomes[i];
@@ -150,6 +168,7 @@ static or_status put_result(const or_eval *eval, const or_group *group, size_t i
     return or_buffer_puts(out, "}\n");
 }
 
+/* Into the output folder, whole or not at all (or_file_write). */
 static or_status write_file(const or_eval *eval, const char *name, const or_buffer *text)
 {
     char *path = NULL;
@@ -159,6 +178,7 @@ static or_status write_file(const or_eval *eval, const char *name, const or_buff
     return status;
 }
 
+/* Made anew from the outcomes, not from the journal's lines, whose order is that of the answers. */
 or_status or_eval_write_results(const or_eval *eval)
 {
     or_buffer out = {0};
@@ -180,7 +200,7 @@ static or_status put_number(or_buffer *out, const char *key, double value)
     return isfinite(value) ? or_json_put_double(out, value) : or_buffer_puts(out, "null");
 }
 
-/* Survivors: share of the run's requests that enter the stage, and that leave it alive. */
+/* Survivors: share of the run's requests that enter the stage. Layers counted from 1, both ends included. */
 static or_status put_stage(or_buffer *out, const or_stage_stats *stage, uint64_t n_requests)
 {
     const double n = (double)n_requests;
@@ -228,6 +248,8 @@ static or_status put_figures(const or_group_summary *s, bool first, or_buffer *o
     return OR_OK;
 }
 
+/* "survivors" [l] of the group: requests that executed more than l layers, so [0] is all and [L] is 0.
+ * Both lists are empty where this process ran nothing. */
 static or_status put_group(const or_eval *eval, size_t g, or_buffer *out)
 {
     or_group_summary s;
@@ -244,6 +266,8 @@ static or_status put_group(const or_eval *eval, size_t g, or_buffer *out)
     return or_buffer_puts(out, "]}");
 }
 
+/* {"groups": [{"task": ..., figures, "survivors": [...], "stages": [{...}]}, ...],
+ * "totals": [{"task": "all tasks", figures}, ...]} */
 or_status or_eval_write_summary(const or_eval *eval)
 {
     or_buffer out = {0};

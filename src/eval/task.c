@@ -11,6 +11,7 @@
 
 #define REFUSE(path, ...) or_fail(OR_ERR_INPUT, "task refused", path, __VA_ARGS__)
 
+/* All keys of a task file; task.h and configs/tasks/README.md say what they mean. */
 static const char *const known_keys[] = {"name",   "format", "train",     "test",   "input",       "output",
                                          "prompt", "answer", "separator", "metric", "description", "choices"};
 enum { N_KEYS = sizeof known_keys / sizeof *known_keys };
@@ -44,6 +45,8 @@ static or_status read_name(or_task *task, const cJSON *file, const char *path)
     return or_strdup(name, &task->name);
 }
 
+/* exact_match and f1, SQuAD's own metrics, are known by name only, so that who asks for them learns why
+ * not. */
 static const struct {
     const char *name;
     bool generates; /* needs more than one token */
@@ -56,6 +59,7 @@ static const struct {
 };
 enum { N_METRICS = sizeof metrics / sizeof *metrics };
 
+/* first_token is AdaInfer's measure: right is whose next token begins the answer. */
 static or_status read_metric(or_task *task, const cJSON *file, const char *path)
 {
     const char *name = "first_token";
@@ -73,6 +77,7 @@ static or_status read_metric(or_task *task, const cJSON *file, const char *path)
     return REFUSE(path, "\"metric\" is \"%s\", expected first_token or choice", name);
 }
 
+/* *format points into the table of dataset.c; nothing to free. */
 static or_status read_format(const cJSON *file, const char *path, const or_dataset_format **format)
 {
     const char *name;
@@ -88,7 +93,7 @@ static or_status read_format(const cJSON *file, const char *path, const or_datas
     return status;
 }
 
-/* *copy = the member `key`, or `otherwise` when it is absent. */
+/* *copy = the member `key`, or `otherwise` when it is absent or null; malloc'ed, the task's. */
 static or_status read_text(const cJSON *file, const char *key, const char *path, const char *otherwise,
                            char **copy)
 {
@@ -97,6 +102,9 @@ static or_status read_text(const cJSON *file, const char *key, const char *path,
     return or_strdup(text, copy);
 }
 
+/* {input} and {output} become the fields they stand for here, so later only field names are looked up. A
+ * prompt that shows the answer would measure copying; an answer without it would be the same for every
+ * row. */
 static or_status read_templates(or_task *task, const cJSON *file, const char *path)
 {
     const or_field aliases[] = {{"input", task->input}, {"output", task->output}};
@@ -115,7 +123,8 @@ static or_status read_templates(or_task *task, const cJSON *file, const char *pa
     return OR_OK;
 }
 
-/* "choices": two or more different texts. */
+/* "choices": two or more different texts, the same for every row. Rows that bring their own (mmlu,
+ * commonsense_qa) need none. */
 static or_status read_choices(or_task *task, const cJSON *file, const char *path)
 {
     if (!or_json_find(file, "choices")) return OR_OK;
@@ -137,7 +146,8 @@ static or_status read_choices(or_task *task, const cJSON *file, const char *path
     return OR_OK;
 }
 
-/* One split. The file name is the task file's; a missing file is most often a missing --data. */
+/* One split. The file name is the task file's, relative to `folder`; a missing file is most often a missing
+ * --data. */
 static or_status read_split(const char *name, const char *folder, const char *key, const char *path,
                             const or_dataset_format *format, or_dataset *dataset)
 {
@@ -153,6 +163,8 @@ static or_status read_split(const char *name, const char *folder, const char *ke
     return status;
 }
 
+/* --data moves the whole task to another folder; otherwise its files lie beside the task file. Only the
+ * names are compared: two links to one file pass. */
 static or_status read_data(or_task *task, const cJSON *file, const char *path, const char *data_folder,
                            const or_dataset_format *format)
 {
@@ -189,6 +201,7 @@ static void hash_text(XXH3_state_t *state, const char *text)
     XXH3_64bits_update(state, text, size);
 }
 
+/* is_field keeps {name} and the bare word name apart. */
 static void hash_template(XXH3_state_t *state, const or_template *from)
 {
     hash_number(state, from->count);
@@ -198,6 +211,8 @@ static void hash_template(XXH3_state_t *state, const or_template *from)
     }
 }
 
+/* Fields in the order of the file, which a template does not see: a file with its columns moved is another
+ * one. */
 static void hash_rows(XXH3_state_t *state, const or_dataset *dataset)
 {
     hash_number(state, dataset->count);
@@ -213,7 +228,8 @@ static void hash_rows(XXH3_state_t *state, const or_dataset *dataset)
     }
 }
 
-/* Over what the task means: where its files lie and in which format they are makes no difference. */
+/* Over what the task means: where its files lie and in which format they are makes no difference. It goes
+ * into a journal's run, which cannot be resumed with other prompts or other rows. */
 static or_status make_fingerprint(or_task *task)
 {
     XXH3_state_t *state = XXH3_createState();
@@ -223,6 +239,7 @@ static or_status make_fingerprint(or_task *task)
     hash_number(state, (uint64_t)task->metric);
     hash_text(state, task->description);
     hash_text(state, task->separator);
+    /* the input's name is not needed: templates have it where it matters */
     hash_text(state, task->output);
     hash_template(state, &task->prompt);
     hash_template(state, &task->answer);
@@ -235,6 +252,8 @@ static or_status make_fingerprint(or_task *task)
     return OR_OK;
 }
 
+/* Fills task in the order of dependence: templates want the format's field names, choices the metric, rows
+ * all of them. What a failure leaves is released by or_task_free(). */
 static or_status read_task(or_task *task, const cJSON *file, const char *path, const char *data_folder)
 {
     const or_dataset_format *format;
@@ -254,6 +273,7 @@ static or_status read_task(or_task *task, const cJSON *file, const char *path, c
     return make_fingerprint(task);
 }
 
+/* *task is NULL unless all of it was good. */
 or_status or_task_load(const char *path, const char *data_folder, or_task **task)
 {
     *task = NULL;

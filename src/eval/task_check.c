@@ -17,6 +17,8 @@ static or_status refuse_unknown(const or_dataset *dataset, const char *field)
     return status;
 }
 
+/* The field is in every row, with an empty text at least. The list of all names first: a misspelt one is
+ * reported as such, not as missing in row 1. */
 static or_status check_field(const or_dataset *dataset, const char *field)
 {
     bool known = false;
@@ -38,6 +40,7 @@ static or_status check_template(const or_dataset *dataset, const or_template *fr
     return OR_OK;
 }
 
+/* The answer is one of the texts to choose from, compared byte by byte. */
 static or_status check_choice(const or_task *task, const or_dataset *dataset, const or_row *row)
 {
     size_t count = task->n_choices ? task->n_choices : row->n_choices;
@@ -53,6 +56,7 @@ static or_status check_choice(const or_task *task, const or_dataset *dataset, co
                              task->output, answer, count);
 }
 
+/* `input` is looked for even where no template names it, so that a wrong one is noticed. */
 or_status or_task_check_rows(const or_task *task, const or_dataset *dataset)
 {
     if (dataset->count == 0) return OR_OK; /* no train split; an empty file was refused already */
@@ -60,6 +64,7 @@ or_status or_task_check_rows(const or_task *task, const or_dataset *dataset)
     OR_TRY(check_template(dataset, &task->prompt));
     OR_TRY(check_template(dataset, &task->answer)); /* names the output as well */
     if (task->metric != OR_METRIC_CHOICE) return OR_OK;
+    /* behind the fields: the answer is there by now */
     for (size_t i = 0; i < dataset->count; i++) OR_TRY(check_choice(task, dataset, &dataset->rows[i]));
     return OR_OK;
 }

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
+/* Empty literals are left out; a field's name is never empty (parse_field). */
 static or_status add_part(or_template *made, const char *text, size_t size, bool is_field)
 {
     if (size == 0) return OR_OK;
     OR_RESERVE(made->parts, made->capacity, made->count + 1);
+    /* a copy of its own, since the task file's text goes when the file is closed */
     or_template_part part = {.is_field = is_field};
     part.text = strndup(text, size);
     if (!part.text) return or_fail_memory(size + 1);
@@ -30,6 +32,7 @@ static or_status parse_field(const char **at, const char *key, const char *where
                              size_t n_aliases, or_template *made)
 {
     const char *name = *at + 1;
+    /* a second { within the name ends it as well and is refused */
     size_t size = strcspn(name, "{}");
     if (name[size] != '}' || size == 0)
         return or_fail(OR_ERR_INPUT, "task refused", where,
@@ -38,6 +41,7 @@ static or_status parse_field(const char **at, const char *key, const char *where
     return add_field(made, name, size, aliases, n_aliases);
 }
 
+/* Neighbouring literals, as around {{, stay parts of their own: filling joins them. */
 static or_status parse(const char *at, const char *key, const char *where, const or_field *aliases,
                        size_t n_aliases, or_template *made)
 {
@@ -68,6 +72,7 @@ or_status or_template_parse(const char *text, const char *key, const char *where
     return status;
 }
 
+/* Frees what a parse made, also one that broke off. */
 void or_template_free(or_template *made)
 {
     for (size_t i = 0; i < made->count; i++) free(made->parts[i].text);
@@ -82,6 +87,7 @@ bool or_template_names(const or_template *from, const char *field)
     return false;
 }
 
+/* No look-up can fail: task_check.c has seen that every row has the fields. */
 or_status or_template_fill(const or_template *from, const or_row *row, const or_field *instead,
                            or_buffer *out)
 {
@@ -89,6 +95,7 @@ or_status or_template_fill(const or_template *from, const or_row *row, const or_
     for (size_t i = 0; i < from->count; i++) {
         const or_template_part *part = &from->parts[i];
         const char *text = part->text;
+        /* `instead` is how a choice takes the place of the row's answer */
         if (part->is_field)
             text = instead && strcmp(instead->name, text) == 0 ? instead->text : or_row_text(row, text);
         OR_TRY(or_buffer_puts(out, text));

@@ -40,6 +40,8 @@ static int strictest_first(const void *a, const void *b)
     return (x->instance > y->instance) - (x->instance < y->instance);
 }
 
+/* Writes the events of all instances to events [count * n_ramps] and returns how many there are. A score
+ * that is not a number makes none, as it would never fire. */
 static size_t find_events(const or_scores *scores, event *events)
 {
     size_t count = 0;
@@ -69,6 +71,7 @@ or_status or_calibrate(const or_scores *scores, long allowed, double *threshold)
     long errors = 0;
     for (size_t i = 0; i < count;) {
         double score = events[i].score;
+        /* all events of one score are one step: no threshold lies between them */
         for (; i < count && events[i].score == score; i++) {
             errors += !events[i].right - wrong[events[i].instance];
             wrong[events[i].instance] = !events[i].right;

@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+/* Item numbers of the two parts that training looks at: n_fit and n_calibration of them. */
 static const size_t *fit_part(const or_train_job *job)
 {
     return job->parts.order;
@@ -41,6 +42,7 @@ static or_status gather_rows(const or_train_job *job, const or_policy *policy, d
             if (!policy->ramp[layer]) continue;
             or_observation seen = item->seen[layer - 1];
             seen.stable = or_ramp_state_update(&ramps, seen.token);
+            /* of `left` rows to come wanted - taken are to be taken, so in the end exactly `wanted` are */
             if (or_draw(&state, left--) >= wanted - taken) continue;
             or_policy_features(policy, &seen, *x + taken * (size_t)policy->n_features);
             (*right)[taken++] = seen.token == item->final_token;
@@ -51,6 +53,7 @@ static or_status gather_rows(const or_train_job *job, const or_policy *policy, d
     return OR_OK;
 }
 
+/* One label alone draws no border: libsvm would make a model of one class. False for no rows, too. */
 static bool both_occur(const bool *right, size_t count)
 {
     for (size_t i = 1; i < count; i++)
@@ -76,6 +79,7 @@ static or_status fit_candidate(const or_train_job *job, const bool *ramp, or_can
     }
     or_fit_rows rows = {x, right, made->fit_rows, policy->n_features};
     OR_TRY_GOTO(unwind, job->ops->fit(&rows, job->options, &policy->model));
+    /* from here on or_policy_free() releases the model by its kind */
     policy->ops = job->ops;
 unwind:
     free(right);
@@ -83,6 +87,8 @@ unwind:
     return status;
 }
 
+/* Sets the threshold - to keep the target, or without one the user's own or the kind's - and measures the
+ * policy under it on the calibration part. */
 static or_status calibrate_candidate(const or_train_job *job, or_candidate *made)
 {
     const or_train_options *options = job->options;

@@ -26,6 +26,7 @@ or_status or_classifier_find(const char *name, const char *where, const or_class
                    known);
 }
 
+/* Both lists in the message are in the order of or_feature, each name behind a space. */
 or_status or_classifier_check_features(const or_classifier_ops *ops, unsigned features, const char *where)
 {
     if (!ops->only_features || features == ops->features) return OR_OK;

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+/* As policy.json and --features have them; the first five are also the measured columns of trace.csv. */
 static const char *const names[OR_FEATURE_COUNT] = {
     [OR_FEATURE_GAP] = "gap",
     [OR_FEATURE_TOP_PROB] = "top_prob",
@@ -17,6 +18,7 @@ static const char *const names[OR_FEATURE_COUNT] = {
     [OR_FEATURE_STABLE] = "stable",
 };
 
+/* A state begins with token -1, which no vocabulary has: the first ramp finds another token and counts 1. */
 int32_t or_ramp_state_update(or_ramp_state *state, int32_t token)
 {
     state->stable = state->token == token ? state->stable + 1 : 1;

@@ -53,6 +53,7 @@ void or_policy_free(or_policy *policy)
     free(policy);
 }
 
+/* Text in the file, since a JSON number does not hold 64 bits exactly. */
 or_status or_policy_read_hash(const cJSON *object, const char *key, const char *where, uint64_t *value)
 {
     const char *text;
@@ -64,6 +65,7 @@ or_status or_policy_read_hash(const cJSON *object, const char *key, const char *
     return OR_OK;
 }
 
+/* The order in the file is the order of the classifier's columns. */
 static or_status read_features(const cJSON *json, or_policy *policy)
 {
     const cJSON *array;
@@ -89,6 +91,7 @@ static or_status read_features(const cJSON *json, or_policy *policy)
     return or_classifier_check_features(policy->ops, seen, policy->path);
 }
 
+/* An empty list is fine, such a policy exits nobody. The last layer has none: behind it is the head. */
 static or_status read_ramps(const cJSON *json, or_policy *policy)
 {
     const cJSON *array;
@@ -106,6 +109,7 @@ static or_status read_ramps(const cJSON *json, or_policy *policy)
     return OR_OK;
 }
 
+/* INFINITY, which or_policy_new() has set, stays for "never"; JSON has no such number. */
 static or_status read_threshold(const cJSON *json, or_policy *policy)
 {
     const cJSON *item = or_json_find(json, "threshold");
@@ -118,6 +122,8 @@ static or_status read_threshold(const cJSON *json, or_policy *policy)
     return OR_OK;
 }
 
+/* Members that are not asked for are not looked at: notes for people may grow.
+ * *policy is set as soon as there is one, also when what follows fails; the caller frees it. */
 static or_status read_policy(const cJSON *json, const char *path, or_policy **policy)
 {
     const char *format, *classifier;
@@ -135,10 +141,12 @@ static or_status read_policy(const cJSON *json, const char *path, or_policy **po
     OR_TRY(read_ramps(json, *policy));
     OR_TRY(read_threshold(json, *policy));
     OR_TRY(or_policy_read_hash(json, "fingerprint", path, &(*policy)->fingerprint));
+    /* last, since the classifier checks its model against the number of features */
     return (*policy)->ops->load(json, path, (*policy)->n_features, &(*policy)->model);
 }
 
-/* Hash of the values in the file, whatever its line breaks. */
+/* Hash of the values in the file, whatever its line breaks; the notes for people are in it as well. An SVM's
+ * file is covered by its own hash, which is one of the values. */
 static or_status hash_content(const cJSON *json, or_policy *policy)
 {
     char *text = cJSON_PrintUnformatted(json);
@@ -197,6 +205,7 @@ static or_status put_policy(const or_policy *policy, const char *notes, or_buffe
     return or_buffer_puts(out, "\n}\n");
 }
 
+/* or_file_write() swaps the file whole: a reader finds the old policy or the new one. */
 or_status or_policy_save(const or_policy *policy, const char *notes)
 {
     or_buffer out = {0};
@@ -206,6 +215,8 @@ or_status or_policy_save(const or_policy *policy, const char *notes)
     return status;
 }
 
+/* Ramps, `layer` and `stable` count in layers of one model, so another depth is refused whatever
+ * allow_other says; another fingerprint of the same depth may be the same model fine-tuned. */
 or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t fingerprint, bool allow_other)
 {
     if (policy->n_layers != n_layers)
@@ -235,6 +246,7 @@ bool or_policy_has_ramp(const or_policy *policy, int layer)
     return layer >= 1 && layer < policy->n_layers && policy->ramp[layer];
 }
 
+/* Behind this layer nobody leaves before the end. */
 int or_policy_last_ramp(const or_policy *policy)
 {
     int layer = policy->n_layers - 1;
@@ -249,6 +261,8 @@ int or_policy_ramp_count(const or_policy *policy)
     return count;
 }
 
+/* The three cosines are neighbours in or_feature. They cost extra: a pipeline must carry each layer's
+ * vectors (taps) to have them. */
 bool or_policy_wants_cosines(const or_policy *policy)
 {
     for (int i = 0; i < policy->n_features; i++)
@@ -257,6 +271,7 @@ bool or_policy_wants_cosines(const or_policy *policy)
     return false;
 }
 
+/* Of the content, for telling runs apart; the model's is what or_policy_check() compares. */
 uint64_t or_policy_fingerprint(const or_policy *policy)
 {
     return policy->content;

@@ -18,6 +18,8 @@ typedef struct firing {
     bool *fires; /* [count, n_ramps + 1] */
 } firing;
 
+/* Multiply-adds that the instances take under the set `ramp`. Counted in whole numbers and priced at the
+ * end, so that the order of the instances does not matter. */
 static double work_of(const firing *of, const or_prices *prices, const bool *ramp)
 {
     uint64_t layers = 0, ramps = 0, ends = 0;
@@ -42,6 +44,7 @@ static int best_step(const firing *of, const or_prices *prices, bool *ramp, doub
         ramp[layer] = !ramp[layer];
         double changed = work_of(of, prices, ramp);
         ramp[layer] = !ramp[layer];
+        /* strictly less each time, so the search comes to an end; a tie stays with the lowest layer */
         if (changed >= *work) continue;
         *work = changed;
         best = layer;

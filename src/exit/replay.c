@@ -3,6 +3,7 @@
  */
 #include "train_internal.h"
 
+/* Exit layer n_layers is a run to the end, where the head gives the token. */
 int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token)
 {
     or_ramp_state state = {-1, 0};
@@ -51,8 +52,10 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
         layers += (uint64_t)exit;
         ends += exit == n_layers;
         oracle += (uint64_t)oracle_exit(item, n_layers);
+        /* the ramp that fired is paid like those passed; none at n_layers */
         for (int layer = 1; layer <= exit; layer++) ramps += or_policy_has_ramp(policy, layer);
     }
+    /* full depth pays n_layers layers and its head once; the oracle is counted in layers alone */
     double n = (double)count,
            work = (double)layers * prices.layer + (double)ramps * prices.ramp + (double)ends * prices.head;
     result->agreement = (double)agree / n;
@@ -62,6 +65,8 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
     result->oracle_saved = 1 - (double)oracle / n / n_layers;
 }
 
+/* Every ramp is asked, also those behind the first that fires: calibration tries all thresholds on the
+ * scores. What is allocated is in *scores after a failure, too. */
 or_status or_scores_make(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
                          or_scores *scores)
 {

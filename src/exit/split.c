@@ -17,6 +17,8 @@ uint64_t or_draw(uint64_t *state, uint64_t below)
     return (z ^ z >> 31) % below;
 }
 
+/* What is not for the test is halved, the odd one calibrates. 1e-9 makes 29 of 100 at a share of 0.29,
+ * whose product is 28.999... */
 void or_parts_count(size_t questions, double test_share, size_t *fit, size_t *calibration, size_t *test)
 {
     *test = (size_t)((double)questions * test_share + 1e-9);
@@ -30,12 +32,14 @@ typedef struct entry {
     size_t number;
 } entry;
 
+/* 0 for the same question, whatever its number of shots. */
 static int compare_questions(const entry *a, const entry *b)
 {
     int order = strcmp(a->item->task, b->item->task);
     return order ? order : (a->item->index > b->item->index) - (a->item->index < b->item->index);
 }
 
+/* A total order: qsort() is free to swap equals, and the split must be the same everywhere. */
 static int compare_entries(const void *a, const void *b)
 {
     const entry *x = a, *y = b;
@@ -82,6 +86,7 @@ or_status or_parts_make(const or_trace *trace, double test_share, uint64_t seed,
     shuffle(dealt, questions, seed);
     or_parts_count(questions, test_share, &fit, &calibration, &test);
     size_t used = 0;
+    /* counts are of questions until here; the parts' are of items, as the rest of training wants them */
     for (size_t q = 0; q < questions; q++) {
         size_t from = starts[dealt[q]], to = starts[dealt[q] + 1];
         for (size_t i = from; i < to; i++) parts->order[used++] = entries[i].number;

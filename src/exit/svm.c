@@ -24,13 +24,14 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+/* Kernel rows that libsvm keeps while it solves; 4000 rows of floats, the default, fit into it. */
 enum { CACHE_MB = 64 };
 
 typedef struct svm {
     struct svm_model *model;
     or_buffer text; /* the model file */
     int n_features;
-    double sign; /* libsvm's decision value is positive for the label it saw first */
+    double sign; /* libsvm's decision value is positive for the model's first label */
     double offset[OR_FEATURE_COUNT], scale[OR_FEATURE_COUNT];
 } svm;
 
@@ -51,6 +52,7 @@ static void scale_row(const svm *self, const double *x, struct svm_node *z)
     z[self->n_features] = (struct svm_node){-1, 0};
 }
 
+/* Two classes have one decision value; `value` is the sum above before its sign is turned. */
 static double svm_score(const void *model, const double *x)
 {
     const svm *self = model;
@@ -101,16 +103,19 @@ static or_status parse_model(svm *self, const char *where)
     close(file.fd);
     if (status != OR_OK) return status;
     int labels[2];
+    /* 1 and -1, or the other way round (checked) */
     svm_get_labels(self->model, labels);
     self->sign = labels[0] == 1 ? 1 : -1;
     return OR_OK;
 }
 
+/* libsvm tells of its progress on stdout, where the command's own output goes. */
 static void be_silent(const char *text)
 {
     (void)text;
 }
 
+/* Two passes, the mean first: sums of squares alone lose their digits where a feature varies little. */
 static void fit_scale(svm *self, const or_fit_rows *rows)
 {
     for (int j = 0; j < rows->n_features; j++) {
@@ -127,7 +132,8 @@ static void fit_scale(svm *self, const or_fit_rows *rows)
     }
 }
 
-/* Solves the problem and writes the model file into self->text. */
+/* Solves the problem and writes the model file into self->text. The solved model borrows its vectors from
+ * `problem`, which goes when svm_fit() returns; the one read back from the text has its own. */
 static or_status solve(svm *self, const struct svm_problem *problem, const struct svm_parameter *parameter)
 {
     const char *wrong = svm_check_parameter(problem, parameter);
@@ -145,11 +151,14 @@ static or_status solve(svm *self, const struct svm_problem *problem, const struc
     return status;
 }
 
+/* The kernel's gamma; where none is given svm-train's default, which suits features of variance 1. */
 static double width(const or_train_options *options, int n_features)
 {
     return options->gamma > 0 ? options->gamma : 1.0 / n_features;
 }
 
+/* eps and shrinking are svm-train's defaults. A row that would leave wrongly (-1) costs c * error_weight, one
+ * that would stay needlessly c. */
 static or_status svm_fit(const or_fit_rows *rows, const or_train_options *options, void **model)
 {
     svm *self = NULL;
@@ -200,6 +209,7 @@ static or_status beside(const char *path, const char *name, char **file)
     return status;
 }
 
+/* With as many digits as read back to the same double. */
 static or_status put_numbers(or_buffer *json, const char *key, const double *values, int count)
 {
     OR_TRY(or_buffer_printf(json, ",\n    \"%s\": [", key));
@@ -210,6 +220,9 @@ static or_status put_numbers(or_buffer *json, const char *key, const double *val
     return or_buffer_puts(json, "]");
 }
 
+/* Writes POLICY.svm beside POLICY.json and appends
+ *
+ *   "svm": {"file": "POLICY.svm", "hash": "16 hexadecimal digits", "offset": [...], "scale": [...]} */
 static or_status svm_save(const void *model, const char *path, or_buffer *json)
 {
     const svm *self = model;
@@ -233,6 +246,7 @@ unwind:
     return status;
 }
 
+/* values [count], each finite and at least `low`. */
 static or_status read_numbers(const cJSON *object, const char *key, const char *where, int count, double low,
                               double *values)
 {
@@ -260,6 +274,7 @@ static or_status read_model_file(svm *self, const cJSON *entry, const char *path
     const char *name;
     uint64_t hash, found;
     OR_TRY(or_json_string(entry, "file", path, &name));
+    /* the file is beside policy.json and nowhere else, so that the two can be copied together */
     if (strchr(name, '/') || name[0] == '\0')
         return or_fail(OR_ERR_INPUT, "wrong field", path,
                        "\"file\" is \"%s\", expected the name of a file beside this one", name);
@@ -274,6 +289,7 @@ static or_status read_model_file(svm *self, const cJSON *entry, const char *path
                    found, path, hash);
 }
 
+/* Hash before libsvm's text: a file of another policy is named as such, not as one that breaks the format. */
 static or_status svm_open(const cJSON *policy, const char *path, int n_features, void **model)
 {
     const cJSON *entry;
@@ -294,6 +310,7 @@ unwind:
     return status;
 }
 
+/* gamma as it was used, not the 0 that asks for the default. */
 static or_status svm_describe(const or_train_options *options, int n_features, or_buffer *json)
 {
     OR_TRY(or_buffer_printf(json, "\"kernel\": \"%s\", \"c\": ", options->kernel));

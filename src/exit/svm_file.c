@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Far more than training can make (train.c fits 1000000 rows at most), and exact in a double. */
 enum { MAX_SV = 10000000 };
 
 /* The line in hand is [at, end); `next` is where the following one begins. */
@@ -31,6 +32,7 @@ typedef struct lines {
     int number; /* of the line in hand, from 1 */
 } lines;
 
+/* Shows the line from in->at on, cut to 40 bytes: who has taken something puts `at` back first. */
 static or_status refuse(const lines *in, const char *expected)
 {
     int shown = in->end - in->at < 40 ? (int)(in->end - in->at) : 40;
@@ -72,6 +74,7 @@ static bool take_number(lines *in, double *value)
     return true;
 }
 
+/* Leaves `at` behind the number also when that is refused. */
 static bool take_count(lines *in, double low, double high, double *value)
 {
     return take_number(in, value) && *value >= low && *value <= high && *value == floor(*value);
@@ -99,6 +102,7 @@ static or_status want_number(lines *in, const char *name, double low, double hig
     return refuse(in, expected);
 }
 
+/* One line for linear, two for rbf. The gamma of a file counts, whatever training would choose today. */
 static or_status check_kernel(lines *in)
 {
     const char *expected = "\"kernel_type rbf\" or \"kernel_type linear\"";
@@ -114,6 +118,7 @@ static or_status check_kernel(lines *in)
     return want_number(in, "gamma", 0, HUGE_VAL, "gamma and a number from 0", &gamma);
 }
 
+/* Either order is good: svm.c turns the sign by which label comes first. */
 static or_status check_labels(lines *in)
 {
     OR_TRY(next_line(in, "label 1 -1"));
@@ -123,6 +128,7 @@ static or_status check_labels(lines *in)
     return refuse(in, "label 1 -1");
 }
 
+/* C-SVC's coefficients add up to 0, so each class has a vector at least. */
 static or_status check_class_sizes(lines *in, double total)
 {
     const char *expected = "nr_sv and two counts that add up to total_sv";
@@ -136,6 +142,7 @@ static or_status check_class_sizes(lines *in, double total)
     return refuse(in, expected);
 }
 
+/* Indices may be left out: libsvm takes those values for 0. */
 static or_status check_vector(lines *in, int n_features)
 {
     const char *expected = "a coefficient and index:value pairs, the indices ascending within the features";

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Cosines and probabilities are quotients of float sums, which may come out a few ulps above 1. */
 #define ABOUT_ONE 1.00001f
 
+/* Where each measured column lies in an observation, so that writing, reading and checking are one loop. */
 static const struct {
     const char *name;
     float low;
@@ -45,6 +47,7 @@ const char *or_trace_measure_range(int measure)
     return measures[measure].low < 0 ? "-1..1" : "0..1";
 }
 
+/* Line breaks among them: a row of trace.csv is one line, quoted or not. */
 const char *or_trace_name_fault(const char *name)
 {
     if (name[0] == '\0') return "an empty task name, expected text";

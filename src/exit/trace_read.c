@@ -28,6 +28,7 @@ typedef struct trace_row {
     or_observation seen;
 } trace_row;
 
+/* The message's place is "trace.csv:17". */
 static or_status refuse(const cursor *at, const char *found_and_expected)
 {
     char where[1024];
@@ -35,6 +36,7 @@ static or_status refuse(const cursor *at, const char *found_and_expected)
     return or_fail(OR_ERR_INPUT, "trace refused", where, "%s", found_and_expected);
 }
 
+/* Shows at most 40 bytes of what stands where the field begins. */
 static or_status refuse_field(const cursor *at, const char *name, const char *expected)
 {
     char text[256];
@@ -64,12 +66,15 @@ static or_status end_field(cursor *at, bool last)
     return OR_OK;
 }
 
+/* Digits and minus alone, within low..high. The text ends in a NUL, so strtoll() and strspn() stay in it;
+ * that they stay in the line as well is seen from the byte behind the number. */
 static or_status take_int(cursor *at, const char *name, int64_t low, int64_t high, bool last, int64_t *value)
 {
     char expected[80];
     size_t length = strspn(at->at, "-0123456789");
     char *end;
     *value = strtoll(at->at, &end, 10); /* out of range becomes the widest value, which is refused too */
+    /* strchr() finds NUL as well, but the line's own newline stops strtoll() before the text's end */
     if (length == 0 || end != at->at + length || !strchr(",\n", *end) || *value < low || *value > high) {
         snprintf(expected, sizeof expected, "a whole number %" PRId64 "..%" PRId64, low, high);
         return refuse_field(at, name, expected);
@@ -78,6 +83,7 @@ static or_status take_int(cursor *at, const char *name, int64_t low, int64_t hig
     return end_field(at, last);
 }
 
+/* The float is the one that was written: trace_write.c gives it enough digits. */
 static or_status take_measure(cursor *at, int measure, or_observation *seen)
 {
     float *value = or_trace_measure(seen, measure);
@@ -107,6 +113,8 @@ static or_status take_quoted(cursor *at, or_buffer *text)
     }
 }
 
+/* A plain name ends at its comma, a quote within one is refused. `text` gets the name instead of the last
+ * row's. */
 static or_status take_task(cursor *at, or_buffer *text)
 {
     text->size = 0;
@@ -124,6 +132,7 @@ static or_status take_task(cursor *at, or_buffer *text)
     return fault ? refuse(at, message) : end_field(at, false);
 }
 
+/* The twelve columns of OR_TRACE_HEADER, in its order. `stable` is not among them: add_row() counts it. */
 static or_status take_row(cursor *at, int n_layers, trace_row *row)
 {
     int64_t layer, token;
@@ -187,6 +196,7 @@ static or_status add_row(or_trace *trace, int n_layers, const cursor *at, const 
     return OR_OK;
 }
 
+/* `done` counts the rows of the item in hand: n_layers stands between two items, also before the first. */
 static or_status read_rows(const char *path, const or_buffer *text, int n_layers, or_trace *trace)
 {
     cursor at = {.path = path};
@@ -208,7 +218,10 @@ static or_status read_rows(const char *path, const or_buffer *text, int n_layers
     return status;
 }
 
-/* The side file; *instances is how many it announces. */
+/* The side file, whose numbers trace_write.c wrote; *instances is how many it announces.
+ *
+ *   {"format": "offramp-trace-1", "fingerprint": "16 hexadecimal digits", "layers": 16, "instances": 200,
+ *    "layer_macs": 1.3e9, "ramp_macs": 6.5e7} */
 static or_status read_meta(const char *path, or_trace_meta *meta, int64_t *instances)
 {
     char *side = NULL;
@@ -240,6 +253,7 @@ unwind:
     return status;
 }
 
+/* Rows of two models would train one policy for neither. */
 static or_status check_same_model(const char *path, const or_trace_meta *first, const or_trace_meta *meta)
 {
     if (first->fingerprint == meta->fingerprint && first->n_layers == meta->n_layers) return OR_OK;
@@ -269,6 +283,7 @@ or_status or_trace_read(const char *path, or_trace *trace)
     /* the side file first: a row's layers are checked against its depth */
     OR_TRY(read_meta(path, &meta, &instances));
     if (trace->meta.n_layers > 0) OR_TRY(check_same_model(path, &trace->meta, &meta));
+    /* the text whole in memory: lines are taken by pointers into it */
     or_status status = or_file_read(path, &text);
     if (status == OR_OK && memchr(text.data, '\0', text.size))
         status = or_fail(OR_ERR_INPUT, "trace refused", path, "found a NUL byte, expected text");

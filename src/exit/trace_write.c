@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The temporary name has the process' number in it, so that two jobs do not write into one file. */
 struct or_trace_writer {
     char *path, *temporary;
     FILE *file;
@@ -49,6 +50,7 @@ unwind:
     return status;
 }
 
+/* What was under the trace's own name before is left as it is. */
 void or_trace_abandon(or_trace_writer *writer)
 {
     if (!writer) return;
@@ -71,6 +73,7 @@ static or_status check_item(const or_trace_writer *writer, const or_trace_item *
                        item->shots, item->index, item->final_token, item->answer_token, item->task);
     for (int l = 0; l < writer->n_layers; l++) {
         or_observation seen = item->seen[l];
+        /* OR_ERR_FAILED: these numbers are the run's own, so the model or we are broken, not a file */
         if (seen.layer != l + 1 || seen.token < 0)
             return or_fail(OR_ERR_FAILED, "trace row refused", writer->path,
                            "found layer %d with token %d in task %s, instance %" PRId64 ", expected layer %d",
@@ -88,6 +91,7 @@ static or_status check_item(const or_trace_writer *writer, const or_trace_item *
 /* RFC 4180: quoted only where it must be, a quote within doubled. */
 static or_status put_name(or_buffer *out, const char *name)
 {
+    /* line breaks would want quotes as well, but check_item() lets none in */
     if (!strpbrk(name, ",\"")) return or_buffer_puts(out, name);
     OR_TRY(or_buffer_puts(out, "\""));
     for (const char *c = name; *c; c++) OR_TRY(or_buffer_puts(out, *c == '"' ? "\"\"" : (char[]){*c, '\0'}));
@@ -120,6 +124,7 @@ or_status or_trace_put(or_trace_writer *writer, const or_trace_item *item)
     return status;
 }
 
+/* `instances` is what was put, so that the reader notices a trace that was cut. */
 static or_status write_meta(const or_trace_writer *writer, const or_trace_meta *meta)
 {
     or_buffer out = {0};
@@ -141,6 +146,8 @@ unwind:
     return status;
 }
 
+/* Costs come from the caller, who knows the prompts' lengths. Synced before it is renamed: a name that
+ * survives a crash of the host has its data. */
 or_status or_trace_end(or_trace_writer *writer, const or_trace_meta *meta)
 {
     or_status status = OR_OK;

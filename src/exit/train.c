@@ -15,6 +15,7 @@
 #include <math.h>
 #include <string.h>
 
+/* An SVM's time grows with the square of its rows at least: more than these is surely a slip. */
 enum { MOST_ROWS = 1000000 };
 
 void or_train_defaults(or_train_options *options)
@@ -29,6 +30,7 @@ void or_train_defaults(or_train_options *options)
                                   .max_rows = 4000};
 }
 
+/* Conditions are written as !(x >= 0), which NaN fails as well. */
 static or_status check_options(const or_train_options *options)
 {
     const char *wrong = NULL;
@@ -86,6 +88,7 @@ static or_status check_size(const or_train_job *job)
         job->parts.n_calibration, job->trace->count, needed, instances_needed(job, needed), target);
 }
 
+/* Everything that can be refused without fitting. job->parts is freed by the caller, also after a failure. */
 static or_status open_job(or_train_job *job)
 {
     const or_train_options *options = job->options;
@@ -106,6 +109,7 @@ static or_status put_member(or_buffer *out, const char *key, double value)
     return or_json_put_double(out, value);
 }
 
+/* Members of or_train_result by their own names; shares of 1, not per cent. */
 static or_status put_result(or_buffer *out, const or_train_result *result)
 {
     OR_TRY(or_buffer_printf(out, "\"instances\": %zu", result->instances));
@@ -116,6 +120,8 @@ static or_status put_result(or_buffer *out, const or_train_result *result)
     return put_member(out, "oracle_saved", result->oracle_saved);
 }
 
+/* Each task once, by its first item. Items of a task mostly lie together, so the first test settles nearly
+ * all. */
 static or_status put_tasks(or_buffer *out, const or_trace *trace)
 {
     const char *comma = "";
@@ -159,6 +165,8 @@ static or_status put_notes(const or_train_job *job, const or_candidate *best, co
     return or_buffer_puts(out, "}");
 }
 
+/* The test part is looked at after everything has been chosen: its figures go into the report and the
+ * policy's notes and decide nothing. */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report)
 {
