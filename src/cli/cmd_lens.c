@@ -207,7 +207,7 @@ static or_status give_request(void *context, size_t index, or_request *request)
 static or_status take_answer(void *context, size_t index, const or_answer *answer)
 {
     run *r = context;
-    r->n_done++;
+    or_progress_part(&r->progress, ++r->n_done, r->n_prompts, "prompts");
     return put_answer(&r->prompts[index], answer);
 }
 
@@ -226,6 +226,7 @@ static or_status drive(void *context)
     or_buffer all = {0};
     OR_TRY(OR_NEW(stats, 1));
     or_status status = or_pipeline_run(r->pipeline, &job, stats);
+    or_progress_close(&r->progress);
     for (size_t i = 0; i < r->n_prompts && status == OR_OK; i++)
         status = or_buffer_append(&all, r->prompts[i].line.data, r->prompts[i].line.size);
     if (status == OR_OK) status = or_file_write(output, all.data, all.size);

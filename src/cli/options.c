@@ -144,24 +144,26 @@ static or_status find_config(const char *name, char **path)
  * outputs (TEXT) stay relative to where the command runs. */
 static or_status set_from_json(or_option *option, const cJSON *item, const char *where, const char *folder)
 {
+    const bool flag = option->kind == OR_OPTION_FLAG;
+    const bool many = option->kind == OR_OPTION_LIST || option->kind == OR_OPTION_PATHS;
     char number[40];
-    if (cJSON_IsString(item)) return set_option(option, item->valuestring, folder);
-    if (cJSON_IsBool(item) && option->kind == OR_OPTION_FLAG) {
+    if (flag && cJSON_IsBool(item)) {
         *(bool *)option->value = cJSON_IsTrue(item);
         return OR_OK;
     }
-    if (cJSON_IsNumber(item)) {
+    if (!flag && cJSON_IsString(item)) return set_option(option, item->valuestring, folder);
+    if (!flag && cJSON_IsNumber(item)) {
         snprintf(number, sizeof number, "%.17g", item->valuedouble);
         return set_option(option, number, folder);
     }
-    bool many = option->kind == OR_OPTION_LIST || option->kind == OR_OPTION_PATHS;
-    if (!cJSON_IsArray(item) || !many)
+    if (!many || !cJSON_IsArray(item))
         return or_fail(OR_ERR_USAGE, "wrong config", where,
-                       "\"%s\" has a value of the wrong kind, see --help", item->string);
+                       "\"%s\" has a value of the wrong kind, expected %s", option->name,
+                       flag ? "true or false" : "what --help says");
     for (const cJSON *part = item->child; part; part = part->next) {
         if (cJSON_IsArray(part))
             return or_fail(OR_ERR_USAGE, "wrong config", where, "\"%s\" holds an array in an array",
-                           item->string);
+                           option->name);
         OR_TRY(set_from_json(option, part, where, folder));
     }
     return OR_OK;

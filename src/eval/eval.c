@@ -53,6 +53,10 @@ static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const o
     const size_t limit = eval->plan.limit;
     const size_t n = limit > 0 && limit < rows ? limit : rows;
     *set = (or_instance_set){.task = task, .shots = shots};
+    if (n == 0)
+        return or_fail(OR_ERR_INPUT, "nothing to run", or_task_name(task),
+                       "it has no rows to ask, expected a \"%s\" file with some",
+                       options.split == OR_SPLIT_TEST ? "test" : "train");
     OR_TRY(OR_NEW(set->instances, n));
     for (; set->n < n; set->n++) {
         or_instance *instance = &set->instances[set->n];

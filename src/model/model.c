@@ -2,6 +2,7 @@
 #include "family.h"
 
 #include "clock.h"
+#include "gguf_model.h"
 #include "log.h"
 
 #include <string.h>
@@ -128,7 +129,7 @@ or_status or_model_open(const char *path, int first, int last, or_model **out)
         goto close;
     }
     if (model->hparams->rope == OR_ROPE_TENSOR)
-        OR_TRY_GOTO(close, or_model_vector(model, "rope_freqs.weight", model->hparams->head_dim / 2,
+        OR_TRY_GOTO(close, or_model_vector(model, OR_ROPE_FREQS, model->hparams->head_dim / 2,
                                            &model->rope_divisors));
     OR_TRY_GOTO(close, read_weights(model));
     model->fingerprint = hash_weights(model);

@@ -185,6 +185,11 @@ or_status or_pipeline_send_held(or_pipeline *p)
 {
     if (!p->held || p->credits == 0) return OR_OK;
     const size_t size = or_wave_wire_size(&p->running);
+    if (size == 0)
+        return or_fail(OR_ERR_FAILED, "wave too large", NULL,
+                       "%zu requests with what they carry do not fit into a message of 2 GiB, use smaller "
+                       "--wave-tokens",
+                       p->running.n_riders);
     char *bytes = NULL;
     OR_TRY(OR_NEW(bytes, size));
     or_wave_encode(&p->running, bytes);

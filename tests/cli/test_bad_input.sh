@@ -22,6 +22,10 @@ expect 2 'more ranks than layers' 17 eval --model "$demo/model" "${common[@]}"
 expect 2 'config not found' 1 eval --config nowhere.json
 echo '{"modle": "x"}' >"$scratch/config.json"
 expect 2 'no option of this command' 1 eval --config "$scratch/config.json"
+echo '{"dense": 0}' >"$scratch/config.json"
+expect 2 '"dense" has a value of the wrong kind, expected true or false' 1 eval --config "$scratch/config.json"
+echo '{"shots": [null]}' >"$scratch/config.json"
+expect 2 '"shots" has a value of the wrong kind' 1 eval --config "$scratch/config.json"
 expect 2 'unknown kernel set' 2 eval --model "$demo/model" "${common[@]}" --kernels fast
 
 expect 2 'two tasks of one name' 2 eval --model "$demo/model" --task "$task" "${common[@]}"
@@ -116,6 +120,11 @@ rm "$scratch/rows.jsonl"
 bad_task 'rows.jsonl' "{$fields}"
 printf '{"text": "a", "label": ""}\n' >"$scratch/rows.jsonl"
 bad_task 'answer' "{$fields, \"answer\": \"{output}\"}"
+printf '{%s}' "$fields" >"$scratch/task.json"
+for command in eval trace; do
+    expect 3 'no rows to ask, expected a "train" file' 2 $command --model "$demo/model" --task "$scratch/task.json" --split train \
+        --output "$out" --quiet
+done
 printf '{"text": "%s", "label": "b"}\n' "$(seq -s ' ' 3000)" >"$scratch/rows.jsonl"
 bad_task 'context is 2048' "{$fields}"
 
