@@ -57,8 +57,14 @@ typedef struct or_common {
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
     {"plan", OR_OPTION_TEXT, &(c).plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,    \
      0,      false},                                                                                         \
-        {"wave-tokens", OR_OPTION_INT, &(c).wave_tokens, "N", "rows of a wave at most (1024)", 1,            \
-         1 << 24,       false},                                                                              \
+        {"wave-tokens",                                                                                      \
+         OR_OPTION_INT,                                                                                      \
+         &(c).wave_tokens,                                                                                   \
+         "N",                                                                                                \
+         "rows of a wave at most; a longer prompt is one by itself (1024)",                                  \
+         1,                                                                                                  \
+         1 << 24,                                                                                            \
+         false},                                                                                             \
         OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c)
 #define OR_OPTIONS_TALK(c)                                                                                   \
     {"progress", OR_OPTION_TEXT, &(c).progress, "WHEN", "bar: auto, always or never (auto)", 0, 0, false},   \
