@@ -12,6 +12,13 @@
 
 #include <string.h>
 
+/* Bytes that no assigned character has in UTF-8: those of overlong forms, and those that begin characters beyond
+ * U+3FFFF. Vocabularies that were trained without GPT-2's list of all bytes lack them. */
+static bool is_never_met(int byte)
+{
+    return byte == 0xc0 || byte == 0xc1 || byte > 0xf0;
+}
+
 /* One token for each byte is what makes any text encodable: symbols begin as these. */
 or_status or_bpe_index_bytes(or_tokenizer *t, const char *where)
 {
@@ -21,7 +28,7 @@ or_status or_bpe_index_bytes(or_tokenizer *t, const char *where)
         character.size = 0;
         status = or_alphabet_put((uint8_t)byte, &character);
         if (status == OR_OK) t->bytes[byte] = or_vocab_find(t, character.data, character.size);
-        if (status == OR_OK && t->bytes[byte] < 0)
+        if (status == OR_OK && t->bytes[byte] < 0 && !is_never_met(byte))
             status =
                 or_fail(OR_ERR_INPUT, "tokenizer refused", where,
                         "byte 0x%02X has no token \"%s\", expected one for each byte", byte, character.data);
@@ -59,7 +66,13 @@ static or_status encode_piece(work *w, const char *text, size_t size, or_tokens 
     if (t->ignore_merges) OR_TRY(find_whole(w, text, size, &whole));
     if (whole >= 0) return or_tokens_add(tokens, whole);
     or_merging_restart(m, text);
-    for (size_t i = 0; i < size; i++) OR_TRY(or_merging_add(m, 1, t->bytes[(uint8_t)text[i]]));
+    for (size_t i = 0; i < size; i++) {
+        const uint8_t byte = (uint8_t)text[i];
+        if (t->bytes[byte] < 0)
+            return or_fail(OR_ERR_INPUT, "text refused", NULL,
+                           "the vocabulary has no token for its byte 0x%02X", byte);
+        OR_TRY(or_merging_add(m, 1, t->bytes[byte]));
+    }
     OR_TRY(or_merging_run(m));
     for (int32_t i = 0; i >= 0; i = m->symbols[i].next) OR_TRY(or_tokens_add(tokens, m->symbols[i].id));
     return OR_OK;

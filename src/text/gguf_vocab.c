@@ -135,19 +135,19 @@ static or_status read_spm(or_tokenizer *t, const or_gguf *g)
     return read_specials(t, g);
 }
 
-/* llama.cpp's names of how text is cut. Others cut by patterns that are not known here. Llama-3's bring
- * along what its tokenizer.json says: whole tokens before merges, and BOS. */
+/* Takes the patterns of the way of cutting that the file names. Llama-3's brings along what its tokenizer.json says:
+ * whole tokens before merges, and BOS. */
 static or_status read_pre(or_tokenizer *t, const or_gguf *g)
 {
-    static const char *const llama3[] = {"llama-bpe", "llama3", "llama-v3"};
-    or_gguf_text pre = {0};
-    OR_TRY(or_gguf_opt_text(g, KEY("pre"), &pre));
-    if (or_gguf_text_is(pre, "gpt-2"))
-        return or_splits_add(&t->splits, or_split_gpt2, false, or_gguf_path(g));
-    for (size_t i = 0; i < sizeof llama3 / sizeof *llama3; i++)
-        if (or_gguf_text_is(pre, llama3[i])) t->ignore_merges = t->adds_bos = true;
-    if (t->ignore_merges) return or_splits_add(&t->splits, or_split_llama3, false, or_gguf_path(g));
-    return refuse_name(g, KEY("pre"), pre, "gpt-2 or llama-bpe");
+    or_gguf_text found = {"", 0};
+    const or_gguf_pre *pre = or_gguf_pres;
+    OR_TRY(or_gguf_opt_text(g, KEY("pre"), &found));
+    while (pre->name && !or_gguf_text_is(found, pre->name)) pre++;
+    if (!pre->name) return refuse_name(g, KEY("pre"), found, "gpt-2, llama-bpe, smollm, starcoder or refact");
+    t->ignore_merges = t->adds_bos = pre->whole_first;
+    for (size_t i = 0; pre->patterns[i]; i++)
+        OR_TRY(or_splits_add(&t->splits, pre->patterns[i], false, or_gguf_path(g)));
+    return OR_OK;
 }
 
 /* Bytes before merges: merges join pieces, and those of single bytes are what they begin from. */

@@ -26,6 +26,16 @@ enum or_gguf_token_type {
     OR_GGUF_BYTE
 };
 
+/* A way of cutting text, by llama.cpp's name of it. */
+typedef struct or_gguf_pre {
+    const char *name;
+    const char *patterns[3]; /* a NULL ends them */
+    bool whole_first;        /* Llama-3: whole tokens before merges, and BOS */
+} or_gguf_pre;
+
+/* Of several names for one way the first is written. A name of NULL ends the table (gguf_pre.c). */
+extern const or_gguf_pre or_gguf_pres[];
+
 /* Fills a tokenizer from a GGUF file. Vocabularies that are no BPE, and patterns that are not known, are
  * refused by name. */
 or_status or_gguf_vocab_read(or_tokenizer *tokenizer, const char *path);

@@ -137,13 +137,16 @@ static or_status put_spm(const or_tokenizer *t, size_t n_rows, or_gguf_writer *w
  * ignores them for Llama-3's whole tokens, and only there. */
 static or_status put_bpe(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
-    const bool gpt2 = !t->ignore_merges && or_splits_are(t->splits, or_split_gpt2);
-    const bool llama3 = t->ignore_merges && or_splits_are(t->splits, or_split_llama3);
-    if (!gpt2 && !llama3)
-        return or_fail(OR_ERR_INPUT, "tokenizer cannot be written", NULL,
-                       "its patterns are neither GPT-2's nor Llama-3's, expected one of the two for GGUF");
+    const or_gguf_pre *pre = or_gguf_pres;
+    while (pre->name && !(pre->whole_first == t->ignore_merges && or_splits_are(t->splits, pre->patterns)))
+        pre++;
+    if (!pre->name)
+        return or_fail(
+            OR_ERR_INPUT, "tokenizer cannot be written", NULL,
+            "GGUF has no name for the patterns by which it cuts text, expected those of GPT-2, Llama-3 or "
+            "SmolLM");
     OR_TRY(or_gguf_put_text(writer, KEY("model"), "gpt2"));
-    OR_TRY(or_gguf_put_text(writer, KEY("pre"), gpt2 ? "gpt-2" : "llama-bpe"));
+    OR_TRY(or_gguf_put_text(writer, KEY("pre"), pre->name));
     OR_TRY(put_pieces(t, n_rows, writer));
     return put_merges(t, writer);
 }

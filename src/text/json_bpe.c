@@ -40,7 +40,7 @@ static or_status read_digits(or_tokenizer *t, const cJSON *digits, const char *p
 {
     bool individual = false;
     OR_TRY(or_json_opt_bool(digits, "individual_digits", path, &individual));
-    return or_splits_add(&t->splits, individual ? "\\p{N}" : "\\p{N}+", false, path);
+    return or_splits_add(&t->splits, individual ? or_split_digit : "\\p{N}+", false, path);
 }
 
 /* The step that turns bytes into their characters, which must be the last. A space that it adds goes in

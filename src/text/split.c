@@ -86,10 +86,13 @@ void or_splits_free(or_splits *splits)
 }
 
 /* By the pattern's text as the file had it: another spelling of the same pattern is another one. */
-bool or_splits_are(const or_splits *splits, const char *pattern)
+bool or_splits_are(const or_splits *splits, const char *const *patterns)
 {
-    return splits && splits->n_steps == 1 && !splits->steps[0].literal &&
-           strcmp(splits->steps[0].pattern, pattern) == 0;
+    const size_t n_steps = splits ? splits->n_steps : 0;
+    for (size_t i = 0; i < n_steps; i++, patterns++)
+        if (!*patterns || splits->steps[i].literal || strcmp(splits->steps[i].pattern, *patterns) != 0)
+            return false;
+    return !*patterns;
 }
 
 /* What one thread needs to match. */

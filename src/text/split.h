@@ -17,6 +17,9 @@
 /* GPT-2's pattern (Radford et al. 2019; also OPT's), and Llama-3's as its tokenizer.json has it. */
 extern const char or_split_gpt2[], or_split_llama3[];
 
+/* Every digit by itself: the first step of those who split numbers (SmolLM, StarCoder). */
+extern const char or_split_digit[];
+
 typedef struct or_splits or_splits;
 
 /* Appends a step; *splits is NULL before the first. literal: the pattern is plain text. Refused: a pattern
@@ -24,8 +27,8 @@ typedef struct or_splits or_splits;
 or_status or_splits_add(or_splits **splits, const char *pattern, bool literal, const char *where);
 void or_splits_free(or_splits *splits); /* NULL is fine */
 
-/* True when there is one step, and it is this pattern. */
-bool or_splits_are(const or_splits *splits, const char *pattern);
+/* True when the steps are these patterns, which a NULL ends. */
+bool or_splits_are(const or_splits *splits, const char *const *patterns);
 
 /* Where a text was cut: piece i ends before byte ends[i] and begins where the one before ends. {0} is
  * empty. */

@@ -239,6 +239,27 @@ static or_tokenizer *made_llama3(const char *options)
     return t;
 }
 
+/* SmolLM's way: every digit by itself, then GPT-2's pattern; the names of others for the same mean the same. */
+static void digits_come_back(void **state)
+{
+    (void)state;
+    or_tokenizer *before = made_bpe((bpe_parts){
+        .pre = STEPS("{\"type\": \"Digits\", \"individual_digits\": true}, {\"type\": \"ByteLevel\", "
+                     "\"add_prefix_space\": false}")});
+    const char *path = put_gguf(before);
+    or_gguf *g;
+    or_gguf_text pre;
+    assert_ok(or_gguf_open(path, &g));
+    assert_ok(or_gguf_text_of(g, KEY("pre"), &pre));
+    assert_true(or_gguf_text_is(pre, "smollm"));
+    or_gguf_close(g);
+    or_tokenizer *after = open_path(path);
+    check_same(before, after);
+    check_ids(after, "he 1234", "256 32 49 50 51 52");
+    or_tokenizer_close(after);
+    or_tokenizer_close(before);
+}
+
 static void llama3s_pattern_comes_back(void **state)
 {
     (void)state;
@@ -264,7 +285,7 @@ static void refuse_to_write(or_tokenizer *t, const char *part)
 static void patterns_without_a_name_are_not_written(void **state)
 {
     (void)state;
-    const char *part = "neither GPT-2's nor Llama-3's";
+    const char *part = "no name for the patterns";
     refuse_to_write(made_bpe((bpe_parts){.pre = BYTE_LEVEL_RAW}), part);
     refuse_to_write(made_bpe((bpe_parts){.options = "\"ignore_merges\": true,"}), part);
     refuse_to_write(made_bpe((bpe_parts){.pre = STEPS("{\"type\": \"Digits\"}, " BYTE_LEVEL)}), part);
@@ -401,7 +422,7 @@ static void other_vocabularies_are_refused_by_name(void **state)
     }
     refuse((gguf_parts){.model = "gpt2"}, "tokenizer.ggml.pre is \"\"");
     refuse((gguf_parts){.model = "gpt2", .pre = "default"}, "tokenizer.ggml.pre is \"default\"");
-    refuse((gguf_parts){.model = "gpt2", .pre = "qwen2"}, "expected gpt-2 or llama-bpe");
+    refuse((gguf_parts){.model = "gpt2", .pre = "qwen2"}, "expected gpt-2, llama-bpe, smollm");
     or_tokenizer_close(made_gguf((gguf_parts){.add_eos = 1}));
     refuse((gguf_parts){.add_eos = 2}, "tokenizer.ggml.add_eos_token is true");
 }
@@ -528,6 +549,7 @@ int main(void)
         cmocka_unit_test(ggufs_come_back),
         cmocka_unit_test(scores_stand_in_for_merges),
         cmocka_unit_test(options_come_back),
+        cmocka_unit_test(digits_come_back),
         cmocka_unit_test(llama3s_pattern_comes_back),
         cmocka_unit_test(patterns_without_a_name_are_not_written),
         cmocka_unit_test(sentencepiece_forms_that_are_read),

@@ -100,19 +100,37 @@ static void broken_vocabularies_are_refused(void **state)
     refuse((bpe_parts){.vocab = ", \"he\": 255"}, "given twice");
 }
 
-static void a_byte_without_a_token_is_refused(void **state)
+/* Opens a vocabulary in which byte `missing` is replaced by another token. */
+static or_status open_without(int missing, or_tokenizer **t)
 {
-    (void)state;
     const char *folder = scratch_folder();
-    or_tokenizer *t = NULL;
     or_buffer text = {0};
     assert_ok(or_buffer_puts(&text, "{\"pre_tokenizer\": " BYTE_LEVEL
                                     ", \"model\": {\"type\": \"BPE\", \"vocab\": {"));
-    put_byte_vocab(&text, ' ');
-    assert_ok(or_buffer_puts(&text, ", \"xx\": 32}, \"merges\": []}}"));
+    put_byte_vocab(&text, missing);
+    assert_ok(or_buffer_printf(&text, "%s \"xx\": %d}, \"merges\": []}}", missing > 0 ? "," : "", missing));
     put_file(path_in(folder, "tokenizer.json"), text.data, text.size);
-    assert_fails(or_tokenizer_open(folder, &t), OR_ERR_INPUT, "byte 0x20 has no token \"" G "\"");
     or_buffer_free(&text);
+    return or_tokenizer_open(folder, t);
+}
+
+/* Every byte of assigned characters must have a token; of the others, texts that need them are refused. */
+static void a_byte_without_a_token_is_refused(void **state)
+{
+    (void)state;
+    or_tokenizer *t = NULL;
+    or_tokens tokens = {0};
+    assert_fails(open_without(' ', &t), OR_ERR_INPUT, "byte 0x20 has no token \"" G "\"");
+    assert_fails(open_without(0xf0, &t), OR_ERR_INPUT, "byte 0xF0 has no token");
+    assert_ok(open_without(0xc0, &t));
+    or_tokenizer_close(t);
+    assert_ok(open_without(0xf4, &t));
+    assert_fails(or_tokenizer_encode(t, "\xf4\x80\x80\x80", 4, &tokens), OR_ERR_INPUT, "byte 0xF4");
+    tokens.count = 0;
+    assert_ok(or_tokenizer_encode(t, "\xf0\x9f\x98\x80", 4, &tokens));
+    assert_int_equal(tokens.count, 4);
+    or_tokens_free(&tokens);
+    or_tokenizer_close(t);
 }
 
 #define TEMPLATE(token)                                                                                      \
