@@ -116,7 +116,8 @@ or_status or_checkpoint_shares(const or_checkpoint *checkpoint, or_shares *share
 void or_shares_free(or_shares *shares);
 
 /* A hash of the hyperparameters and of every tensor's name, type, shape and place: cheap, reads headers only,
- * equal on every rank. (or_model adds the bytes of the final norm, so that retrained weights differ.) */
+ * equal on every rank. (or_model adds bytes of the final norm and of the head, so that
+ * retrained weights differ.) */
 uint64_t or_checkpoint_fingerprint(const or_checkpoint *checkpoint);
 
 #endif

@@ -23,7 +23,7 @@ typedef struct or_eval_plan {
     size_t n_policies;
     bool dense;               /* run full depth too; implied without policies */
     size_t limit;             /* instances per task at most, 0: all */
-    size_t longest;           /* tokens of the longest prompt that the pipeline takes */
+    size_t longest;           /* or_pipeline_longest(); must be set */
     or_prompt_options prompt; /* its shots are ignored */
 } or_eval_plan;
 

@@ -340,7 +340,7 @@ static or_status parse(parser *p)
 or_status or_gguf_parse(or_gguf *gguf)
 {
     _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are little-endian, so must we be");
-    parser p = {.gguf = gguf, .fd = open(gguf->path, O_RDONLY | O_CLOEXEC)};
+    parser p = {.gguf = gguf, .fd = open(gguf->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     struct stat info;
     if (p.fd < 0 || fstat(p.fd, &info) != 0) {
         or_status status = or_fail(OR_ERR_INPUT, "file cannot be opened", gguf->path, "%s", strerror(errno));

@@ -23,14 +23,26 @@ struct or_gguf_writer {
 
 /* The temporary file is opened now, and not when the data come, so that a path that cannot be written to is
  * told before any work is done. */
+/* What stands at `path` is replaced at the end. That may be an older GGUF file or an empty one: renaming over a device
+ * would remove it, and over some other file of a model would break that. */
+static or_status check_place(const char *path)
+{
+    uint64_t size = 0;
+    if (!or_path_exists(path)) return OR_OK;
+    if (!or_path_is_file(path))
+        return or_fail(OR_ERR_INPUT, "file cannot be written", path,
+                       "it is no regular file, expected a file name");
+    OR_TRY(or_file_size(path, &size));
+    if (size == 0 || or_gguf_probe(path)) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "file cannot be written", path,
+                   "it is there and is no GGUF file, expected a new name or one that may be replaced");
+}
+
 or_status or_gguf_create(const char *path, or_gguf_writer **out)
 {
     or_gguf_writer *w = NULL;
     *out = NULL;
-    if (or_path_exists(path) &&
-        !or_path_is_file(path)) /* renaming would replace a device, and fails on a folder */
-        return or_fail(OR_ERR_INPUT, "file cannot be written", path,
-                       "it is no regular file, expected a file name");
+    OR_TRY(check_place(path));
     OR_TRY(OR_NEW(w, 1));
     or_status status;
     OR_TRY_GOTO(close, or_strdup(path, &w->path));

@@ -54,7 +54,9 @@ static uint64_t read_limits(const char *cgroup, const char *groups)
         *strrchr(group, '/') = '\0';
     }
     or_buffer_free(&text);
-    return least;
+    /* In a container the topmost group is the container's own; that of a host has no such file. */
+    const uint64_t topmost = read_limit(groups, "");
+    return topmost < least ? topmost : least;
 }
 
 /* The smaller one binds; where neither is known, both are UINT64_MAX. */

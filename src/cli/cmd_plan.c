@@ -108,6 +108,10 @@ static or_status run_plan(or_session *session)
     OR_TRY(or_checkpoint_open(common.model, &checkpoint));
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     or_status status = or_plan_parse(common.plan ? common.plan : "even", h->n_layers, (int)ranks, &plan);
+    if (status == OR_OK && (size_t)common.wave_tokens > or_plan_wave_rows(h))
+        status = or_fail(OR_ERR_USAGE, "waves too large", NULL,
+                         "--wave-tokens is %lld, expected up to %zu for this model",
+                         (long long)common.wave_tokens, or_plan_wave_rows(h));
     if (status == OR_OK) status = or_checkpoint_shares(checkpoint, &shares);
     if (status == OR_OK) status = print_plan(&plan, h, &shares);
     or_shares_free(&shares);

@@ -7,7 +7,8 @@
  *    2   the command line or the config is wrong: nothing was run
  *    3   a model, task, policy, trace or request file is refused; the message names it
  *   75   SIGUSR1 ended it in good order; eval goes on with --resume (a scheduler may queue the job again)
- *   76   a rank died or sent what no rank sends
+ *   76   a rank sent what no rank sends (another version there?); when one dies, the launcher ends the job with a
+ *        code of its own
  */
 #include "cli.h"
 

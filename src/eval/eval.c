@@ -84,7 +84,6 @@ static or_status add_groups(or_eval *eval, const or_instance_set *set)
     const or_group *dense = NULL;
     if (plan->dense || plan->n_policies == 0) {
         OR_TRY(add_group(eval, set, -1, NULL));
-
         if (plan->n_policies > 0) dense = &eval->groups[eval->n_groups - 1];
     }
     for (size_t p = 0; p < plan->n_policies; p++) OR_TRY(add_group(eval, set, (int)p, dense));

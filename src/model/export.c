@@ -9,8 +9,8 @@
 
 #include "family.h"
 #include "gguf_model.h"
-#include "threads.h"
 #include "gguf_vocab.h"
+#include "threads.h"
 
 #include <math.h>
 #include <stdio.h>

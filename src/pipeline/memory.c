@@ -2,9 +2,12 @@
  * ask for any stage, and `offramp plan` for a machine it does not run on. */
 #include "pipeline_internal.h"
 
-/* Waves of a rank: the running one and those that arrived; besides, as bytes on the wire, those on their
- * way out and one that is being received. */
-enum { WAVES = 1 + OR_CREDITS, WIRE_WAVES = OR_CREDITS + 1 };
+static const size_t MESSAGE_MAX = (size_t)1 << 30; /* bytes of a wave on the wire; MPI counts in 31 bits */
+
+/* Waves of a rank: the running one and those that arrived, which grow by half at a time and so may hold half as many
+ * rows more; besides, as bytes on the wire, those on their way out and those that are being received. What requests
+ * carry beside their rows (taps, choices) is not counted. */
+enum { WAVES = 1 + OR_CREDITS, WIRE_WAVES = 2 * OR_CREDITS, HALF_WAVES = 3 * WAVES + 2 * WIRE_WAVES };
 
 or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *h, const or_shares *shares,
                                size_t wave_tokens, int threads)
@@ -16,7 +19,7 @@ or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams 
     or_stage_memory m = {
         .weights = shares->other + (h->tied_head || shares->head == 0 ? tied : own),
         .workspace = or_hparams_workspace(h, wave_tokens, OR_RAMP_ROWS, threads),
-        .waves = (WAVES + WIRE_WAVES) * wave_tokens * (size_t)h->d_model * sizeof(float),
+        .waves = HALF_WAVES * wave_tokens * (size_t)h->d_model * sizeof(float) / 2,
     };
     for (int layer = plan->bound[stage]; layer < plan->bound[stage + 1]; layer++)
         m.weights += shares->layers[layer];
@@ -25,6 +28,11 @@ or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams 
 }
 
 /* By bisection: `fits` rows do, `beyond` rows do not (or are not asked for). */
+size_t or_plan_wave_rows(const or_hparams *h)
+{
+    return MESSAGE_MAX / ((size_t)h->d_model * sizeof(float));
+}
+
 size_t or_plan_rows_within(size_t limit, size_t most, const or_plan *plan, int stage, const or_hparams *h,
                            const or_shares *shares, int threads)
 {

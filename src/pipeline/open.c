@@ -11,20 +11,12 @@
 
 #include <stdio.h>
 
-static const size_t MESSAGE_MAX = (size_t)1 << 30; /* bytes of a wave on the wire; MPI counts in 31 bits */
-
 /* What the headers say of the model and of this rank's part of it. */
 typedef struct outlook {
     or_hparams h;
     or_shares shares;
     or_stage_memory memory; /* with waves of --wave-tokens */
 } outlook;
-
-/* Rows that a wave can have and still be sent on: by its hidden states, [rows, d_model]. */
-static size_t message_rows(const or_hparams *h)
-{
-    return MESSAGE_MAX / ((size_t)h->d_model * sizeof(float));
-}
 
 /* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers
  * only. */
@@ -36,12 +28,12 @@ static or_status look_ahead(or_pipeline *p, const or_pipeline_options *options, 
     or_status status = or_checkpoint_shares(checkpoint, &o->shares);
     or_checkpoint_close(checkpoint);
     OR_TRY(status);
-    if (options->wave_tokens > message_rows(&o->h))
+    if (options->wave_tokens > or_plan_wave_rows(&o->h))
         return or_fail(
             OR_ERR_USAGE, "waves too large", NULL,
             "%zu tokens of width %d do not fit into a message of 1 GiB, use smaller --wave-tokens (up to "
             "%zu)",
-            options->wave_tokens, o->h.d_model, message_rows(&o->h));
+            options->wave_tokens, o->h.d_model, or_plan_wave_rows(&o->h));
     OR_TRY(or_plan_parse(options->plan, o->h.n_layers, or_transport_size(p->transport), &p->plan));
     o->memory = or_plan_memory(&p->plan, p->rank, &o->h, &o->shares, options->wave_tokens, or_threads());
     return OR_OK;
@@ -91,7 +83,7 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
  * holds, and on every rank what fits into memory. Collective. */
 static or_status find_longest(or_pipeline *p, const outlook *o, uint64_t limit)
 {
-    const size_t context = (size_t)o->h.n_context, sent = message_rows(&o->h),
+    const size_t context = (size_t)o->h.n_context, sent = or_plan_wave_rows(&o->h),
                  most = context < sent ? context : sent;
     uint64_t longest = or_plan_rows_within(limit, most, &p->plan, p->rank, &o->h, &o->shares, or_threads());
     OR_TRY(or_transport_least(p->transport, &longest));

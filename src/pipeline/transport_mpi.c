@@ -1,8 +1,8 @@
 /* transport_mpi.c - the transport over Open MPI (MPI_THREAD_FUNNELED).
  *
  * Messages have no size limit known to the receiver, so they are probed first (MPI_Improbe) and received
- * into a buffer of their size without waiting (MPI_Imrecv). But at opening and closing, collectives are
- * the non-blocking ones and waited for by naps: MPI's own waiting spins, and would take the core from
+ * into a buffer of their size without waiting (MPI_Imrecv). Collectives, but for those of
+ * or_transport_open() and _close(), are the non-blocking ones and waited for by naps: MPI's own waiting spins, and would take the core from
  * ranks that still compute. MPI errors abort the job by MPI's default handler: Open MPI 4.1 cannot go on
  * after one.
  */

@@ -2,7 +2,7 @@
  *
  * The text is cut by patterns (split.h); the bytes of each piece are written in GPT-2's alphabet
  * (alphabet.h) and merged two by two, the pair of the lowest rank first (Radford et al. 2019, section 2.2).
- * Every byte has a piece, so there is no unknown text.
+ * Bytes have pieces, so there is no unknown text; one that needs a byte without a piece is refused.
  *
  *   "I'll go"  ->  I | 'll | Ġgo  ->  I | ' l l | Ġ g o  ->  I | 'll | Ġgo
  */
@@ -12,14 +12,14 @@
 
 #include <string.h>
 
-/* Bytes that no assigned character has in UTF-8: those of overlong forms, and those that begin characters beyond
- * U+3FFFF. Vocabularies that were trained without GPT-2's list of all bytes lack them. */
-static bool is_never_met(int byte)
+/* Bytes that vocabularies lack which were trained without GPT-2's list of all bytes: C0, C1 and F5..FF are in no
+ * UTF-8; F1..F4 begin planes 4 to 16, of which only some tags and variation selectors of plane 14 are assigned. */
+static bool is_seldom_met(int byte)
 {
     return byte == 0xc0 || byte == 0xc1 || byte > 0xf0;
 }
 
-/* One token for each byte is what makes any text encodable: symbols begin as these. */
+/* A token for each byte is what makes any text encodable, as symbols begin as these. */
 or_status or_bpe_index_bytes(or_tokenizer *t, const char *where)
 {
     or_buffer character = {0};
@@ -28,7 +28,7 @@ or_status or_bpe_index_bytes(or_tokenizer *t, const char *where)
         character.size = 0;
         status = or_alphabet_put((uint8_t)byte, &character);
         if (status == OR_OK) t->bytes[byte] = or_vocab_find(t, character.data, character.size);
-        if (status == OR_OK && t->bytes[byte] < 0 && !is_never_met(byte))
+        if (status == OR_OK && t->bytes[byte] < 0 && !is_seldom_met(byte))
             status =
                 or_fail(OR_ERR_INPUT, "tokenizer refused", where,
                         "byte 0x%02X has no token \"%s\", expected one for each byte", byte, character.data);

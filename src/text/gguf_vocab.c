@@ -143,7 +143,8 @@ static or_status read_pre(or_tokenizer *t, const or_gguf *g)
     const or_gguf_pre *pre = or_gguf_pres;
     OR_TRY(or_gguf_opt_text(g, KEY("pre"), &found));
     while (pre->name && !or_gguf_text_is(found, pre->name)) pre++;
-    if (!pre->name) return refuse_name(g, KEY("pre"), found, "gpt-2, llama-bpe, smollm, starcoder or refact");
+    if (!pre->name)
+        return refuse_name(g, KEY("pre"), found, "gpt-2, llama-bpe, smollm, or another name for these");
     t->ignore_merges = t->adds_bos = pre->whole_first;
     for (size_t i = 0; pre->patterns[i]; i++)
         OR_TRY(or_splits_add(&t->splits, pre->patterns[i], false, or_gguf_path(g)));

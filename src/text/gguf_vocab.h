@@ -5,8 +5,9 @@
  *   tokenizer.ggml.tokens     texts
  *   tokenizer.ggml.token_type numbers (or_gguf_token_type)
  *   tokenizer.ggml.scores     llama: merges by text, the best score first
- *   tokenizer.ggml.merges     "a b"; with llama only in files of ours: the vocabulary has them instead of scores
- *   tokenizer.ggml.bos_token_id, .eos_token_id, .unknown_token_id, .add_bos_token, .add_space_prefix
+ *   tokenizer.ggml.merges     "a b"; with llama only in files of ours: they count then, and not the scores
+ *   tokenizer.ggml.bos_token_id, .eos_token_id, .unknown_token_id, .add_bos_token, .add_space_prefix,
+ *                  .add_eos_token (refused when true)
  *   offramp.tokenizer.prefix_if_none, .fuse_unknown   files of ours: what llama.cpp has no word for
  */
 #ifndef OFFRAMP_TEXT_GGUF_VOCAB_H

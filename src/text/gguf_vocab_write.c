@@ -14,7 +14,7 @@
 
 #define KEY(name) "tokenizer.ggml." name
 
-/* In byte-level BPE "unknown" is a name only, since all text is known: such a token stays what it is. */
+/* In byte-level BPE "unknown" is a name only, since no text becomes it: such a token stays what it is. */
 static int32_t type_of(const or_tokenizer *t, size_t id)
 {
     static const int32_t types[] = {[OR_PIECE_NORMAL] = OR_GGUF_NORMAL,
@@ -133,8 +133,7 @@ static or_status put_spm(const or_tokenizer *t, size_t n_rows, or_gguf_writer *w
     return or_gguf_put_bool(writer, "offramp.tokenizer.fuse_unknown", t->fuse_unknown);
 }
 
-/* GGUF names patterns and does not hold them. Both names must say the truth about merges, too: llama.cpp
- * ignores them for Llama-3's whole tokens, and only there. */
+/* GGUF names patterns and does not hold them. The name must say the truth about whole tokens before merges, too. */
 static or_status put_bpe(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
     const or_gguf_pre *pre = or_gguf_pres;

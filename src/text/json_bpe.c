@@ -78,7 +78,7 @@ static or_status read_steps(or_tokenizer *t, const cJSON *list, const char *path
 }
 
 /* Normalizers would change the text before it is cut; of decoders only the alphabet's inverse is done here;
- * byte fallback belongs to the other kind, as here every byte has a token. */
+ * byte fallback belongs to the other kind, as here bytes have tokens of their own. */
 or_status or_json_read_bpe(or_tokenizer *t, const cJSON *root, const char *path)
 {
     const cJSON *pre = or_json_find(root, "pre_tokenizer"), *list;

@@ -124,8 +124,8 @@ or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffe
 extern const or_tokenizer_kind or_tokenizer_kind_spm; /* SentencePiece BPE, spm.c */
 extern const or_tokenizer_kind or_tokenizer_kind_bpe; /* byte-level BPE, bpe.c */
 
-/* Byte-level BPE, after or_vocab_index(): finds the tokens of the 256 bytes. Refused when one has none; but for bytes
- * that no assigned character has, where it is texts that need them that are refused. */
+/* Byte-level BPE, after or_vocab_index(): finds the tokens of the 256 bytes. Refused when one has none; but
+ * for bytes that are seldom met it is the texts that need them which are refused. */
 or_status or_bpe_index_bytes(or_tokenizer *tokenizer, const char *where);
 
 /* A file that a tokenizer is read from. read() fills everything above but merge_slots. */

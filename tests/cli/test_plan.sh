@@ -25,7 +25,7 @@ stages() {
 plan --model "$demo/model" --ranks 3
 stages '^ +0 +1\.\.6 +4\.[0-9]+ MiB' '^ +1 +7\.\.11 ' '^ +2 +12\.\.16 '
 plan --model "$demo/model" --ranks 2 --plan 3,13 --threads 1 --wave-tokens 1000
-stages '^ +0 +1\.\.3 ' '^ +1 +4\.\.16 .* 2\.93 MiB .*MiB$' # 6 waves of 1000 rows of 128 floats
+stages '^ +0 +1\.\.3 ' '^ +1 +4\.\.16 .* 4\.15 MiB .*MiB$' # 8.5 waves of 1000 rows of 128 floats
 echo '{"layers": [1, 15]}' >"$scratch/plan.json"
 plan --model "$demo/model" --ranks 2 --plan "$scratch/plan.json" --memory-per-rank 1G
 stages '^ +0 +1\.\.1 ' '^ +1 +2\.\.16 '
@@ -70,7 +70,7 @@ grep -q '  layers 1..80: 1711308800 bytes each' "$scratch/text" || fail "inspect
 frugal inspect "$big" --json | jq -e '.bytes == 137953296384 and (.tensors | length) == 723' >/dev/null ||
     fail "inspect --json"
 frugal plan --model "$big" --ranks 8 --memory-per-rank 20G --threads 2 >"$scratch/plan"
-stages '^ +0 +1\.\.10 +16\.9 GiB +37[0-9] MiB +192 MiB +17\.5 GiB$' '1 +11\.\.20 +16\.4 GiB' '2 +21\.\.30' '3 +31\.\.40' \
+stages '^ +0 +1\.\.10 +16\.9 GiB +37[0-9] MiB +272 MiB +17\.5 GiB$' '1 +11\.\.20 +16\.4 GiB' '2 +21\.\.30' '3 +31\.\.40' \
     '4 +41\.\.50' '5 +51\.\.60' '6 +61\.\.70' '7 +71\.\.80 +16\.4 GiB'
 expect 3 'rank 0, layers 1..10): it needs 17.5 GiB and --memory-per-rank is 10 GiB; an even plan fits on 16 ranks' 0 \
     plan --model "$big" --ranks 8 --memory-per-rank 10G --threads 2
@@ -81,11 +81,11 @@ expect 3 'rank 1, layers 4..14): .* the even plan fits' 0 \
 echo '{"id": 1, "tokens": [1, 2]}' >"$scratch/in.jsonl"
 lens=(lens --model "$big" --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl")
 eval=(eval --model "$big" --task "$demo/tasks/color_v_animal_3.json" --limit 1 --output "$scratch/out" --quiet)
-expect 3 'it needs 65.3 GiB (weights 64.7 GiB, .* and --memory-per-rank is 20 GiB' 2 "${lens[@]}" --memory-per-rank 20G
+expect 3 'it needs 65.4 GiB (weights 64.7 GiB, .* and --memory-per-rank is 20 GiB' 2 "${lens[@]}" --memory-per-rank 20G
 available=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024 / 1024)) # GiB
 if [ "$available" -lt 120 ]; then
     expect 3 'it needs 129 GiB (weights 128 GiB, .* and the host has .* available' 0 "${lens[@]}"
-    expect 3 'rank [01], layers .* it needs 65.3 GiB .* all ranks of this host (2) 130 GiB' 2 "${lens[@]}"
+    expect 3 'rank [01], layers .* it needs 65.4 GiB .* all ranks of this host (2) 130 GiB' 2 "${lens[@]}"
     expect 3 'rank [01], layers .* all ranks of this host (2) 130 GiB' 2 "${eval[@]}"
 else
     echo "not checked: this host has $available GiB available, a 70B model would fit"
@@ -96,9 +96,12 @@ fi
 # ---- a context longer than a message is an obstacle for prompts of that length only ----
 synthetic "$scratch/long" 2 64 128 4 2 4096 1 F32
 sed -i 's/"max_position_embeddings": 2048/"max_position_embeddings": 1000000000/' "$scratch/long/config.json"
+grep -q 1000000000 "$scratch/long/config.json" || fail "the context was not changed"
 on 2 lens --model "$scratch/long" --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl" --quiet || fail "lens: code $?"
 expect 2 'do not fit into a message of 1 GiB, use smaller --wave-tokens (up to 4194304)' 2 lens --model "$scratch/long" \
     --input "$scratch/in.jsonl" --output "$scratch/lens.jsonl" --wave-tokens 4194305
+
+expect 2 'wave-tokens is 4194305, expected up to 4194304' 0 plan --model "$scratch/long" --ranks 2 --wave-tokens 4194305
 
 # ---- a prompt for which the memory of a rank does not suffice is refused, with what it holds ----
 jq -nc '{id: 1, tokens: [range(2000) | . % 100 + 3]}' >"$scratch/in.jsonl"

@@ -192,7 +192,7 @@ static void rows_that_are_no_blocks_get_another_type(void **state)
     assert_int_equal(or_export_type(OR_BF16, 1), OR_BF16);
 }
 
-/* Linear scaling is a key; Llama-3's becomes a tensor of divisors, which are chosen so that quotients are exact. */
+/* Linear scaling is a key; Llama-3's becomes a tensor of divisors, which are exact where that can be: here it can. */
 static void stretched_frequencies_are_kept(void **state)
 {
     (void)state;

@@ -369,6 +369,11 @@ static void unfinished_files_do_not_appear(void **state)
     assert_null(w);
     assert_fails(or_gguf_create(scratch_folder(), &w), OR_ERR_INPUT, "no regular file");
     assert_null(w);
+    put_text(path, "{}");
+    assert_fails(or_gguf_create(path, &w), OR_ERR_INPUT, "is no GGUF file");
+    put_text(path, "");
+    assert_ok(or_gguf_create(path, &w));
+    or_gguf_writer_close(w);
 }
 
 static void what_is_no_file_is_refused(void **state)

@@ -239,7 +239,7 @@ static or_tokenizer *made_llama3(const char *options)
     return t;
 }
 
-/* SmolLM's way: every digit by itself, then GPT-2's pattern; the names of others for the same mean the same. */
+/* SmolLM's way: every digit by itself, then GPT-2's pattern. */
 static void digits_come_back(void **state)
 {
     (void)state;
@@ -486,7 +486,8 @@ static void byte_level_forms_that_are_read(void **state)
     static const struct {
         const char *pre;
         bool adds;
-    } pres[] = {{"gpt-2", false}, {"llama-bpe", true}, {"llama3", true}, {"llama-v3", true}};
+    } pres[] = {{"gpt-2", false},  {"llama-bpe", true},  {"llama3", true}, {"llama-v3", true},
+                {"smollm", false}, {"starcoder", false}, {"refact", false}};
     for (size_t i = 0; i < sizeof pres / sizeof *pres; i++) {
         parts.pre = pres[i].pre;
         or_tokenizer *t = made_gguf(parts);

@@ -31,6 +31,8 @@ static void the_least_limit_counts(void **state)
     put_text(cgroup, "0::/\n");
     assert_true(or_machine_memory_in(meminfo, cgroup, folder) == UINT64_MAX);
     assert_true(or_machine_memory_in("/nowhere", "/nowhere", folder) == UINT64_MAX);
+    put_text(path_in(folder, "memory.max"), "30000\n"); /* of the container */
+    assert_true(or_machine_memory_in(meminfo, cgroup, folder) == 30000);
 }
 
 static void this_machine_has_some(void **state)
