@@ -18,7 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How positions enter: by rotary frequencies, stretched in some way for longer contexts, or not by rotation. */
+/* How positions enter: by rotary frequencies, stretched in some way for longer contexts, or not by
+ * rotation. */
 typedef enum or_rope_kind {
     OR_ROPE_PLAIN,
     OR_ROPE_LINEAR, /* positions divided by factor (position interpolation, arXiv 2306.15595) */
@@ -54,8 +55,8 @@ typedef struct or_hparams {
     int bos, eos;      /* token ids, -1 where the config has none */
 } or_hparams;
 
-/* One tensor: its type, shape and place; row-major, dims[0] slowest. Owned by the checkpoint and valid until it is
- * closed. */
+/* One tensor: its type, shape and place; row-major, dims[0] slowest. Owned by the checkpoint and valid
+ * until it is closed. */
 typedef struct or_tensor {
     const char *name; /* as the file has it */
     or_dtype dtype;
@@ -70,8 +71,8 @@ typedef struct or_tensor {
 typedef struct or_checkpoint or_checkpoint;
 
 /* Opens a Hugging Face folder (config.json with model.safetensors, or shards with
- * model.safetensors.index.json), or a GGUF file (of split ones the first, whose name ends in -00001-of-000NN.gguf).
- * Other formats are one file and one line in src/formats/checkpoint.c. */
+ * model.safetensors.index.json), or a GGUF file (of split ones the first, whose name ends in
+ * -00001-of-000NN.gguf). Other formats are one file and one line in src/formats/checkpoint.c. */
 or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint);
 void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
@@ -94,8 +95,8 @@ const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char 
 or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *name, int64_t rows,
                                 int64_t columns, const or_tensor **tensor);
 
-/* Maps a tensor's data, which may be unaligned, until the checkpoint is closed; a tensor that is asked for again is
- * where it was. Nothing is read before it is touched, or or_checkpoint_read(). */
+/* Maps a tensor's data, which may be unaligned, until the checkpoint is closed; a tensor that is asked for
+ * again is where it was. Nothing is read before it is touched, or or_checkpoint_read(). */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 
 /* The same, and reads the tensor in now: for those that are looked at at once. */

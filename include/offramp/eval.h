@@ -74,8 +74,8 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
 /* Group g's figures, after the run; the stats stay owned by the eval. */
 or_status or_eval_summary(const or_eval *eval, size_t group, or_group_summary *summary);
 
-/* The same over all tasks, for each shots and policy; task is "all tasks". Total t, in the order of the groups
- * of one task. Rates and stats are left out (NAN, 0). */
+/* The same over all tasks, for each shots and policy; task is "all tasks". Total t, in the order of the
+ * groups of one task. Rates and stats are left out (NAN, 0). */
 size_t or_eval_total_count(const or_eval *eval);
 or_status or_eval_total(const or_eval *eval, size_t t, or_group_summary *summary);
 

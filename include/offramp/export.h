@@ -23,14 +23,15 @@ typedef struct or_export_summary {
 /* Called after each tensor with the elements written so far and in all. */
 typedef void or_export_progress(void *context, uint64_t done, uint64_t total);
 
-/* Writes the model at `path` (a folder or a GGUF file) to `output`, which appears when it is complete. Memory: some
- * rows at a time, on or_threads() threads. Local, blocking. OR_ERR_INPUT when the model is refused, is of another
- * family, would overwrite itself, has weights that are not finite, or its vocabulary cannot be written. progress may be NULL. */
+/* Writes the model at `path` (a folder or a GGUF file) to `output`, which appears when it is complete.
+ * Memory: some rows at a time, on or_threads() threads. Local, blocking. OR_ERR_INPUT when the model is
+ * refused, is of another family, would overwrite itself, has weights that are not finite, or its vocabulary
+ * cannot be written. progress may be NULL. */
 or_status or_model_export(const char *path, const char *output, or_dtype type, or_export_progress *progress,
                           void *context, or_export_summary *summary);
 
-/* The type in which rows of `columns` numbers are stored when `type` is asked for: `type` itself if they are whole
- * blocks; else of 256-blocks the 32-block type of as many bits or more; else f16. */
+/* The type in which rows of `columns` numbers are stored when `type` is asked for: `type` itself if they
+ * are whole blocks; else of 256-blocks the 32-block type of as many bits or more; else f16. */
 or_dtype or_export_type(or_dtype type, size_t columns);
 
 #endif

@@ -17,8 +17,8 @@
 
 typedef struct or_model or_model;
 
-/* Opens layers [first, last) of the checkpoint at `path`; 0 <= first < last <= L. OR_ERR_INPUT when a tensor is
- * missing or of another shape than the config says, naming it. */
+/* Opens layers [first, last) of the checkpoint at `path`; 0 <= first < last <= L. OR_ERR_INPUT when a
+ * tensor is missing or of another shape than the config says, naming it. */
 or_status or_model_open(const char *path, int first, int last, or_model **model);
 void or_model_close(or_model *model); /* NULL is fine */
 
@@ -26,17 +26,17 @@ const or_hparams *or_model_hparams(const or_model *model);
 int or_model_first(const or_model *model);
 int or_model_last(const or_model *model);
 
-/* Identifies the weights: the checkpoint's fingerprint and the bytes of the final norm, if there is one, and of a
- * part of the output projection, which every rank has. Equal on all ranks. */
+/* Identifies the weights: the checkpoint's fingerprint and the bytes of the final norm, if there is one,
+ * and of a part of the output projection, which every rank has. Equal on all ranks. */
 uint64_t or_model_fingerprint(const or_model *model);
 
 /* Bytes of weights that this part computes with: its layers, final norm, head, and embedding if it has it. A
  * tensor that is both embedding and head counts once. */
 size_t or_model_bytes(const or_model *model);
 
-/* hidden[rows, d_model] = the embeddings of the first `rows` tokens of one request: row i is position i, and rows
- * <= n_context. 0 <= token < n_vocab. Only where first is 0. OR_ERR_FAILED when the workspace cannot be
- * allocated. */
+/* hidden[rows, d_model] = the embeddings of the first `rows` tokens of one request: row i is position i,
+ * and rows <= n_context. 0 <= token < n_vocab. Only where first is 0. OR_ERR_FAILED when the workspace
+ * cannot be allocated. */
 or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, float *hidden);
 
 /* What a layer computed at the last row of each span, for the cosine features: [n_spans, d_model] each. */
@@ -50,18 +50,20 @@ typedef struct or_model_taps {
 or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans, float *hidden,
                          const or_model_taps *taps);
 
-/* The next-token logits that the hidden states `rows` [n, d_model] give: logits[n, n_vocab] = output projection
- * of the final norm (logit lens). Any layer's hidden states may be asked. A model without a final norm (OPT 350M,
- * whose layers end with a norm of their own) has its hidden states multiplied as they are; where the embedding is
- * narrower than the layers, they are narrowed before the output projection as after the last layer. */
+/* The next-token logits that the hidden states `rows` [n, d_model] give: logits[n, n_vocab] = output
+ * projection of the final norm (logit lens). Any layer's hidden states may be asked. A model without a
+ * final norm (OPT 350M, whose layers end with a norm of their own) has its hidden states multiplied as they
+ * are; where the embedding is narrower than the layers, they are narrowed before the output projection as
+ * after the last layer. */
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits);
 
-/* Bytes of scratch that a part of this model takes while it runs waves of `rows` rows, none of whose requests is
- * longer than `rows`, and ramps over `ramp_rows` rows, on `threads` threads. A pure function of the shape. */
+/* Bytes of scratch that a part of this model takes while it runs waves of `rows` rows, none of whose
+ * requests is longer than `rows`, and ramps over `ramp_rows` rows, on `threads` threads. A pure function of
+ * the shape. */
 size_t or_hparams_workspace(const or_hparams *hparams, size_t rows, size_t ramp_rows, int threads);
 
-/* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention), and of one row's
- * logits. Pure functions of the shape, from which all figures on saved work are made. */
+/* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention), and of one
+ * row's logits. Pure functions of the shape, from which all figures on saved work are made. */
 double or_hparams_layer_macs(const or_hparams *hparams, int64_t tokens);
 double or_hparams_head_macs(const or_hparams *hparams);
 

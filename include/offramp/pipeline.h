@@ -101,8 +101,8 @@ typedef struct or_pipeline_options {
     uint64_t memory_per_rank; /* bytes that a rank may take; 0: what its host has, in all for its ranks */
 } or_pipeline_options;
 
-/* Opens this rank's stage. Refuses with the numbers, before anything is loaded, what will not fit into memory. Fails
- * on all ranks alike. Collective, blocking. */
+/* Opens this rank's stage. Refuses with the numbers, before anything is loaded, what will not fit into
+ * memory. Fails on all ranks alike. Collective, blocking. */
 or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options,
                            or_pipeline **pipeline);
 
@@ -113,8 +113,8 @@ const or_hparams *or_pipeline_hparams(const or_pipeline *pipeline);
 const or_plan *or_pipeline_plan(const or_pipeline *pipeline);
 uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model */
 
-/* Tokens of the longest prompt that it takes: the model's context, unless a message (1 GiB) or the memory that a rank
- * may take holds less. */
+/* Tokens of the longest prompt that it takes: the model's context, unless a message (1 GiB) or the memory
+ * that a rank may take holds less. */
 size_t or_pipeline_longest(const or_pipeline *pipeline);
 
 /* What a stage did during a run. Times in seconds. */

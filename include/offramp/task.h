@@ -63,13 +63,13 @@ typedef struct or_instance {
     or_tokens choices;    /* OR_METRIC_CHOICE: the first tokens of the choices, in order; else empty */
 } or_instance;
 
-/* Builds instance `index` of the split. answer_token is the first token of encode(prompt + answer) that is not
- * in encode(prompt); where the two part before the prompt's end, `prompt` is cut to their common part, so
- * that the answer token is what follows it. With OR_METRIC_CHOICE that common part is the one of
- * encode(prompt) and encode(prompt + choice) of all choices. OR_ERR_INPUT names task and row when the answer
- * adds no token, when nothing is left of the prompt, when there are fewer train rows than shots (with
- * OR_SPLIT_TRAIN: than shots + 1), or when two choices begin with the same token; OR_ERR_USAGE when shots is
- * negative. */
+/* Builds instance `index` of the split. answer_token is the first token of encode(prompt + answer) that is
+ * not in encode(prompt); where the two part before the prompt's end, `prompt` is cut to their common part,
+ * so that the answer token is what follows it. With OR_METRIC_CHOICE that common part is the one of
+ * encode(prompt) and encode(prompt + choice) of all choices. OR_ERR_INPUT names task and row when the
+ * answer adds no token, when nothing is left of the prompt, when there are fewer train rows than shots
+ * (with OR_SPLIT_TRAIN: than shots + 1), or when two choices begin with the same token; OR_ERR_USAGE when
+ * shots is negative. */
 or_status or_task_instance(const or_task *task, const or_tokenizer *tokenizer,
                            const or_prompt_options *options, size_t index, or_instance *instance);
 void or_instance_free(or_instance *instance);

@@ -35,8 +35,8 @@ void or_tokenizer_close(or_tokenizer *tokenizer); /* NULL is fine */
 
 /* Appends the ids of `size` bytes of UTF-8 text (NUL characters too); special and added tokens in the text
  * are plain text; no BOS; nothing for an empty text. Takes O(n log n). OR_ERR_INPUT when the text is not
- * UTF-8, has 512 MiB or more, needs a byte that a byte-level vocabulary lacks, or a pattern of the tokenizer takes too
- * long on it. */
+ * UTF-8, has 512 MiB or more, needs a byte that a byte-level vocabulary lacks, or a pattern of the
+ * tokenizer takes too long on it. */
 or_status or_tokenizer_encode(const or_tokenizer *tokenizer, const char *text, size_t size,
                               or_tokens *tokens);
 

@@ -48,8 +48,8 @@ or_status or_trace_put(or_trace_writer *writer, const or_trace_item *item);
 or_status or_trace_end(or_trace_writer *writer, const or_trace_meta *meta);
 void or_trace_abandon(or_trace_writer *writer); /* NULL is fine */
 
-/* Appends the items of a file to *trace ({0} at first); the costs in meta become the mean over all items. Files
- * of several models do not mix: refused. When refused, *trace is as it was. */
+/* Appends the items of a file to *trace ({0} at first); the costs in meta become the mean over all items.
+ * Files of several models do not mix: refused. When refused, *trace is as it was. */
 or_status or_trace_read(const char *path, or_trace *trace);
 void or_trace_free(or_trace *trace);
 

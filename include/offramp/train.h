@@ -51,9 +51,9 @@ typedef struct or_train_report {
     double seconds;
 } or_train_report;
 
-/* Trains on `trace` and writes `path` (policy.json) and what belongs beside it. OR_ERR_INPUT when the trace is
- * too small (the message says how many instances are needed) or has one label only; OR_ERR_USAGE for options out
- * of their range. The same trace, options and file name give the same bytes. */
+/* Trains on `trace` and writes `path` (policy.json) and what belongs beside it. OR_ERR_INPUT when the trace
+ * is too small (the message says how many instances are needed) or has one label only; OR_ERR_USAGE for
+ * options out of their range. The same trace, options and file name give the same bytes. */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report);
 

@@ -17,8 +17,8 @@ typedef struct or_map {
 or_status or_map_open(const char *path, uint64_t offset, size_t size, or_map *map);
 void or_map_close(or_map *map);
 
-/* Reads the mapped pages in now, so that touching them later does not wait for the disk. OR_ERR_INPUT when they
- * cannot be read (where touching them would end the process). */
+/* Reads the mapped pages in now, so that touching them later does not wait for the disk. OR_ERR_INPUT when
+ * they cannot be read (where touching them would end the process). */
 or_status or_map_read(const or_map *map, const char *path);
 
 /* Size of a regular file; OR_ERR_INPUT when it cannot be opened or is no regular file. */

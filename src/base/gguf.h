@@ -33,7 +33,8 @@ const char *or_gguf_path(const or_gguf *gguf);
 
 /* ---- keys ------------------------------------------------------------------------------------------------- */
 
-/* Text of the file: UTF-8 was not checked, NUL may be in it, no NUL follows. Valid until the file is closed. */
+/* Text of the file: UTF-8 was not checked, NUL may be in it, no NUL follows. Valid until the file is
+ * closed. */
 typedef struct or_gguf_text {
     const char *data;
     size_t size;
@@ -41,8 +42,8 @@ typedef struct or_gguf_text {
 
 bool or_gguf_has(const or_gguf *gguf, const char *key);
 
-/* The value of a key, which must be there / may be absent, when *value stays as it is. Integers of any width are
- * integers; numbers are integers and floats, and finite. */
+/* The value of a key, which must be there / may be absent, when *value stays as it is. Integers of any
+ * width are integers; numbers are integers and floats, and finite. */
 or_status or_gguf_int(const or_gguf *gguf, const char *key, int64_t low, int64_t high, int64_t *value);
 or_status or_gguf_opt_int(const or_gguf *gguf, const char *key, int64_t low, int64_t high, int64_t *value);
 or_status or_gguf_opt_number(const or_gguf *gguf, const char *key, double low, double high, double *value);
@@ -87,9 +88,9 @@ const or_gguf_tensor *or_gguf_tensor_at(const or_gguf *gguf, size_t i); /* in th
 
 typedef struct or_gguf_writer or_gguf_writer;
 
-/* Begins a version 3 file under a temporary name beside `path`. Keys first, then all tensors, then their data in the
- * same order; finish() makes the file appear under its name, complete and on disk. Whatever is not finished is
- * removed by close(). */
+/* Begins a version 3 file under a temporary name beside `path`. Keys first, then all tensors, then their
+ * data in the same order; finish() makes the file appear under its name, complete and on disk. Whatever is
+ * not finished is removed by close(). */
 or_status or_gguf_create(const char *path, or_gguf_writer **writer);
 void or_gguf_writer_close(or_gguf_writer *writer); /* NULL is fine */
 

@@ -23,8 +23,8 @@ struct or_gguf_writer {
 
 /* The temporary file is opened now, and not when the data come, so that a path that cannot be written to is
  * told before any work is done. */
-/* What stands at `path` is replaced at the end. That may be an older GGUF file or an empty one: renaming over a device
- * would remove it, and over some other file of a model would break that. */
+/* What stands at `path` is replaced at the end. That may be an older GGUF file or an empty one: renaming
+ * over a device would remove it, and over some other file of a model would break that. */
 static or_status check_place(const char *path)
 {
     uint64_t size = 0;

@@ -16,8 +16,8 @@
  * characters (bytes or \u0000), which C strings cannot carry. The caller releases *json by cJSON_Delete(). */
 or_status or_json_parse(const char *text, size_t size, const char *where, cJSON **json);
 
-/* Refuses a tree in which an object has two members of one name: cJSON finds the first of them, others the last, so
- * that the file would mean two things. */
+/* Refuses a tree in which an object has two members of one name: cJSON finds the first of them, others the
+ * last, so that the file would mean two things. */
 or_status or_json_refuse_twins(const cJSON *tree, const char *where);
 
 /* Reads and parses a whole file; the value must be an object, and no key be given twice. */

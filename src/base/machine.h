@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-/* Bytes of memory that this process may come to use beside what others of the host use now: what the kernel could
- * free for it (/proc/meminfo, MemAvailable), or the limit of its control group or of a group above (Slurm's, a
- * container's), whichever is less. UINT64_MAX when neither can be read. */
+/* Bytes of memory that this process may come to use beside what others of the host use now: what the kernel
+ * could free for it (/proc/meminfo, MemAvailable), or the limit of its control group or of a group above
+ * (Slurm's, a container's), whichever is less. UINT64_MAX when neither can be read. */
 uint64_t or_machine_memory(void);
 
 /* The same from given places: a meminfo file, the process's cgroup file and the folder where control groups

@@ -12,8 +12,8 @@ int or_threads(void);
 /* Sets them; `count` 0 means the cores this process may run on (what the launcher bound). */
 void or_threads_set(int count);
 
-/* The number of the calling thread within such a loop, from 0 on; below or_threads(). Always 0 in a build without
- * OpenMP (the fuzz targets), where loops run on one thread. */
+/* The number of the calling thread within such a loop, from 0 on; below or_threads(). Always 0 in a build
+ * without OpenMP (the fuzz targets), where loops run on one thread. */
 int or_thread_number(void);
 
 /* Cores this process may run on. */

@@ -1,4 +1,5 @@
-/* cmd_eval.c - offramp eval: tasks through the pipeline, with and without policies; table, results, journal. */
+/* cmd_eval.c - offramp eval: tasks through the pipeline, with and without policies; table, results,
+ * journal. */
 #include "cli.h"
 
 #include "compute.h"

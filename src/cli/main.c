@@ -25,8 +25,8 @@ static const or_command *const commands[] = {
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* Threads between two parallel loops must sleep, not spin: with more threads than cores (several ranks on a
- * node) spinning made a job a hundred times slower. OpenMP reads its policy before main() begins, so it is set and
- * the program starts once more. A policy of the user's own stands. */
+ * node) spinning made a job a hundred times slower. OpenMP reads its policy before main() begins, so it is
+ * set and the program starts once more. A policy of the user's own stands. */
 static void let_threads_sleep(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;

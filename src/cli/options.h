@@ -44,9 +44,9 @@ typedef struct or_command_text {
     const char *summary, *example;
 } or_command_text;
 
-/* Parses argv[1..] into the options; operands[n_operands] take arguments without dashes (malloc'ed, NULL where there
- * are fewer). *helped becomes true when --help was asked for and printed. OR_ERR_USAGE names the option, what was
- * found and expected. */
+/* Parses argv[1..] into the options; operands[n_operands] take arguments without dashes (malloc'ed, NULL
+ * where there are fewer). *helped becomes true when --help was asked for and printed. OR_ERR_USAGE names
+ * the option, what was found and expected. */
 or_status or_options_parse(int argc, char **argv, or_option *options, const or_command_text *text,
                            char **operands, int n_operands, bool *helped);
 

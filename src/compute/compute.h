@@ -81,8 +81,8 @@ typedef struct or_kernels {
     /* out[n, d] = x / sqrt(mean(x^2) + eps) * weight (RMSNorm, arXiv 1910.07467). out may be x. */
     void (*rms_norm)(const float *x, size_t n, size_t d, const float *weight, float eps, float *out);
 
-    /* out[n, d] = (x - mean) / sqrt(variance + eps) * weight + bias (layer norm, arXiv 1607.06450); the variance
-     * is that of the population, from the differences. out may be x. */
+    /* out[n, d] = (x - mean) / sqrt(variance + eps) * weight + bias (layer norm, arXiv 1607.06450); the
+     * variance is that of the population, from the differences. out may be x. */
     void (*layer_norm)(const float *x, size_t n, size_t d, const float *weight, const float *bias, float eps,
                        float *out);
 

@@ -7,8 +7,8 @@
 
 /* ---- figures -------------------------------------------------------------------------------------------- */
 
-/* Multiply-adds of full depth, and of what was executed: layers up to the exit, a head and a decision at every
- * ramp passed, and the final head where the request went to the end. */
+/* Multiply-adds of full depth, and of what was executed: layers up to the exit, a head and a decision at
+ * every ramp passed, and the final head where the request went to the end. */
 static void count_macs(const or_eval *eval, const or_group *group, size_t i, double *full, double *executed)
 {
     const or_hparams *h = &eval->hparams;

@@ -24,8 +24,8 @@ static const size_t *calibration_part(const or_train_job *job)
     return job->parts.order + job->parts.n_fit;
 }
 
-/* The rows of the fit part at the policy's ramps; more than max_rows are thinned, each row with the same chance
- * (Knuth, TAOCP 3.4.2, algorithm S). The memory is in *x and *right. */
+/* The rows of the fit part at the policy's ramps; more than max_rows are thinned, each row with the same
+ * chance (Knuth, TAOCP 3.4.2, algorithm S). The memory is in *x and *right. */
 static or_status gather_rows(const or_train_job *job, const or_policy *policy, double **x, bool **right,
                              or_candidate *made)
 {
@@ -126,7 +126,8 @@ static or_status make_candidate(const or_train_job *job, const bool *ramp, const
     return calibrate_candidate(job, made);
 }
 
-/* ramp = the ramps that pay for themselves, as the policy `all` with ramps everywhere shows on the fit part. */
+/* ramp = the ramps that pay for themselves, as the policy `all` with ramps everywhere shows on the fit
+ * part. */
 static or_status choose_ramps(const or_train_job *job, const or_policy *all, bool *ramp)
 {
     or_scores scores = {0};

@@ -188,8 +188,8 @@ static or_status put_shape(const or_policy *policy, or_buffer *out)
     return or_buffer_puts(out, "]");
 }
 
-/* The whole file. The classifier comes last, since its own files must be on disk before policy.json names them: a
- * job that dies in between leaves the old policy.json, whose hash refuses the new model file. */
+/* The whole file. The classifier comes last, since its own files must be on disk before policy.json names
+ * them: a job that dies in between leaves the old policy.json, whose hash refuses the new model file. */
 static or_status put_policy(const or_policy *policy, const char *notes, or_buffer *out)
 {
     OR_TRY(or_buffer_printf(out, "{\n  \"format\": \"%s\",\n  \"classifier\": \"%s\",\n  ", format_name,

@@ -33,7 +33,8 @@ double or_policy_score(const or_policy *policy, const or_observation *seen);
 
 int or_policy_ramp_count(const or_policy *policy);
 
-/* Writes the policy to its path, after the classifier's own files. `notes` are more members for the JSON object,
+/* Writes the policy to its path, after the classifier's own files. `notes` are more members for the JSON
+ * object,
  * each as ",\n  \"key\": value": how it was trained and calibrated, for people. */
 or_status or_policy_save(const or_policy *policy, const char *notes);
 

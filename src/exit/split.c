@@ -47,8 +47,8 @@ static int compare_entries(const void *a, const void *b)
     return order ? order : (x->number > y->number) - (x->number < y->number);
 }
 
-/* Writes the first entry of every question to starts [count + 1], with `count` behind the last; returns how many
- * questions there are. */
+/* Writes the first entry of every question to starts [count + 1], with `count` behind the last; returns how
+ * many questions there are. */
 static size_t find_questions(const entry *entries, size_t count, size_t *starts)
 {
     size_t questions = 0;

@@ -23,7 +23,8 @@ float *or_trace_measure(or_observation *seen, int measure); /* its place in an o
 bool or_trace_measure_good(int measure, float value);
 const char *or_trace_measure_range(int measure);
 
-/* What is wrong with a task's name ("found ..., expected ..."), NULL when nothing is: it is one line of text. */
+/* What is wrong with a task's name ("found ..., expected ..."), NULL when nothing is: it is one line of
+ * text. */
 const char *or_trace_name_fault(const char *name);
 
 /* Releases the items from number `from` on. */

@@ -138,8 +138,8 @@ static or_status put_tasks(or_buffer *out, const or_trace *trace)
     return or_buffer_puts(out, "]");
 }
 
-/* How the policy came about, for people and for tables: nothing of it is read back, and no times are in it, so
- * that the same training gives the same bytes. */
+/* How the policy came about, for people and for tables: nothing of it is read back, and no times are in it,
+ * so that the same training gives the same bytes. */
 static or_status put_notes(const or_train_job *job, const or_candidate *best, const or_train_result *test,
                            or_buffer *out)
 {

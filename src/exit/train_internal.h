@@ -62,8 +62,8 @@ or_status or_calibrate(const or_scores *scores, long allowed, double *threshold)
 
 /* ---- ramps.c: which layers have a ramp ---- */
 
-/* ramp [n_ramps + 1] by layers executed: those ramps that pay for themselves under `threshold`. `scores` is of a
- * policy with ramps at all of the layers 1 .. n_ramps, whose model has one layer more. */
+/* ramp [n_ramps + 1] by layers executed: those ramps that pay for themselves under `threshold`. `scores` is
+ * of a policy with ramps at all of the layers 1 .. n_ramps, whose model has one layer more. */
 or_status or_ramps_choose(const or_scores *scores, double threshold, const or_prices *prices, bool *ramp);
 
 /* ---- candidate.c: policies, fitted and calibrated ---- */

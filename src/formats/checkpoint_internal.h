@@ -33,8 +33,8 @@ typedef struct or_format_ops {
 
 extern const or_format_ops or_format_gguf, or_format_hf_folder;
 
-/* A file of the checkpoint. Its index is its place in the fingerprint: formats add files in an order that does not
- * depend on the machine (that of their names). */
+/* A file of the checkpoint. Its index is its place in the fingerprint: formats add files in an order that
+ * does not depend on the machine (that of their names). */
 typedef struct or_checkpoint_file {
     char *path;
     uint64_t size;
@@ -57,8 +57,8 @@ struct or_checkpoint {
 /* Adds the next file of the checkpoint, a regular one. */
 or_status or_checkpoint_add_file(or_checkpoint *checkpoint, const char *path, size_t *file);
 
-/* Adds a tensor; name and stored are copied. The caller has checked that its bytes lie within its file, and for
- * weight types that they are as many as the shape needs. */
+/* Adds a tensor; name and stored are copied. The caller has checked that its bytes lie within its file, and
+ * for weight types that they are as many as the shape needs. */
 or_status or_checkpoint_add_tensor(or_checkpoint *checkpoint, const or_tensor *tensor);
 
 /* Checks the tensors against each other (two of one name, two over the same bytes, none at all) and sorts

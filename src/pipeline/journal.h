@@ -18,9 +18,9 @@ typedef struct or_journal or_journal;
 /* Takes a line that was found when opening. */
 typedef or_status or_journal_line(void *context, const cJSON *line, const char *where);
 
-/* Opens `path` for the run that `run` describes (any text without line breaks; results of another run must not
- * mix). A new file is begun; an existing one is OR_ERR_INPUT unless `resume`, when its run must be the same and
- * its lines are given to `take`. The file is locked against a second job. */
+/* Opens `path` for the run that `run` describes (any text without line breaks; results of another run must
+ * not mix). A new file is begun; an existing one is OR_ERR_INPUT unless `resume`, when its run must be the
+ * same and its lines are given to `take`. The file is locked against a second job. */
 or_status or_journal_open(const char *path, const char *run, bool resume, or_journal_line *take,
                           void *context, or_journal **journal);
 

@@ -30,8 +30,8 @@ typedef struct or_stage {
     size_t attn_capacity, mlp_capacity;
 } or_stage;
 
-/* Called after each layer and its ramp: hands over the records, of which there may be none (of riders that left
- * or are observed), and lets messages flow. */
+/* Called after each layer and its ramp: hands over the records, of which there may be none (of riders that
+ * left or are observed), and lets messages flow. */
 typedef or_status or_stage_hook(void *context, const or_record *records, size_t n_records);
 
 /* Runs the wave through the stage's layers until they end or no rider is left. Riders that leave are reported

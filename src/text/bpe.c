@@ -12,8 +12,9 @@
 
 #include <string.h>
 
-/* Bytes that vocabularies lack which were trained without GPT-2's list of all bytes: C0, C1 and F5..FF are in no
- * UTF-8; F1..F4 begin planes 4 to 16, of which only some tags and variation selectors of plane 14 are assigned. */
+/* Bytes that vocabularies lack which were trained without GPT-2's list of all bytes: C0, C1 and F5..FF are
+ * in no UTF-8; F1..F4 begin planes 4 to 16, of which only some tags and variation selectors of plane 14 are
+ * assigned. */
 static bool is_seldom_met(int byte)
 {
     return byte == 0xc0 || byte == 0xc1 || byte > 0xf0;

@@ -1,5 +1,6 @@
-/* gguf_pre.c - llama.cpp's names of the ways in which byte-level BPE cuts text ("tokenizer.ggml.pre"), for those whose
- * patterns are known here: the pre-tokenizers in the tokenizer.json of the models. Another is one line. */
+/* gguf_pre.c - llama.cpp's names of the ways in which byte-level BPE cuts text ("tokenizer.ggml.pre"), for
+ * those whose patterns are known here: the pre-tokenizers in the tokenizer.json of the models. Another is
+ * one line. */
 #include "gguf_vocab.h"
 
 #include "split.h"

@@ -135,8 +135,8 @@ static or_status read_spm(or_tokenizer *t, const or_gguf *g)
     return read_specials(t, g);
 }
 
-/* Takes the patterns of the way of cutting that the file names. Llama-3's brings along what its tokenizer.json says:
- * whole tokens before merges, and BOS. */
+/* Takes the patterns of the way of cutting that the file names. Llama-3's brings along what its
+ * tokenizer.json says: whole tokens before merges, and BOS. */
 static or_status read_pre(or_tokenizer *t, const or_gguf *g)
 {
     or_gguf_text found = {"", 0};

@@ -41,9 +41,9 @@ extern const or_gguf_pre or_gguf_pres[];
  * refused by name. */
 or_status or_gguf_vocab_read(or_tokenizer *tokenizer, const char *path);
 
-/* Writes the vocabulary's keys, so that the file gives the same ids when it is opened. llama.cpp wants a token for
- * each of the embedding's n_rows rows: those that the vocabulary lacks (padding) are written as unused tokens.
- * OR_ERR_INPUT when it has more, or GGUF has no name for the tokenizer's patterns. */
+/* Writes the vocabulary's keys, so that the file gives the same ids when it is opened. llama.cpp wants a
+ * token for each of the embedding's n_rows rows: those that the vocabulary lacks (padding) are written as
+ * unused tokens. OR_ERR_INPUT when it has more, or GGUF has no name for the tokenizer's patterns. */
 or_status or_tokenizer_put_gguf(const or_tokenizer *tokenizer, size_t n_rows, or_gguf_writer *writer);
 
 #endif

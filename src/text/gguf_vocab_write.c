@@ -133,7 +133,8 @@ static or_status put_spm(const or_tokenizer *t, size_t n_rows, or_gguf_writer *w
     return or_gguf_put_bool(writer, "offramp.tokenizer.fuse_unknown", t->fuse_unknown);
 }
 
-/* GGUF names patterns and does not hold them. The name must say the truth about whole tokens before merges, too. */
+/* GGUF names patterns and does not hold them. The name must say the truth about whole tokens before merges,
+ * too. */
 static or_status put_bpe(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
     const or_gguf_pre *pre = or_gguf_pres;

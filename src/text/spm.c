@@ -99,8 +99,8 @@ static or_status encode(const or_tokenizer *tokenizer, const char *text, size_t 
     return status;
 }
 
-/* Appends bytes that came as <0xXX>; of those that form no UTF-8 each becomes U+FFFD (as SentencePiece does; the
- * tokenizers library gives up the whole run instead). */
+/* Appends bytes that came as <0xXX>; of those that form no UTF-8 each becomes U+FFFD (as SentencePiece
+ * does; the tokenizers library gives up the whole run instead). */
 static or_status flush_bytes(or_buffer *bytes, or_buffer *out)
 {
     OR_TRY(or_tokenizer_put_bytes(bytes, false, out));

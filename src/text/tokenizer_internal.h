@@ -117,8 +117,8 @@ or_status or_vocab_rank(or_tokenizer *tokenizer, const float *scores);
 bool or_vocab_can_merge(const or_tokenizer *tokenizer, int32_t left, int32_t right, const char *text,
                         size_t length, or_merge *merge);
 
-/* Appends bytes as text. What forms no UTF-8 becomes U+FFFD: one for each maximal ill-formed subpart, or for each
- * byte. */
+/* Appends bytes as text. What forms no UTF-8 becomes U+FFFD: one for each maximal ill-formed subpart, or
+ * for each byte. */
 or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffer *out);
 
 extern const or_tokenizer_kind or_tokenizer_kind_spm; /* SentencePiece BPE, spm.c */

@@ -13,7 +13,8 @@
 
 /* ---- GGUF ------------------------------------------------------------------------------------------------- */
 
-/* Keys are asked for by name, there is no list of them: those of kinds.gguf, one or two of models and vocabularies. */
+/* Keys are asked for by name, there is no list of them: those of kinds.gguf, one or two of models and
+ * vocabularies. */
 static const char *const keys[] = {
     "general.architecture",
     "general.alignment",

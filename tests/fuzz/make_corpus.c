@@ -22,7 +22,8 @@ static const char *seed_path(const char *folder, const char *name)
 
 /* ---- models as GGUF files --------------------------------------------------------------------------------- */
 
-/* A llama model of one layer; the types of its matrices, f32 where none is given, decide how wide it has to be. */
+/* A llama model of one layer; the types of its matrices, f32 where none is given, decide how wide it has to
+ * be. */
 typedef struct seed_model {
     int d_model, n_heads, head_dim, d_ff, n_vocab;
     or_dtype embedding, norm, q, k, v, o, gate, up, down, head; /* head OR_DTYPE_OTHER: the embedding is it */
@@ -226,8 +227,8 @@ static void put_gguf_models(void)
     finish(w);
 }
 
-/* A value and an array of two of every type, under the names that exercise.c asks for. The writer has calls for
- * the types that we write only, so this one is made by hand; of version 2, and with another alignment. */
+/* A value and an array of two of every type, under the names that exercise.c asks for. The writer has calls
+ * for the types that we write only, so this one is made by hand; of version 2, and with another alignment. */
 static void put_kinds(void)
 {
     static const struct {
@@ -379,7 +380,8 @@ static void put_configs(void)
     put_text(seed_path("config", "opt-post-norm.json"), OPT "\"do_layer_norm_before\": false}\n");
 }
 
-/* Byte-level BPE, and SentencePiece in its two forms: a normalizer that prepends and replaces, and a Metaspace. */
+/* Byte-level BPE, and SentencePiece in its two forms: a normalizer that prepends and replaces, and a
+ * Metaspace. */
 static void put_tokenizers(void)
 {
     static const char *const preparations[] = {
@@ -424,7 +426,8 @@ static void put_field(or_buffer *out, char key, const void *data, size_t size)
     assert_ok(or_buffer_append(out, data, size));
 }
 
-/* tokenizer.model: pieces {1: text, 2: score, 3: type}, TrainerSpec {3: bpe}, NormalizerSpec {4: no trimming}. */
+/* tokenizer.model: pieces {1: text, 2: score, 3: type}, TrainerSpec {3: bpe}, NormalizerSpec {4: no
+ * trimming}. */
 static void put_sentencepiece(void)
 {
     static const struct {

@@ -1,5 +1,5 @@
-/* test_checkpoint_map.c - tensors in memory: mapped once, read once, files that change after they were opened; and
- * where a checkpoint's bytes are (shares.c). */
+/* test_checkpoint_map.c - tensors in memory: mapped once, read once, files that change after they were
+ * opened; and where a checkpoint's bytes are (shares.c). */
 #include "support.h"
 
 #include "tiny_gguf.h"
@@ -88,7 +88,8 @@ static void a_file_cut_before_mapping_is_refused(void **state)
     or_checkpoint_close(checkpoint);
 }
 
-/* Whether the kernel reads mapped pages on request (5.14 and later); before, or_checkpoint_read() cannot tell. */
+/* Whether the kernel reads mapped pages on request (5.14 and later); before, or_checkpoint_read() cannot
+ * tell. */
 static bool kernel_populates(void)
 {
     void *page = mmap(NULL, 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -121,7 +121,8 @@ static void test_svm_separates(void **state)
     }
 }
 
-/* Labels that the features tell only by chance: the weight says on which side of the border the errors fall. */
+/* Labels that the features tell only by chance: the weight says on which side of the border the errors
+ * fall. */
 static void test_svm_weighs_errors(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_export.c - models written as GGUF files: the same bits in the plain types, the type's own rounding in the
- * others, stretched rotary frequencies, and what is refused. */
+/* test_export.c - models written as GGUF files: the same bits in the plain types, the type's own rounding
+ * in the others, stretched rotary frequencies, and what is refused. */
 #include "support.h"
 
 #include "compute.h"
@@ -90,9 +90,9 @@ static double rounding(or_dtype type)
     return lost;
 }
 
-/* Errors of the matrices on the way to the logits add up like independent ones, whatever the type: in this model to
- * about 3.5 times what one matrix loses (3.2 to 3.7 were seen). A type that was not kept, or kept wrongly, is far
- * from that. */
+/* Errors of the matrices on the way to the logits add up like independent ones, whatever the type: in this
+ * model to about 3.5 times what one matrix loses (3.2 to 3.7 were seen). A type that was not kept, or kept
+ * wrongly, is far from that. */
 static void every_type_is_within_its_rounding(void **state)
 {
     (void)state;
@@ -192,7 +192,8 @@ static void rows_that_are_no_blocks_get_another_type(void **state)
     assert_int_equal(or_export_type(OR_BF16, 1), OR_BF16);
 }
 
-/* Linear scaling is a key; Llama-3's becomes a tensor of divisors, which are exact where that can be: here it can. */
+/* Linear scaling is a key; Llama-3's becomes a tensor of divisors, which are exact where that can be: here
+ * it can. */
 static void stretched_frequencies_are_kept(void **state)
 {
     (void)state;

@@ -286,7 +286,8 @@ static void bad_tensors_are_refused(void **state)
     refused(&b, "\"t\" is given twice");
 }
 
-/* In a file of a terabyte (holes take no disk) a name's length points at its end: the header may not take it all. */
+/* In a file of a terabyte (holes take no disk) a name's length points at its end: the header may not take
+ * it all. */
 static void weights_are_not_taken_for_text(void **state)
 {
     (void)state;
@@ -299,7 +300,8 @@ static void weights_are_not_taken_for_text(void **state)
     assert_fails(or_gguf_open(path, &g), OR_ERR_INPUT, "expected a header of at most 134217728 bytes");
 }
 
-/* Types that are not computed with are kept under their names, without bytes; numbers that nobody knows are not. */
+/* Types that are not computed with are kept under their names, without bytes; numbers that nobody knows are
+ * not. */
 static void other_types_have_names(void **state)
 {
     (void)state;
@@ -319,8 +321,8 @@ static void other_types_have_names(void **state)
     or_gguf_close(g);
 }
 
-/* Cut at every byte of its header the file is refused; with any byte of it changed it is refused or read, and does
- * no harm (the sanitizers watch). */
+/* Cut at every byte of its header the file is refused; with any byte of it changed it is refused or read,
+ * and does no harm (the sanitizers watch). */
 static void damaged_headers_do_no_harm(void **state)
 {
     (void)state;

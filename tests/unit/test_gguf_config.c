@@ -1,5 +1,5 @@
-/* test_gguf_config.c - the keys of a GGUF file that say a model's shape: each that is missing, wrong, or of another
- * computation is refused by its name. */
+/* test_gguf_config.c - the keys of a GGUF file that say a model's shape: each that is missing, wrong, or of
+ * another computation is refused by its name. */
 #include "support.h"
 
 #include "tiny_gguf.h"

@@ -1,5 +1,5 @@
-/* test_gguf_model.c - models in GGUF files: the same bits as from a Hugging Face folder, whole and in parts, and
- * every set of tensors that is refused. */
+/* test_gguf_model.c - models in GGUF files: the same bits as from a Hugging Face folder, whole and in
+ * parts, and every set of tensors that is refused. */
 #include "support.h"
 
 #include "checkpoint_internal.h"

@@ -134,8 +134,8 @@ static walk *walk_over(const or_buffer *file)
 
 /* ---- GGUF: what is done to them --------------------------------------------------------------------------- */
 
-/* GGUF_EXPECTED: part of the message that a field with this value is refused with for sure, or NULL. Seeds are
- * smaller than 2^31 bytes by far. */
+/* GGUF_EXPECTED: part of the message that a field with this value is refused with for sure, or NULL. Seeds
+ * are smaller than 2^31 bytes by far. */
 static const char *gguf_expected(field_kind kind, uint64_t value)
 {
     const bool huge = value >= UINT64_C(1) << 31;

@@ -109,7 +109,8 @@ static void every_cut_leaves_whole_lines(void **state)
     or_buffer_free(&text);
 }
 
-/* As above, but not every byte before the cut is as it was written: the first broken line ends what is taken. */
+/* As above, but not every byte before the cut is as it was written: the first broken line ends what is
+ * taken. */
 static void broken_lines_end_the_journal(void **state)
 {
     (void)state;

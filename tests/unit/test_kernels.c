@@ -1,5 +1,5 @@
-/* test_kernels.c - every kernel set against plain double arithmetic, and the rule that a row's bits do not depend
- * on its company. */
+/* test_kernels.c - every kernel set against plain double arithmetic, and the rule that a row's bits do not
+ * depend on its company. */
 #include "support.h"
 
 #include "compute.h"
@@ -100,8 +100,8 @@ static void products_are_right(void **state)
     }
 }
 
-/* A row alone, then somewhere among up to 40 others and in a wave of several blocks, with 1 and 2 threads; the
- * other rows are numbers, or NaN and Inf, which must not spread. */
+/* A row alone, then somewhere among up to 40 others and in a wave of several blocks, with 1 and 2 threads;
+ * the other rows are numbers, or NaN and Inf, which must not spread. */
 static void products_do_not_depend_on_company(void **state)
 {
     (void)state;
@@ -321,7 +321,8 @@ static void norms_are_right_in_any_company(void **state)
     free(x), free(weight), free(out), free(alone);
 }
 
-/* Against a mean and variance in double; rows far from 0 too, where one pass over sums of squares would fail. */
+/* Against a mean and variance in double; rows far from 0 too, where one pass over sums of squares would
+ * fail. */
 static void layer_norms_are_right_in_any_company(void **state)
 {
     (void)state;

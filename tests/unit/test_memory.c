@@ -53,10 +53,11 @@ static void waves_and_workspace_are_counted(void **state)
 {
     (void)state;
     const or_stage_memory m = stage_of(1, &untied);
-    /* three waves (running, two that arrived) with room for half as much again, and four as bytes on the wire (two
-     * leaving, two arriving), 16 rows of 8 floats each */
+    /* three waves (running, two that arrived) with room for half as much again, and four as bytes on the
+     * wire (two leaving, two arriving), 16 rows of 8 floats each */
     assert_int_equal(m.waves, (3 * 3 + 2 * 4) * 16 * 8 * 4 / 2);
-    /* normed, out, q and mixed 16x8; k and v 16x4; gate and up 16x12; scores of 16 and keys 16x4 for 2 threads */
+    /* normed, out, q and mixed 16x8; k and v 16x4; gate and up 16x12; scores of 16 and keys 16x4 for 2
+     * threads */
     const size_t layer = 4 * 16 * 8 + 2 * 16 * 4 + 2 * 16 * 12 + 2 * (16 + 16 * 4);
     /* 64 rows: gathered, normed and narrowed 64x8, logits 64x20 */
     const size_t ramp = 64 * (3 * 8 + 20);
@@ -106,7 +107,8 @@ static int within(size_t limit, int from)
 static void enough_ranks_are_found(void **state)
 {
     (void)state;
-    /* the last layer alone takes more than all others: 2 ranks share 7000 | 56000, 3 ranks 48000, 4 ranks 32000 */
+    /* the last layer alone takes more than all others: 2 ranks share 7000 | 56000, 3 ranks 48000, 4 ranks
+     * 32000 */
     assert_true(greatest(1) > greatest(2) && greatest(2) > greatest(3) && greatest(3) > greatest(5));
     for (int ranks = 1; ranks <= 3; ranks++) {
         assert_int_equal(within(greatest(ranks), 1), ranks);
@@ -145,8 +147,8 @@ static size_t heap(void)
     return info.uordblks + info.hblkhd;
 }
 
-/* The heap that one wave of this many rows through the demo model takes: of the model itself, and with the logits and
- * rows that a ramp has. */
+/* The heap that one wave of this many rows through the demo model takes: of the model itself, and with the
+ * logits and rows that a ramp has. */
 static size_t taken_by_wave(int rows, int threads)
 {
     enum { RAMP_ROWS = 8 };

@@ -1,5 +1,5 @@
-/* test_model.c - a stage's part of a model: any split, company, storage type, shards and tied heads give the same
- * bits; rotary scaling. */
+/* test_model.c - a stage's part of a model: any split, company, storage type, shards and tied heads give
+ * the same bits; rotary scaling. */
 #include "support.h"
 
 #include "compute.h"
@@ -76,8 +76,8 @@ static void company_does_not_matter(void **state)
 
 enum { DEMO_LAYERS = 16, DEMO_WIDTH = 128, DEMO_VOCAB = 4096, DEMO_ROWS = 64 };
 
-/* Through the parts that `bounds` (ended by L) describe; logits at the last row of each span. With taps, those
- * of the last layer go to `taps`. */
+/* Through the parts that `bounds` (ended by L) describe; logits at the last row of each span. With taps,
+ * those of the last layer go to `taps`. */
 static void run_demo(const int *bounds, const int32_t *tokens, const or_span *spans, size_t n_spans,
                      const or_model_taps *taps, float *logits)
 {

@@ -1,5 +1,5 @@
-/* test_opt.c - the OPT family: both layouts against a slow forward pass in double precision, names and variants of
- * checkpoints, splits and company. (tests/cli/test_lens.sh has transformers' numbers.) */
+/* test_opt.c - the OPT family: both layouts against a slow forward pass in double precision, names and
+ * variants of checkpoints, splits and company. (tests/cli/test_lens.sh has transformers' numbers.) */
 #include "support.h"
 
 #include "compute.h"
@@ -313,8 +313,8 @@ static void any_split_gives_the_same_bits(void **state)
     }
 }
 
-/* The prompt among others: at every place of a small wave, and behind more rows than a feed-forward block takes
- * at a time. */
+/* The prompt among others: at every place of a small wave, and behind more rows than a feed-forward block
+ * takes at a time. */
 static void company_does_not_matter(void **state)
 {
     (void)state;
@@ -419,8 +419,8 @@ static void missing_and_misshapen_tensors_are_refused(void **state)
     }
 }
 
-/* The config of `base` with the text `from` replaced by `to`; refused with `part` in the message, or (NULL) the
- * same shape as `same`. */
+/* The config of `base` with the text `from` replaced by `to`; refused with `part` in the message, or (NULL)
+ * the same shape as `same`. */
 static void try_config(const recipe *base, const char *from, const char *to, const char *part)
 {
     static const char *folder;

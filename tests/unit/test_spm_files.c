@@ -1,5 +1,5 @@
-/* test_spm_files.c - tokenizer.json, tokenizer.model and tokenizer_config.json as they may come: the forms that
- * are read, and the broken and the foreign, which are refused. */
+/* test_spm_files.c - tokenizer.json, tokenizer.model and tokenizer_config.json as they may come: the forms
+ * that are read, and the broken and the foreign, which are refused. */
 #include "support.h"
 
 #include "file.h"

@@ -18,9 +18,9 @@ static float within(double value)
     return (float)(value < 0 ? 0 : value > 1 ? 1 : value);
 }
 
-/* An instance's answer becomes clear at some depth: before, the token is another one (which may stay the same for
- * some layers) or by chance the right one, and the gap is small; from there on it is the final one and the gap is
- * large. One instance in `liars` is as sure of a wrong token before. */
+/* An instance's answer becomes clear at some depth: before, the token is another one (which may stay the
+ * same for some layers) or by chance the right one, and the gap is small; from there on it is the final one
+ * and the gap is large. One instance in `liars` is as sure of a wrong token before. */
 static void make_item(or_trace_item *item, int n_layers, uint64_t *seed, int liars)
 {
     int clear = 1 + n_layers / 6 + (int)(uniform(seed) * (n_layers - n_layers / 6));
@@ -156,7 +156,8 @@ static int exit_ramp(const or_scores *scores, size_t i, double t)
     return r;
 }
 
-/* As the header says it: every score tried as a threshold, from the highest down, until one leaves too many. */
+/* As the header says it: every score tried as a threshold, from the highest down, until one leaves too
+ * many. */
 static double brute_threshold(const or_scores *scores, long allowed)
 {
     double accepted = INFINITY, last = INFINITY;
@@ -261,7 +262,8 @@ static void test_ramps_against_trying_everything(void **state)
     assert_true(fewer > 300);
 }
 
-/* The way of a request through the pipeline, written out anew: at each ramp count back over the ramps before. */
+/* The way of a request through the pipeline, written out anew: at each ramp count back over the ramps
+ * before. */
 static int simulate(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token)
 {
     for (int layer = 1; layer < n_layers; layer++) {
@@ -592,8 +594,8 @@ static void test_dear_ramps_are_few(void **state)
     or_trace_free(&trace);
 }
 
-/* All become clear at the same layer: ramps before it go (those behind are never reached and cost nothing), and
- * the rows that are left have one label. */
+/* All become clear at the same layer: ramps before it go (those behind are never reached and cost nothing),
+ * and the rows that are left have one label. */
 static void test_ramps_where_all_is_right(void **state)
 {
     (void)state;

@@ -32,8 +32,8 @@ static inline void tiny_begin(tiny_file *file)
     file->data_size = 0;
 }
 
-/* The values of a tensor: 7 bits each, so exact in bf16 and f16; vectors are around 1. "model." in front of the
- * name does not count. */
+/* The values of a tensor: 7 bits each, so exact in bf16 and f16; vectors are around 1. "model." in front of
+ * the name does not count. */
 static inline void tiny_values(const char *name, bool vector, size_t n, float *values)
 {
     uint64_t seed = 1;
