@@ -16,6 +16,25 @@ static const or_format_ops *const formats[] = {
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
+/* Each key/value head serves n_heads / n_kv_heads query heads (grouped queries, arXiv 2305.13245), and rotation
+ * turns the numbers of a head two at a time. */
+or_status or_hparams_check_heads(const or_hparams *h, const char *path, const char *heads,
+                                 const char *kv_heads)
+{
+    if (h->n_heads % h->n_kv_heads != 0)
+        return or_fail(OR_ERR_INPUT, "model refused", path,
+                       "\"%s\" is %d, expected a multiple of \"%s\" (%d)", heads, h->n_heads, kv_heads,
+                       h->n_kv_heads);
+    if (h->head_dim % 2 != 0)
+        return or_fail(OR_ERR_INPUT, "model refused", path,
+                       "a head is %d wide, expected an even number (rotary pairs)", h->head_dim);
+    if ((int64_t)h->n_heads * h->head_dim > OR_WIDTH_MAX)
+        return or_fail(OR_ERR_INPUT, "model refused", path,
+                       "%d heads of %d are too wide, expected at most %d", h->n_heads, h->head_dim,
+                       OR_WIDTH_MAX);
+    return OR_OK;
+}
+
 /* No format took the path: says why, and what all of them accept. */
 static or_status refuse_path(const char *path)
 {

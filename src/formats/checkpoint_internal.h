@@ -68,6 +68,11 @@ or_status or_checkpoint_seal(or_checkpoint *checkpoint);
 /* The tensor of that name in the file, of a sealed checkpoint; NULL if there is none. */
 const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char *name);
 
+/* What every format asks of the heads it has read (n_heads, n_kv_heads, head_dim, of a family that rotates them);
+ * heads, kv_heads: what the file calls the two counts. */
+or_status or_hparams_check_heads(const or_hparams *h, const char *path, const char *heads,
+                                 const char *kv_heads);
+
 /* safetensors.c: reads the header of one .safetensors file and adds its tensors. */
 or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path);
 

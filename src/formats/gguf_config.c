@@ -51,12 +51,6 @@ static or_status read_heads(const or_gguf *g, or_hparams *h)
     OR_TRY(read_int(g, "attention.head_count", 1, OR_WIDTH_MAX, &h->n_heads));
     h->n_kv_heads = h->n_heads;
     OR_TRY(read_int(g, "attention.head_count_kv", 1, h->n_heads, &h->n_kv_heads));
-    if (h->n_heads % h->n_kv_heads != 0)
-        return or_fail(
-            OR_ERR_INPUT, refused, path,
-            "\"llama.attention.head_count\" is %d, expected a multiple of \"llama.attention.head_count_kv\" "
-            "(%d)",
-            h->n_heads, h->n_kv_heads);
     /* The default of "attention.key_length", which may be absent only where the division leaves nothing. */
     h->head_dim = h->d_model / h->n_heads;
     if (!or_gguf_has(g, "llama.attention.key_length") && h->d_model % h->n_heads != 0)
@@ -75,14 +69,7 @@ static or_status read_heads(const or_gguf *g, or_hparams *h)
                            "\"llama.%s\" is %d, which is not supported; expected the width of a head (%d)",
                            names[i], others[i], h->head_dim);
     }
-    /* Rotation turns two numbers at a time. */
-    if (h->head_dim % 2 != 0)
-        return or_fail(OR_ERR_INPUT, refused, path,
-                       "a head is %d wide, expected an even number (rotary pairs)", h->head_dim);
-    if ((int64_t)h->n_heads * h->head_dim > OR_WIDTH_MAX)
-        return or_fail(OR_ERR_INPUT, refused, path, "%d heads of %d are too wide, expected at most %d",
-                       h->n_heads, h->head_dim, OR_WIDTH_MAX);
-    return OR_OK;
+    return or_hparams_check_heads(h, path, "llama.attention.head_count", "llama.attention.head_count_kv");
 }
 
 /* "rope.scaling.type" none or linear; old files have "rope.scale_linear", and where both factors are given

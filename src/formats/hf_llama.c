@@ -101,18 +101,12 @@ done:
     return status;
 }
 
-/* Heads, and how wide each is: "head_dim", or else an even part of the hidden state. Fewer key/value heads
- * than query heads: each serves n_heads / n_kv_heads of these (grouped queries), so that must be a whole
- * number. */
+/* Heads, and how wide each is: "head_dim", or else an even part of the hidden state. */
 static or_status read_heads(const cJSON *config, const char *path, or_hparams *h)
 {
     OR_TRY(or_hf_read_int(config, "num_attention_heads", path, 1, OR_WIDTH_MAX, &h->n_heads));
     h->n_kv_heads = h->n_heads;
     OR_TRY(or_hf_read_int(config, "num_key_value_heads", path, 1, h->n_heads, &h->n_kv_heads));
-    if (h->n_heads % h->n_kv_heads != 0)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "\"num_attention_heads\" is %d, expected a multiple of \"num_key_value_heads\" (%d)",
-                       h->n_heads, h->n_kv_heads);
     if (or_json_find(config, "head_dim"))
         OR_TRY(or_hf_read_int(config, "head_dim", path, 1, OR_WIDTH_MAX, &h->head_dim));
     else if (h->d_model % h->n_heads == 0)
@@ -122,14 +116,7 @@ static or_status read_heads(const cJSON *config, const char *path, or_hparams *h
                        "\"hidden_size\" is %d, expected a multiple of \"num_attention_heads\" (%d), or "
                        "\"head_dim\"",
                        h->d_model, h->n_heads);
-    if (h->head_dim % 2 != 0)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "a head is %d wide, expected an even number (rotary pairs)", h->head_dim);
-    if ((int64_t)h->n_heads * h->head_dim > OR_WIDTH_MAX)
-        return or_fail(OR_ERR_INPUT, "model refused", path,
-                       "%d heads of %d are too wide, expected at most %d", h->n_heads, h->head_dim,
-                       OR_WIDTH_MAX);
-    return OR_OK;
+    return or_hparams_check_heads(h, path, "num_attention_heads", "num_key_value_heads");
 }
 
 /* What would make another computation of it. "swish" is another name of silu. */

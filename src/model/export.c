@@ -74,24 +74,12 @@ static or_status add(exporter *e, const char *name, int rows, int columns, bool 
 
 static or_status add_layer(exporter *e, int layer)
 {
-    const or_hparams *h = e->h;
-    const int d = h->d_model, q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
-    const struct {
-        const char *part;
-        int rows, columns;
-        bool rotated;
-    } parts[] = {
-        {"input_layernorm", d, 0, false},     {"self_attn.q_proj", q, d, true},
-        {"self_attn.k_proj", kv, d, true},    {"self_attn.v_proj", kv, d, false},
-        {"self_attn.o_proj", d, q, false},    {"post_attention_layernorm", d, 0, false},
-        {"mlp.gate_proj", h->d_ff, d, false}, {"mlp.up_proj", h->d_ff, d, false},
-        {"mlp.down_proj", d, h->d_ff, false},
-    };
-    char name[OR_TENSOR_NAME];
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, parts[i].part);
-        OR_TRY(add(e, name, parts[i].rows, parts[i].columns, parts[i].rotated));
-    }
+    or_llama_part parts[OR_LLAMA_PARTS];
+    char name[OR_LLAMA_NAME];
+    or_llama_list_parts(e->h, parts);
+    for (int i = 0; i < OR_LLAMA_PARTS; i++)
+        OR_TRY(add(e, or_llama_part_name(&parts[i], layer, name), parts[i].rows, parts[i].columns,
+                   parts[i].rotated));
     return OR_OK;
 }
 

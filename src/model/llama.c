@@ -10,6 +10,7 @@
 #include "family.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct llama_layer {
     float *attn_norm, *mlp_norm; /* [d_model] */
@@ -24,33 +25,46 @@ static or_status bind_ends(or_model *model)
     return or_model_bind_tokens(model, "model.embed_tokens.weight", "lm_head.weight");
 }
 
-/* Matrices are pointers into the mapped file; only the norms' vectors are copied. */
+void or_llama_list_parts(const or_hparams *h, or_llama_part parts[OR_LLAMA_PARTS])
+{
+    const int d = h->d_model, q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
+    const or_llama_part all[OR_LLAMA_PARTS] = {
+        {"input_layernorm", d, 0, false},     {"self_attn.q_proj", q, d, true},
+        {"self_attn.k_proj", kv, d, true},    {"self_attn.v_proj", kv, d, false},
+        {"self_attn.o_proj", d, q, false},    {"post_attention_layernorm", d, 0, false},
+        {"mlp.gate_proj", h->d_ff, d, false}, {"mlp.up_proj", h->d_ff, d, false},
+        {"mlp.down_proj", d, h->d_ff, false},
+    };
+    memcpy(parts, all, sizeof all);
+}
+
+const char *or_llama_part_name(const or_llama_part *part, int layer, char text[OR_LLAMA_NAME])
+{
+    snprintf(text, OR_LLAMA_NAME, "model.layers.%d.%s.weight", layer, part->name);
+    return text;
+}
+
+/* Where each part goes stands at its place in the list: vectors are read at once, matrices only found. */
 static or_status bind_layer(or_model *model, int layer, void *bound)
 {
     llama_layer *l = bound;
     const or_hparams *h = model->hparams;
-    const int d = h->d_model, q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
-    const struct {
-        const char *suffix;
-        or_matrix *matrix;
-        int rows, columns;
-    } matrices[] = {
-        {"self_attn.q_proj", &l->q, q, d},       {"self_attn.k_proj", &l->k, kv, d},
-        {"self_attn.v_proj", &l->v, kv, d},      {"self_attn.o_proj", &l->o, d, q},
-        {"mlp.gate_proj", &l->gate, h->d_ff, d}, {"mlp.up_proj", &l->up, h->d_ff, d},
-        {"mlp.down_proj", &l->down, d, h->d_ff},
-    };
-    char name[128];
-    for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
-        snprintf(name, sizeof name, "model.layers.%d.%s.weight", layer, matrices[i].suffix);
-        OR_TRY(or_model_matrix(model, name, matrices[i].rows, matrices[i].columns, matrices[i].matrix));
+    float **const vectors[OR_LLAMA_PARTS] = {&l->attn_norm, NULL, NULL, NULL, NULL, &l->mlp_norm};
+    or_matrix *const matrices[OR_LLAMA_PARTS] = {NULL, &l->q,    &l->k,  &l->v,   &l->o,
+                                                 NULL, &l->gate, &l->up, &l->down};
+    or_llama_part parts[OR_LLAMA_PARTS];
+    char name[OR_LLAMA_NAME];
+    or_llama_list_parts(h, parts);
+    for (int i = 0; i < OR_LLAMA_PARTS; i++) {
+        or_llama_part_name(&parts[i], layer, name);
+        if (parts[i].columns == 0) {
+            OR_TRY(or_model_vector(model, name, parts[i].rows, vectors[i]));
+            continue;
+        }
+        OR_TRY(or_model_matrix(model, name, parts[i].rows, parts[i].columns, matrices[i]));
+        if (parts[i].rotated && h->rotary_pairs) matrices[i]->interleaved = h->head_dim;
     }
-    /* only what is rotated lies in pairs: v and o do not */
-    l->q.interleaved = l->k.interleaved = h->rotary_pairs ? h->head_dim : 0;
-    snprintf(name, sizeof name, "model.layers.%d.input_layernorm.weight", layer);
-    OR_TRY(or_model_vector(model, name, d, &l->attn_norm));
-    snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm.weight", layer);
-    return or_model_vector(model, name, d, &l->mlp_norm);
+    return OR_OK;
 }
 
 static void unbind_layer(void *bound)

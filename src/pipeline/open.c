@@ -12,15 +12,15 @@
 #include <stdio.h>
 
 /* What the headers say of the model and of this rank's part of it. */
-typedef struct outlook {
+typedef struct planned {
     or_hparams h;
     or_shares shares;
     or_stage_memory memory; /* with waves of --wave-tokens */
-} outlook;
+} planned;
 
 /* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers
  * only. */
-static or_status look_ahead(or_pipeline *p, const or_pipeline_options *options, outlook *o)
+static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, planned *o)
 {
     or_checkpoint *checkpoint = NULL;
     OR_TRY(or_checkpoint_open(options->model, &checkpoint));
@@ -51,7 +51,7 @@ static const char *memory_text(const or_stage_memory *m, char text[128])
 
 /* Refuses a stage that takes more than it may, or with the other ranks of this host more than that has;
  * *limit is what this rank may take. Collective. */
-static or_status check_memory(or_pipeline *p, const or_pipeline_options *options, const outlook *o,
+static or_status check_memory(or_pipeline *p, const or_pipeline_options *options, const planned *o,
                               uint64_t *limit)
 {
     const uint64_t has = or_machine_memory(), may = options->memory_per_rank, own = o->memory.total;
@@ -81,7 +81,7 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
 
 /* The longest prompt, which is a wave by itself if it has to be: the model's context, what a message
  * holds, and on every rank what fits into memory. Collective. */
-static or_status find_longest(or_pipeline *p, const outlook *o, uint64_t limit)
+static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
 {
     const size_t context = (size_t)o->h.n_context, sent = or_plan_wave_rows(&o->h),
                  most = context < sent ? context : sent;
@@ -109,10 +109,10 @@ static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
 /* All steps on all ranks; one that can refuse is followed by an agreement, so a rank goes on only when all
  * do. The steps before open_stage() read headers only, so a model that does not fit is refused in no time.
  * Collective. */
-static or_status open_together(or_pipeline *p, const or_pipeline_options *options, outlook *o)
+static or_status open_together(or_pipeline *p, const or_pipeline_options *options, planned *o)
 {
     uint64_t limit = 0;
-    OR_TRY(or_transport_agree(p->transport, look_ahead(p, options, o)));
+    OR_TRY(or_transport_agree(p->transport, plan_stage(p, options, o)));
     OR_TRY(or_transport_agree(p->transport, check_memory(p, options, o, &limit)));
     OR_TRY(find_longest(p, o, limit));
     OR_TRY(or_transport_agree(p->transport, open_stage(p, options)));
@@ -138,7 +138,7 @@ static void prepare(or_pipeline *p, const or_pipeline_options *options)
 or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options, or_pipeline **out)
 {
     or_pipeline *p = NULL;
-    outlook o = {0};
+    planned o = {0};
     or_status status = or_transport_agree(transport, OR_NEW(p, 1));
     if (status == OR_OK) {
         p->transport = transport;

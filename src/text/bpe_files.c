@@ -45,8 +45,7 @@ static or_status read_prefix(or_tokenizer *t, const char *folder)
 {
     char *path = NULL;
     cJSON *config = NULL;
-    OR_TRY(or_path_join(folder, "tokenizer_config.json", &path));
-    or_status status = or_path_exists(path) ? or_json_load(path, &config) : OR_OK;
+    or_status status = or_json_load_beside(folder, "tokenizer_config.json", &path, &config);
     if (config) status = or_json_opt_bool(config, "add_prefix_space", path, &t->prefix_space);
     cJSON_Delete(config);
     free(path);

@@ -6,6 +6,12 @@
 
 #include "json.h"
 
+/* ---- tokenizer.c ---------------------------------------------------------------------------------------- */
+
+/* Reads the file of this name in the folder, an object; *json is NULL where there is none. The caller frees *path
+ * and *json, also after an error. */
+or_status or_json_load_beside(const char *folder, const char *name, char **path, cJSON **json);
+
 /* ---- json_tokenizer.c: tokenizer.json as a whole ------------------------------------------------------ */
 
 /* The string `key` of an object, "nothing" where there is none. */

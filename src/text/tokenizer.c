@@ -5,7 +5,7 @@
  * prompts begin with BOS if that file says so. In a folder, config.json's model type comes next (OPT), and
  * tokenizer_config.json, where there is one, has the last word on all three.
  */
-#include "tokenizer_internal.h"
+#include "json_internal.h"
 
 #include "file.h"
 #include "gguf_vocab.h"
@@ -50,8 +50,7 @@ static or_status read_special(const or_tokenizer *t, const cJSON *config, const 
                    key, text);
 }
 
-/* The file of this name in the folder as JSON; *json is NULL where there is none. */
-static or_status load_if_there(const char *folder, const char *name, char **path, cJSON **json)
+or_status or_json_load_beside(const char *folder, const char *name, char **path, cJSON **json)
 {
     *json = NULL;
     OR_TRY(or_path_join(folder, name, path));
@@ -66,7 +65,7 @@ static or_status read_family(or_tokenizer *t, const char *folder)
     char *path = NULL;
     cJSON *config = NULL;
     const char *type = "";
-    or_status status = load_if_there(folder, "config.json", &path, &config);
+    or_status status = or_json_load_beside(folder, "config.json", &path, &config);
     if (config) status = or_json_opt_string(config, "model_type", path, &type);
     if (status == OR_OK && strcmp(type, "opt") == 0) {
         t->bos = t->eos = or_vocab_token(t, "</s>", 4);
@@ -84,7 +83,7 @@ static or_status read_config(or_tokenizer *t, const char *folder)
     char *path = NULL;
     cJSON *config = NULL;
     bool adds_eos = false;
-    or_status status = load_if_there(folder, "tokenizer_config.json", &path, &config);
+    or_status status = or_json_load_beside(folder, "tokenizer_config.json", &path, &config);
     if (config) {
         status = read_special(t, config, "bos_token", path, &t->bos);
         if (status == OR_OK) status = read_special(t, config, "eos_token", path, &t->eos);

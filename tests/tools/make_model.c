@@ -6,6 +6,8 @@
  * uniform with the variance that keeps states of about their size; the same for the same arguments. HOLES makes files
  * for BF16 weights that have their size but hold nothing: a file system with sparse files takes no room for them.
  */
+#include "tool.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -25,21 +27,6 @@ static int layers, width, d_ff, heads, kv_heads, vocab, shards;
 static bool bf16, holes;
 static tensor *tensors;
 static size_t n_tensors;
-
-static void die(const char *what)
-{
-    fprintf(stderr, "make_model: %s\n", what);
-    exit(1);
-}
-
-static FILE *create(const char *folder, const char *name)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    if (!file) die(path);
-    return file;
-}
 
 static void add(const char *name, int rows, int columns, int shard)
 {

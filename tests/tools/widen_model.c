@@ -12,6 +12,8 @@
 
 #include <offramp/offramp.h>
 
+#include "tool.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,12 +21,6 @@
 #include <string.h>
 
 enum { BLOCK = 256 };
-
-static void die(const char *what)
-{
-    fprintf(stderr, "widen_model: %s\n", what);
-    exit(1);
-}
 
 static int up(int n)
 {
@@ -37,15 +33,6 @@ static int64_t widened(const or_hparams *h, int64_t n)
     const int q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
     if (n == h->n_vocab) return n;
     return n == kv && kv != q ? (int64_t)kv * up(q) / q : up((int)n);
-}
-
-static FILE *create(const char *folder, const char *name)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    if (!file) die(path);
-    return file;
 }
 
 static void put_config(const char *folder, const or_hparams *h)

@@ -19,7 +19,7 @@ static or_tokenizer *open_path(const char *path)
 /* ---- llama.cpp's files -------------------------------------------------------------------------------- */
 
 /* The ids of a line, "12 34", are those of the text. */
-static void check_line(const or_tokenizer *t, const char *text, size_t size, const char *line)
+static void check_ids_line(const or_tokenizer *t, const char *text, size_t size, const char *line)
 {
     or_tokens tokens = {0};
     char *back;
@@ -59,7 +59,7 @@ static int check_inp_out(const or_tokenizer *t, const char *path)
         char *line_end = strchr(line, '\n');
         assert_non_null(line_end);
         *line_end = '\0';
-        check_line(t, text, (size_t)(end - text), line);
+        check_ids_line(t, text, (size_t)(end - text), line);
         line = line_end + 1;
     }
     assert_int_equal(*line, '\0');
@@ -119,33 +119,22 @@ static const char *put_gguf(const or_tokenizer *t)
     return path;
 }
 
-/* Both give the same ids for each {"text"} of the file, and the same text for these. */
-static size_t check_same_lines(const char *path, const or_tokenizer *a, const or_tokenizer *b)
+/* {"text"}: both give the same ids, and the same text for these. */
+static void check_same_line(const cJSON *line, const or_tokenizer *a, const or_tokenizer *b)
 {
-    FILE *file = fopen(path, "r");
-    char *line = NULL;
-    size_t capacity = 0, lines = 0;
-    assert_non_null(file);
-    for (; getline(&line, &capacity, file) != -1; lines++) {
-        cJSON *json = cJSON_Parse(line);
-        const char *text = or_json_find(json, "text")->valuestring;
-        or_tokens x = {0}, y = {0};
-        char *back;
-        size_t size;
-        assert_ok(or_tokenizer_encode(a, text, strlen(text), &x));
-        assert_ok(or_tokenizer_encode(b, text, strlen(text), &y));
-        assert_int_equal(x.count, y.count);
-        if (x.count) assert_memory_equal(x.ids, y.ids, x.count * sizeof *x.ids);
-        assert_ok(or_tokenizer_decode(a, x.ids, x.count, &back, &size));
-        check_text(b, y.ids, y.count, back);
-        free(back);
-        or_tokens_free(&y);
-        or_tokens_free(&x);
-        cJSON_Delete(json);
-    }
-    free(line);
-    fclose(file);
-    return lines;
+    const char *text = or_json_find(line, "text")->valuestring;
+    or_tokens x = {0}, y = {0};
+    char *back;
+    size_t size;
+    assert_ok(or_tokenizer_encode(a, text, strlen(text), &x));
+    assert_ok(or_tokenizer_encode(b, text, strlen(text), &y));
+    assert_int_equal(x.count, y.count);
+    if (x.count) assert_memory_equal(x.ids, y.ids, x.count * sizeof *x.ids);
+    assert_ok(or_tokenizer_decode(a, x.ids, x.count, &back, &size));
+    check_text(b, y.ids, y.count, back);
+    free(back);
+    or_tokens_free(&y);
+    or_tokens_free(&x);
 }
 
 static void check_same(const or_tokenizer *a, const or_tokenizer *b)
@@ -162,8 +151,9 @@ static void check_folder(const char *folder)
 {
     or_tokenizer *before = open_path(folder), *after = open_path(put_gguf(before));
     check_same(before, after);
-    assert_int_equal(check_same_lines(need_data("oracles/tokenize-llama2.jsonl"), before, after), 361);
-    assert_int_equal(check_same_lines(need_data("oracles/tokenize-opt.jsonl"), before, after), 247);
+    assert_int_equal(each_line(need_data("oracles/tokenize-llama2.jsonl"), check_same_line, before, after),
+                     361);
+    assert_int_equal(each_line(need_data("oracles/tokenize-opt.jsonl"), check_same_line, before, after), 247);
     or_tokenizer_close(after);
     or_tokenizer_close(before);
 }

@@ -1,11 +1,10 @@
 /* test_spm_files.c - tokenizer.json, tokenizer.model and tokenizer_config.json as they may come: the forms
  * that are read, and the broken and the foreign, which are refused. */
-#include "support.h"
+#include "token_checks.h"
 
 #include "file.h"
 
 #include <math.h>
-#include <offramp/tokenizer.h>
 
 #define SPACE "\xe2\x96\x81"
 
@@ -63,19 +62,6 @@ static void refuse_json(json_parts parts, const char *part)
     assert_null(tokenizer);
     assert_non_null(strstr(or_status_message(), "tokenizer.json"));
     assert_null(strchr(or_status_message(), '\n'));
-}
-
-/* The text gives these ids, written "7 3". */
-static void check_ids(const or_tokenizer *t, const char *text, const char *expected)
-{
-    or_tokens tokens = {0};
-    or_buffer got = {0};
-    assert_ok(or_tokenizer_encode(t, text, strlen(text), &tokens));
-    for (size_t i = 0; i < tokens.count; i++)
-        assert_ok(or_buffer_printf(&got, "%s%d", i ? " " : "", tokens.ids[i]));
-    assert_string_equal(got.size ? got.data : "", expected);
-    or_buffer_free(&got);
-    or_tokens_free(&tokens);
 }
 
 static void check_json(json_parts parts, const char *text, const char *expected)
@@ -233,13 +219,6 @@ static void added_tokens(void **state)
     refuse_json((json_parts){.more = "\"added_tokens\": [{\"content\": \"x\"}],"}, "token \"x\"");
     refuse_json((json_parts){.more = "\"added_tokens\": [{\"id\": 8}],"}, "\"content\"");
     refuse_json((json_parts){.more = "\"added_tokens\": [7],"}, "id of token");
-}
-
-static void check_bos(const or_tokenizer *t, int bos, int eos, bool adds)
-{
-    assert_int_equal(or_tokenizer_bos(t), bos);
-    assert_int_equal(or_tokenizer_eos(t), eos);
-    assert_int_equal(or_tokenizer_adds_bos(t), adds);
 }
 
 #define TEMPLATE(token)                                                                                      \

@@ -1,11 +1,8 @@
 /* test_tokenizer.c - whole tokenizers against SentencePiece's own ids, there and back, and what the calls
  * promise. Broken files are in test_spm_files.c. */
-#include "support.h"
+#include "token_checks.h"
 
 #include "file.h"
-#include "json.h"
-
-#include <offramp/tokenizer.h>
 
 #define SPACE "\xe2\x96\x81"
 
@@ -34,38 +31,15 @@ static void check_round_trip(const or_tokenizer *tokenizer, const char *text, co
     or_buffer_free(&expected);
 }
 
-/* Calls check() with each line of a JSONL file; *lines counts them. */
-typedef void line_check(const cJSON *line, const or_tokenizer *a, const or_tokenizer *b);
-
-static size_t each_line(const char *path, line_check *check, const or_tokenizer *a, const or_tokenizer *b)
-{
-    FILE *file = fopen(path, "r");
-    char *line = NULL;
-    size_t capacity = 0, lines = 0;
-    assert_non_null(file);
-    for (; getline(&line, &capacity, file) != -1; lines++) {
-        cJSON *json = cJSON_Parse(line);
-        check(json, a, b);
-        cJSON_Delete(json);
-    }
-    free(line);
-    fclose(file);
-    return lines;
-}
-
 /* {"text", "ids"}: both tokenizers give these ids. */
-static void check_ids(const cJSON *line, const or_tokenizer *a, const or_tokenizer *b)
+static void check_line_ids(const cJSON *line, const or_tokenizer *a, const or_tokenizer *b)
 {
     const char *text = or_json_find(line, "text")->valuestring;
     const or_tokenizer *const both[] = {a, b};
     for (int side = 0; side < 2; side++) {
-        const cJSON *id = or_json_find(line, "ids")->child;
         or_tokens tokens = {0};
         assert_ok(or_tokenizer_encode(both[side], text, strlen(text), &tokens));
-        for (size_t i = 0; i < tokens.count; i++, id = id->next)
-            if (!id || tokens.ids[i] != id->valueint)
-                fail_msg("\"%s\": id %zu is %d, expected %d", text, i, tokens.ids[i], id ? id->valueint : -1);
-        assert_null(id);
+        check_token_list(text, &tokens, or_json_find(line, "ids"));
         check_round_trip(both[side], text, &tokens);
         or_tokens_free(&tokens);
     }
@@ -85,7 +59,7 @@ static void check_same(const cJSON *line, const or_tokenizer *a, const or_tokeni
     or_tokens_free(&y);
 }
 
-static void check_text(const or_tokenizer *a, const or_tokenizer *b, const char *text)
+static void check_both(const or_tokenizer *a, const or_tokenizer *b, const char *text)
 {
     cJSON *line = cJSON_CreateObject();
     cJSON_AddStringToObject(line, "text", text);
@@ -108,7 +82,7 @@ static void llama2_equals_sentencepiece(void **state)
         assert_true(or_tokenizer_adds_bos(both[i]));
         assert_string_equal(or_tokenizer_piece(both[i], 278), SPACE "the");
     }
-    assert_int_equal(each_line(oracle, check_ids, json, model), 361);
+    assert_int_equal(each_line(oracle, check_line_ids, json, model), 361);
     or_tokenizer_close(model);
     or_tokenizer_close(json);
 }
@@ -140,7 +114,7 @@ static void demo_files_agree(void **state)
     or_tokenizer *json = open_demo("tokenizer.json"), *model = open_demo("tokenizer.model");
     assert_int_equal(or_tokenizer_vocab(json), 4096);
     assert_int_equal(or_tokenizer_vocab(model), 4096);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) check_text(json, model, texts[i]);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) check_both(json, model, texts[i]);
     or_tokenizer_close(model);
     or_tokenizer_close(json);
 }
@@ -172,10 +146,10 @@ static void tinystories_comes_back(void **state)
         trailing = trailing || (mark && mark > piece);
     }
     assert_true(trailing);
-    check_text(t, t,
+    check_both(t, t,
                "Once upon a time, there was a little girl named Lily.\n\"Look!\" she said.  Two spaces ");
-    check_text(t, t, " The dog ran to the park and played with the ball. ");
-    check_text(t, t, "");
+    check_both(t, t, " The dog ran to the park and played with the ball. ");
+    check_both(t, t, "");
     tokens.count = 0;
     assert_ok(or_tokenizer_encode(t, "\xe6\xa3\x9f\xe6\xa3\x9f", 6, &tokens)); /* not in its alphabet */
     assert_int_equal(tokens.ids[tokens.count - 1], 0);
