@@ -72,7 +72,8 @@ typedef struct or_checkpoint or_checkpoint;
 
 /* Opens a Hugging Face folder (config.json with model.safetensors, or shards with
  * model.safetensors.index.json), or a GGUF file (of split ones the first, whose name ends in
- * -00001-of-000NN.gguf). Other formats are one file and one line in src/formats/checkpoint.c. */
+ * -00001-of-000NN.gguf). The caller closes; *checkpoint is NULL unless OR_OK. OR_ERR_INPUT when the path or
+ * what is there is refused. Other formats are one file and one line in src/formats/checkpoint.c. */
 or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint);
 void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
@@ -96,17 +97,20 @@ or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *nam
                                 int64_t columns, const or_tensor **tensor);
 
 /* Maps a tensor's data, which may be unaligned, until the checkpoint is closed; a tensor that is asked for
- * again is where it was. Nothing is read before it is touched, or or_checkpoint_read(). */
+ * again is where it was. Nothing is read before it is touched, or or_checkpoint_read(). OR_ERR_INPUT when the
+ * file cannot be opened any more, or has become shorter. */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 
-/* The same, and reads the tensor in now: for those that are looked at at once. */
+/* The same, and reads the tensor in now, blocking: for those that are looked at at once. OR_ERR_INPUT also when
+ * it cannot be read. */
 or_status or_checkpoint_fetch(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 
 /* Reads in what has been mapped so far and was not read yet, on or_threads() threads; *bytes counts it.
  * OR_ERR_INPUT when the file cannot be read. Blocking. */
 or_status or_checkpoint_read(or_checkpoint *checkpoint, uint64_t *bytes);
 
-/* Where a checkpoint's bytes are. Reads nothing. */
+/* Where a checkpoint's bytes are. Reads nothing. OR_ERR_FAILED for lack of memory; *shares is released by
+ * or_shares_free() in any case. */
 typedef struct or_shares {
     size_t total, embedding, head;
     size_t other; /* final norm, positions, and what belongs to no layer */

@@ -1,9 +1,10 @@
 /* export.h - writing a model of the Llama family as a GGUF file, in another weight type if wanted.
  *
- * Matrices are stored in the type asked for, vectors in float32. Numbers are rounded once: from what the model stores
- * to the type (src/compute/quantize*.c say how). Rows whose length is no whole number of blocks cannot be stored in a
- * block type; such a matrix gets the nearest type that fits (or_export_type), and the summary counts them.
- * Keys, tensor names and the order of query and key rows are llama.cpp's, which runs the result.
+ * Matrices are stored in the type asked for, vectors in float32. Numbers are rounded once: from what the
+ * model stores to the type (src/compute/quantize*.c say how). Rows whose length is no whole number of blocks
+ * cannot be stored in a block type; such a matrix gets the nearest type that fits (or_export_type), and the
+ * summary counts them. Keys, tensor names and the order of query and key rows are llama.cpp's, which runs
+ * the result.
  */
 #ifndef OFFRAMP_EXPORT_H
 #define OFFRAMP_EXPORT_H
@@ -25,8 +26,10 @@ typedef void or_export_progress(void *context, uint64_t done, uint64_t total);
 
 /* Writes the model at `path` (a folder or a GGUF file) to `output`, which appears when it is complete.
  * Memory: some rows at a time, on or_threads() threads. Local, blocking. OR_ERR_INPUT when the model is
- * refused, is of another family, would overwrite itself, has weights that are not finite, or its vocabulary
- * cannot be written. progress may be NULL. */
+ * refused, is of another family, would overwrite itself, has weights that the type cannot hold (not finite,
+ * or too large for f16), its vocabulary cannot be written, or `output` is there and is no GGUF file;
+ * OR_ERR_FAILED when it cannot be written to the end. What was written is removed then. progress may be
+ * NULL. */
 or_status or_model_export(const char *path, const char *output, or_dtype type, or_export_progress *progress,
                           void *context, or_export_summary *summary);
 

@@ -102,7 +102,8 @@ typedef struct or_pipeline_options {
 } or_pipeline_options;
 
 /* Opens this rank's stage. Refuses with the numbers, before anything is loaded, what will not fit into
- * memory. Fails on all ranks alike. Collective, blocking. */
+ * memory (OR_ERR_INPUT), a plan that does not fit the ranks (OR_ERR_USAGE), and a model or policy that is
+ * not the same everywhere. Fails on all ranks alike. Collective, blocking. */
 or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options,
                            or_pipeline **pipeline);
 

@@ -33,6 +33,7 @@ typedef struct or_stage_memory {
     size_t total;
 } or_stage_memory;
 
+/* That of one stage, with waves of `wave_tokens` rows on `threads` threads. */
 or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *hparams,
                                const or_shares *shares, size_t wave_tokens, int threads);
 

@@ -184,9 +184,10 @@ or_status or_splits_cut(const or_splits *splits, const char *text, size_t size, 
     or_cuts next = {0};
     cuts->count = 0;
     OR_TRY(add_cut(cuts, size));
+    if (!splits) return OR_OK;
     OR_TRY(make_matcher(size, &m));
     or_status status = OR_OK;
-    for (size_t i = 0; splits && i < splits->n_steps && status == OR_OK; i++) {
+    for (size_t i = 0; i < splits->n_steps && status == OR_OK; i++) {
         status = cut_pieces(&splits->steps[i], &m, text, cuts, &next);
         const or_cuts held = *cuts;
         *cuts = next;
