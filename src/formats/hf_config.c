@@ -29,9 +29,10 @@ or_status or_hf_read_float(const cJSON *config, const char *key, const char *whe
     return OR_OK;
 }
 
-/* Instruction-tuned models (Llama 3.1) have several ids that end a text. What is no number becomes -2,
+/* A token id, or an array of which the first counts; -1 where there is none. Instruction-tuned models (Llama 3.1)
+ * have several ids that end a text. What is no number becomes -2,
  * which is out of range; -1 is how some files write "none". */
-or_status or_hf_read_token(const cJSON *config, const char *key, const char *where, int n_vocab, int *token)
+static or_status read_token(const cJSON *config, const char *key, const char *where, int n_vocab, int *token)
 {
     const cJSON *item = or_json_find(config, key);
     *token = -1;
@@ -48,12 +49,27 @@ or_status or_hf_read_token(const cJSON *config, const char *key, const char *whe
     return OR_OK;
 }
 
-or_status or_hf_refuse_quantized(const cJSON *config, const char *where)
+/* Weights in a packing of their own (GPTQ, AWQ, ...). */
+static or_status refuse_quantized(const cJSON *config, const char *where)
 {
     if (!or_json_find(config, "quantization_config")) return OR_OK;
     return or_fail(
         OR_ERR_INPUT, "model refused", where,
         "found \"quantization_config\", which is not supported, expected f32, f16 or bf16 weights");
+}
+
+/* 2048 is the default of both LlamaConfig and OPTConfig of transformers. */
+or_status or_hf_read_common(const cJSON *config, const char *path, or_hparams *h)
+{
+    OR_TRY(or_hf_read_int(config, "hidden_size", path, 1, OR_WIDTH_MAX, &h->d_model));
+    OR_TRY(or_hf_read_int(config, "num_hidden_layers", path, 1, OR_LAYERS_MAX, &h->n_layers));
+    OR_TRY(or_hf_read_int(config, "vocab_size", path, 1, OR_VOCAB_ROWS_MAX, &h->n_vocab));
+    h->n_context = 2048;
+    OR_TRY(or_hf_read_int(config, "max_position_embeddings", path, 1, OR_CONTEXT_MAX, &h->n_context));
+    OR_TRY(read_token(config, "bos_token_id", path, h->n_vocab, &h->bos));
+    OR_TRY(read_token(config, "eos_token_id", path, h->n_vocab, &h->eos));
+    h->d_embed = h->d_model;
+    return refuse_quantized(config, path);
 }
 
 /* The families, by "model_type" of config.json, which is how transformers chooses a model's class. */

@@ -18,11 +18,9 @@ or_status or_hf_read_int(const cJSON *config, const char *key, const char *where
 or_status or_hf_read_float(const cJSON *config, const char *key, const char *where, double low, double high,
                            float *value);
 
-/* A token id, or an array of which the first counts; -1 where there is none. */
-or_status or_hf_read_token(const cJSON *config, const char *key, const char *where, int n_vocab, int *token);
-
-/* Refuses weights in a packing of their own (GPTQ, AWQ, ...). */
-or_status or_hf_refuse_quantized(const cJSON *config, const char *where);
+/* What all families call alike: hidden_size, num_hidden_layers, vocab_size, max_position_embeddings, BOS and EOS; the
+ * embedding as wide as the hidden state. Refuses weights in a packing of their own. */
+or_status or_hf_read_common(const cJSON *config, const char *path, or_hparams *h);
 
 /* The families. h is zeroed but for its family, and all of it is to be filled. */
 or_status or_hf_read_llama(const cJSON *config, const char *path, or_hparams *h);

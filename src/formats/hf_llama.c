@@ -135,27 +135,20 @@ static or_status refuse_variants(const cJSON *config, const char *path)
             return or_fail(OR_ERR_INPUT, "model refused", path,
                            "\"%s\" is true, which is not supported yet, expected false", biases[i]);
     }
-    return or_hf_refuse_quantized(config, path);
+    return OR_OK;
 }
 
 /* Llama 1, 2, 3. Defaults are those of transformers' LlamaConfig, where models rely on them; the sizes of a
  * model, which have defaults there as well (those of Llama 7B), must be given. */
 or_status or_hf_read_llama(const cJSON *config, const char *path, or_hparams *h)
 {
-    OR_TRY(or_hf_read_int(config, "hidden_size", path, 1, OR_WIDTH_MAX, &h->d_model));
+    OR_TRY(or_hf_read_common(config, path, h));
     OR_TRY(or_hf_read_int(config, "intermediate_size", path, 1, OR_WIDTH_MAX, &h->d_ff));
-    OR_TRY(or_hf_read_int(config, "num_hidden_layers", path, 1, OR_LAYERS_MAX, &h->n_layers));
-    OR_TRY(or_hf_read_int(config, "vocab_size", path, 1, OR_VOCAB_ROWS_MAX, &h->n_vocab));
-    h->n_context = 2048;
-    OR_TRY(or_hf_read_int(config, "max_position_embeddings", path, 1, OR_CONTEXT_MAX, &h->n_context));
     h->norm_eps = 1e-6f;
     OR_TRY(or_hf_read_float(config, "rms_norm_eps", path, 1e-12, 1, &h->norm_eps));
     OR_TRY(read_heads(config, path, h));
     OR_TRY(read_rope(config, path, h));
     OR_TRY(or_json_opt_bool(config, "tie_word_embeddings", path, &h->tied_head));
-    OR_TRY(or_hf_read_token(config, "bos_token_id", path, h->n_vocab, &h->bos));
-    OR_TRY(or_hf_read_token(config, "eos_token_id", path, h->n_vocab, &h->eos));
-    h->d_embed = h->d_model;
     h->norm_first = h->final_norm = h->gated_ff = true;
     return refuse_variants(config, path);
 }

@@ -47,22 +47,14 @@ static or_status refuse_activations(const cJSON *config, const char *path)
  * wide. Positions are learned, nothing is rotated. */
 or_status or_hf_read_opt(const cJSON *config, const char *path, or_hparams *h)
 {
-    OR_TRY(or_hf_read_int(config, "hidden_size", path, 1, OR_WIDTH_MAX, &h->d_model));
+    OR_TRY(or_hf_read_common(config, path, h));
     OR_TRY(or_hf_read_int(config, "ffn_dim", path, 1, OR_WIDTH_MAX, &h->d_ff));
-    OR_TRY(or_hf_read_int(config, "num_hidden_layers", path, 1, OR_LAYERS_MAX, &h->n_layers));
-    OR_TRY(or_hf_read_int(config, "vocab_size", path, 1, OR_VOCAB_ROWS_MAX, &h->n_vocab));
-    h->n_context = 2048;
-    OR_TRY(or_hf_read_int(config, "max_position_embeddings", path, 1, OR_CONTEXT_MAX, &h->n_context));
-    h->d_embed = h->d_model;
     OR_TRY(or_hf_read_int(config, "word_embed_proj_dim", path, 1, OR_WIDTH_MAX, &h->d_embed));
     h->rope = OR_ROPE_NONE;
     h->biases = h->tied_head = true;
     OR_TRY(or_json_opt_bool(config, "enable_bias", path, &h->biases));
     OR_TRY(or_json_opt_bool(config, "tie_word_embeddings", path, &h->tied_head));
-    OR_TRY(or_hf_read_token(config, "bos_token_id", path, h->n_vocab, &h->bos));
-    OR_TRY(or_hf_read_token(config, "eos_token_id", path, h->n_vocab, &h->eos));
     OR_TRY(read_heads(config, path, h));
     OR_TRY(read_norms(config, path, h));
-    OR_TRY(refuse_activations(config, path));
-    return or_hf_refuse_quantized(config, path);
+    return refuse_activations(config, path);
 }
