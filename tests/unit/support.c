@@ -60,7 +60,7 @@ const char *need_data(const char *name)
 {
     const char *path = path_in(TEST_DATA, name);
     if (access(path, R_OK) != 0) {
-        print_message("skipped: needs %s (set OFFRAMP_TEST_DATA)\n", path);
+        print_message("skipped: needs %s (cmake -DOFFRAMP_TEST_DATA=...)\n", path);
         skip();
     }
     return path;
