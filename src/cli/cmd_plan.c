@@ -105,6 +105,8 @@ static or_status run_plan(or_session *session)
     or_shares shares = {0};
     or_plan plan;
     or_threads_set((int)common.threads);
+    OR_TRY(
+        or_model_check(common.model)); /* a plan for a model that no job could open would promise too much */
     OR_TRY(or_checkpoint_open(common.model, &checkpoint));
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     or_status status = or_plan_parse(common.plan ? common.plan : "even", h->n_layers, (int)ranks, &plan);

@@ -187,6 +187,16 @@ static or_status measure_header(const reader *r, size_t *size)
     return OR_OK;
 }
 
+/* Free text for people, {"name": "text", ...}: nothing of it is used. */
+static or_status check_metadata(const reader *r, const cJSON *metadata)
+{
+    bool good = cJSON_IsObject(metadata);
+    for (const cJSON *item = metadata->child; item && good; item = item->next) good = cJSON_IsString(item);
+    if (good) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "model refused", r->path,
+                   "\"__metadata__\" is no object of texts, expected one");
+}
+
 /* Adds the tensors that the header's text describes. It may end in spaces, by which writers align the data.
  * Twins are refused as the format demands: which one counts would be a matter of the reader. */
 static or_status read_header(reader *r, const or_buffer *text)
@@ -202,8 +212,8 @@ static or_status read_header(reader *r, const or_buffer *text)
     OR_TRY_GOTO(done, or_json_refuse_twins(header, r->path));
     cJSON_ArrayForEach(item, header)
     {
-        if (strcmp(item->string, "__metadata__") == 0) continue;
-        OR_TRY_GOTO(done, read_tensor(r, item));
+        const bool is_metadata = strcmp(item->string, "__metadata__") == 0;
+        OR_TRY_GOTO(done, is_metadata ? check_metadata(r, item) : read_tensor(r, item));
     }
 done:
     cJSON_Delete(header);

@@ -30,6 +30,7 @@ struct or_model {
     const or_family *family;
     const or_kernels *kernels;
     int first, last;
+    bool checks_only; /* or_model_check(): tensors are looked up, and nothing is mapped or read */
     size_t bytes;
     uint64_t fingerprint;
 

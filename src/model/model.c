@@ -33,6 +33,7 @@ or_status or_model_matrix(or_model *model, const char *name, int rows, int colum
     const or_tensor *tensor;
     const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, rows, columns, &tensor));
+    if (model->checks_only) return OR_OK;
     OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
     *matrix = (or_matrix){.data = data, .dtype = tensor->dtype, .rows = rows, .columns = columns};
     model->bytes += tensor->bytes;
@@ -46,6 +47,7 @@ or_status or_model_vector(or_model *model, const char *name, int count, float **
     const or_tensor *tensor;
     const void *data;
     OR_TRY(or_checkpoint_require(model->checkpoint, name, count, 0, &tensor));
+    if (model->checks_only) return OR_OK;
     OR_TRY(or_checkpoint_fetch(model->checkpoint, tensor, &data));
     OR_TRY(OR_NEW(*vector, (size_t)count));
     or_expand(data, tensor->dtype, 0, (size_t)count, *vector);
@@ -98,45 +100,77 @@ static or_status read_weights(const or_model *model)
     return OR_OK;
 }
 
-/* model->last counts the layers that are bound, so that a failure half-way unbinds those and no others.
- * The matrices are read when all tensors were found: a file that lacks one is refused at once. */
+/* Finds the layers [first, last). model->last counts those that are bound, so that a failure half-way unbinds
+ * those and no others. */
+static or_status bind_layers(or_model *model, int first, int last)
+{
+    const size_t size = model->family->layer_size;
+    model->layers = or_alloc((size_t)(last - first), size);
+    if (!model->layers) return or_fail_memory((size_t)(last - first) * size);
+    for (model->last = first; model->last < last; model->last++) {
+        void *bound = (char *)model->layers + (size_t)(model->last - first) * size;
+        or_status status = model->family->bind_layer(model, model->last, bound);
+        if (status == OR_OK) continue;
+        model->family->unbind_layer(bound);
+        return status;
+    }
+    return OR_OK;
+}
+
+/* What is known before a stage is chosen: the checkpoint, its shape and family. */
+static or_status open_checkpoint(or_model *model, const char *path)
+{
+    OR_TRY(or_checkpoint_open(path, &model->checkpoint));
+    const or_hparams *h = model->hparams = or_checkpoint_hparams(model->checkpoint);
+    model->attention = (or_attention_shape){h->n_heads, h->n_kv_heads, h->head_dim};
+    return find_family(model->checkpoint, &model->family);
+}
+
+/* Finds everything of a stage that holds the layers [first, last). */
+static or_status bind_stage(or_model *model, int first, int last)
+{
+    const or_hparams *h = model->hparams;
+    model->first = first;
+    OR_TRY(model->family->bind_ends(model));
+    OR_TRY(bind_layers(model, first, last));
+    if (h->rope != OR_ROPE_TENSOR) return OR_OK;
+    return or_model_vector(model, OR_ROPE_FREQS, h->head_dim / 2, &model->rope_divisors);
+}
+
+static or_status check_range(const or_model *model, int first, int last)
+{
+    if (0 <= first && first < last && last <= model->hparams->n_layers) return OR_OK;
+    return or_fail(OR_ERR_USAGE, "wrong layer range", or_checkpoint_path(model->checkpoint),
+                   "asked for layers %d..%d, the model has %d", first + 1, last, model->hparams->n_layers);
+}
+
+/* The matrices are read when all tensors were found: a file that lacks one is refused at once. */
 or_status or_model_open(const char *path, int first, int last, or_model **out)
 {
     or_model *model = NULL;
     or_status status = OR_NEW(model, 1);
     if (status != OR_OK) return status;
-    model->first = first;
-    OR_TRY_GOTO(close, or_checkpoint_open(path, &model->checkpoint));
-    model->hparams = or_checkpoint_hparams(model->checkpoint);
-    OR_TRY_GOTO(close, find_family(model->checkpoint, &model->family));
     model->kernels = or_kernels_get();
-    if (last > model->hparams->n_layers || first < 0 || first >= last) {
-        status = or_fail(OR_ERR_USAGE, "wrong layer range", path, "asked for layers %d..%d, the model has %d",
-                         first + 1, last, model->hparams->n_layers);
-        goto close;
-    }
-    model->attention =
-        (or_attention_shape){model->hparams->n_heads, model->hparams->n_kv_heads, model->hparams->head_dim};
-    OR_TRY_GOTO(close, model->family->bind_ends(model));
-    OR_TRY_GOTO(close, (model->layers = or_alloc((size_t)(last - first), model->family->layer_size))
-                           ? OR_OK
-                           : or_fail_memory(model->family->layer_size));
-    for (model->last = first; model->last < last; model->last++) {
-        void *bound = (char *)model->layers + (size_t)(model->last - first) * model->family->layer_size;
-        status = model->family->bind_layer(model, model->last, bound);
-        if (status == OR_OK) continue;
-        model->family->unbind_layer(bound);
-        goto close;
-    }
-    if (model->hparams->rope == OR_ROPE_TENSOR)
-        OR_TRY_GOTO(close, or_model_vector(model, OR_ROPE_FREQS, model->hparams->head_dim / 2,
-                                           &model->rope_divisors));
+    OR_TRY_GOTO(close, open_checkpoint(model, path));
+    OR_TRY_GOTO(close, check_range(model, first, last));
+    OR_TRY_GOTO(close, bind_stage(model, first, last));
     OR_TRY_GOTO(close, read_weights(model));
     model->fingerprint = hash_weights(model);
     *out = model;
     return OR_OK;
 
 close:
+    or_model_close(model);
+    return status;
+}
+
+or_status or_model_check(const char *path)
+{
+    or_model *model = NULL;
+    OR_TRY(OR_NEW(model, 1));
+    model->checks_only = true;
+    or_status status = open_checkpoint(model, path);
+    if (status == OR_OK) status = bind_stage(model, 0, model->hparams->n_layers);
     or_model_close(model);
     return status;
 }

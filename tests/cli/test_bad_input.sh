@@ -46,6 +46,11 @@ refused() {
     expect 3 "$1" 2 eval --model "$MODEL" "${common[@]}"
     [ ! -e "$out/journal.jsonl" ] || fail "a refused model left a journal"
 }
+# refused_early PART: and by plan, which reads headers only
+refused_early() {
+    refused "$1"
+    expect 3 "$1" 0 plan --model "$MODEL" --ranks 2
+}
 # header SED-EXPRESSION: edits the JSON header of MODEL's weights in place, keeping its length
 header() {
     local file=$MODEL/model.safetensors size before
@@ -65,14 +70,14 @@ broken empty; : >"$MODEL/model.safetensors"; refused empty
 broken huge; printf '\377\377\377\377\377\377\377\177' | dd of="$MODEL/model.safetensors" conv=notrunc status=none
 refused model.safetensors
 broken json; header 's/"dtype"/"dtype/'; refused JSON
-broken dtype; header 's/"BF16"/"I16"/'; refused I16
-broken shape; header 's/\[4096,128\]/[4095,128]/'; refused lm_head.weight
+broken dtype; header 's/"BF16"/"I16"/'; refused_early I16
+broken shape; header 's/\[4096,128\]/[4095,128]/'; refused_early lm_head.weight
 broken overlap; header 's/"data_offsets":\[0,/"data_offsets":[2,/'; refused model.safetensors
-broken name; header 's/model.norm.weight/model.nurm.weight/'; refused model.norm.weight
-broken layer; header 's/layers.15.mlp.up_proj/layers.15.mlp.uq_proj/'; refused layers.15.mlp.up_proj
+broken name; header 's/model.norm.weight/model.nurm.weight/'; refused_early model.norm.weight
+broken layer; header 's/layers.15.mlp.up_proj/layers.15.mlp.uq_proj/'; refused_early layers.15.mlp.up_proj
 broken config; sed -i 's/"hidden_size": 128/"hidden_size": 256/' "$MODEL/config.json"; refused expected
 broken heads; sed -i 's/"num_key_value_heads": 2/"num_key_value_heads": 3/' "$MODEL/config.json"; refused num_key_value_heads
-broken layers; sed -i 's/"num_hidden_layers": 16/"num_hidden_layers": 17/' "$MODEL/config.json"; refused layers.16
+broken layers; sed -i 's/"num_hidden_layers": 16/"num_hidden_layers": 17/' "$MODEL/config.json"; refused_early layers.16
 broken rope; sed -i 's/"rope_scaling": null/"rope_scaling": {"type": "yarn", "factor": 2}/' "$MODEL/config.json"; refused yarn
 broken type; sed -i 's/"llama"/"mamba"/' "$MODEL/config.json"; refused mamba
 broken noconfig; rm "$MODEL/config.json"; refused config.json
@@ -87,7 +92,7 @@ if [ -e "$DATA/models/tiny-opt-random" ]; then
         cp -r "$DATA/models/tiny-opt-random" "$MODEL"
         chmod -R u+w "$MODEL"
     }
-    broken_opt bias; header 's/layers.1.fc1.bias/layers.1.fc1.bios/'; refused 'layers.1.fc1.bias'
+    broken_opt bias; header 's/layers.1.fc1.bias/layers.1.fc1.bios/'; refused_early 'layers.1.fc1.bias'
     broken_opt gelu; sed -i 's/"activation_function": "relu"/"activation_function": "gelu"/' "$MODEL/config.json"; refused gelu
 else
     echo "not checked: OPT needs $DATA/models/tiny-opt-random"

@@ -72,6 +72,8 @@ static void bad_headers_are_refused(void **state)
     try_header("x", 0, "JSON");
     try_header("[1]", 0, "object");
     try_header("{\"a\":1}", 0, "\"a\"");
+    try_header("{\"__metadata__\":5}", 0, "__metadata__");
+    try_header("{\"__metadata__\":{\"format\":5}}", 0, "__metadata__");
     try_header("{}", 0, "no tensors");
     try_header(ONE("F32", "[2,2]", "[0,20]"), 16, "\"a\"");  /* past the end */
     try_header(ONE("F32", "[2,2]", "[0,12]"), 16, "\"a\"");  /* not the shape's bytes */
