@@ -38,10 +38,10 @@ uint64_t or_model_fingerprint(const or_model *model);
  * tensor that is both embedding and head counts once. */
 size_t or_model_bytes(const or_model *model);
 
-/* hidden[rows, d_model] = the embeddings of the first `rows` tokens of one request: row i is position i,
- * and rows <= n_context. 0 <= token < n_vocab. Only where first is 0. OR_ERR_FAILED when the workspace
+/* hidden[rows, d_model] = the embeddings of `rows` tokens of one request: row i is at position `position` + i,
+ * which is below n_context. 0 <= token < n_vocab. Only where first is 0. OR_ERR_FAILED when the workspace
  * cannot be allocated. */
-or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, float *hidden);
+or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, size_t position, float *hidden);
 
 /* What a layer computed at the last row of each span, for the cosine features: [n_spans, d_model] each. */
 typedef struct or_model_taps {
@@ -49,10 +49,21 @@ typedef struct or_model_taps {
     float *mlp;  /* feed-forward output, before the residual is added */
 } or_model_taps;
 
-/* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows.
- * taps may be NULL. OR_ERR_FAILED when the workspace cannot be allocated. */
-or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans, float *hidden,
-                         const or_model_taps *taps);
+/* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows. Keys and
+ * values of spans with pages are put into the layer's pages `kv` first, of all spans, and then every row attends
+ * to its own position and all before it: to what the pages hold of them, whenever that was computed. So a sequence
+ * may be run in one piece or token by token, to the same bits. Spans of one sequence must not overlap. kv may be
+ * NULL when no span has pages; taps may be NULL. OR_ERR_FAILED when the workspace cannot be allocated. */
+or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans,
+                         const or_kv_layer *kv, float *hidden, const or_model_taps *taps);
+
+/* Puts the keys and values that layer `layer` makes of the hidden states hidden[rows, d_model] into its pages, and
+ * does nothing else: for tokens that skip the layer. All spans have pages. */
+or_status or_model_project(or_model *model, int layer, const or_span *spans, size_t n_spans,
+                           const or_kv_layer *kv, const float *hidden);
+
+/* Floats of one page of one layer. A pure function of the shape. */
+size_t or_hparams_page_floats(const or_hparams *hparams);
 
 /* The next-token logits that the hidden states `rows` [n, d_model] give: logits[n, n_vocab] = output
  * projection of the final norm (logit lens). Any layer's hidden states may be asked. A model without a
@@ -61,14 +72,22 @@ or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_
  * after the last layer. */
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits);
 
+/* The logits of some tokens only: logits[n, k] of tokens[n, k], each row its own. Summed in another order than
+ * or_model_logits(), so they may differ from those in their last bits. */
+or_status or_model_candidates(or_model *model, const float *rows, size_t n, const int32_t *tokens, size_t k,
+                              float *logits);
+
 /* Bytes of scratch that a part of this model takes while it runs waves of `rows` rows, none of whose
  * requests is longer than `rows`, and ramps over `ramp_rows` rows, on `threads` threads. A pure function of
  * the shape. */
 size_t or_hparams_workspace(const or_hparams *hparams, size_t rows, size_t ramp_rows, int threads);
 
-/* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention), and of one
- * row's logits. Pure functions of the shape, from which all figures on saved work are made. */
+/* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention); for `rows` rows
+ * from `position` on of a sequence; of projecting one row's key and value; and of one row's logits. Pure functions
+ * of the shape, from which all figures on saved work are made. */
 double or_hparams_layer_macs(const or_hparams *hparams, int64_t tokens);
+double or_hparams_rows_macs(const or_hparams *hparams, int64_t position, int64_t rows);
+double or_hparams_project_macs(const or_hparams *hparams);
 double or_hparams_head_macs(const or_hparams *hparams);
 
 #endif

@@ -46,7 +46,32 @@ const char *or_transport_host(const or_transport *transport, int rank);
 
 enum { OR_BEST = 10 }; /* tokens listed in or_answer.best */
 
-/* One prompt whose next token is wanted. */
+typedef struct or_token_logit {
+    int32_t token;
+    float logit;
+} or_token_logit;
+
+/* How a token is drawn from the next-token distribution of its layer. */
+typedef struct or_sampling {
+    float temperature; /* logits are divided by it; 0: the likeliest token, the lowest id among equals */
+    int32_t top_k;     /* among the so many likeliest; 0: all */
+    float top_p;       /* among the likeliest that together reach this share; 1: all */
+    uint64_t seed;     /* a draw is a pure function of seed, position and distribution */
+} or_sampling;
+
+/* What becomes of the keys and values of a token in the layers that it skipped (docs/kv-policies.md). */
+typedef enum or_kv_policy {
+    OR_KV_DEFERRED, /* its hidden state waits, and is run through them with the next token that goes deeper */
+    OR_KV_PROPAGATE, /* they are projected from its hidden state when the next token goes deeper: not exact */
+    OR_KV_VERIFY,    /* as deferred, and its token is a draft that the full depth confirms or replaces */
+    OR_KV_POLICIES
+} or_kv_policy;
+
+/* "deferred", "propagate", "verify"; -1 for another name. */
+const char *or_kv_policy_name(or_kv_policy policy);
+int or_kv_policy_find(const char *name);
+
+/* One prompt: its next token is wanted (max_tokens 0, or_job.answer), or a continuation (or_job.token). */
 typedef struct or_request {
     const int32_t *tokens; /* [n_tokens], each 0 .. n_vocab-1; 1 <= n_tokens <= or_pipeline_longest() */
     size_t n_tokens;
@@ -54,12 +79,38 @@ typedef struct or_request {
     bool observe;           /* record every layer's observation (with cosines if the pipeline has taps) */
     const int32_t *choices; /* tokens among which or_answer.choice picks; may be NULL */
     size_t n_choices;
+
+    /* Generation. Prompt and continuation fit into the model's context and into the pages of the KV cache
+     * (or_pipeline_room()); observe and choices are not for it. */
+    size_t max_tokens; /* tokens of the continuation at most */
+    or_kv_policy kv;
+    or_sampling sampling;
+    bool likeliest;      /* fill or_token.best */
+    const int32_t *ends; /* [n_ends] tokens behind which nothing comes; may be NULL */
+    size_t n_ends;
+    size_t n_shared; /* leading tokens with which other requests of the job begin too: computed once; 0 */
+    const int32_t
+        *forced;          /* [max_tokens]: the continuation that is followed, whatever is drawn; NULL: none */
+    const int32_t *exits; /* [max_tokens]: the exit layer of each token, 1..L, given; NULL: by the policy */
 } or_request;
 
-typedef struct or_token_logit {
-    int32_t token;
-    float logit;
-} or_token_logit;
+/* A token of a continuation. */
+typedef struct or_token {
+    int32_t token;                /* as drawn, also where another one is followed (forced) */
+    int32_t exit_layer;           /* layers executed for it; L for a draft that was replaced */
+    float top_prob, gap;          /* of the distribution at that layer, before temperature */
+    float logprob;                /* log P there of `token`, or of the forced one */
+    float logsumexp;              /* of the logits there */
+    or_token_logit best[OR_BEST]; /* greatest logits there, with `likeliest`; n_best of them */
+    int n_best;
+} or_token;
+
+/* Why nothing more comes. */
+typedef enum or_finish {
+    OR_FINISH_LENGTH, /* max_tokens were drawn */
+    OR_FINISH_END,    /* the last token is one of `ends` */
+    OR_FINISH_STOP    /* or_job.token() said so */
+} or_finish;
 
 /* What came of a request. */
 typedef struct or_answer {
@@ -82,8 +133,15 @@ typedef struct or_job {
     or_status (*answer)(void *context, size_t index, const or_answer *answer);
     /* Called now and then, also while nothing happens (progress bars, syncing). May be NULL. */
     or_status (*tick)(void *context);
-    /* True: admit no more requests (signal). May be NULL. */
+    /* True: begin nothing more (signal). What is scored is finished; continuations are left where they are. May be
+     * NULL. */
     bool (*stop)(void *context);
+
+    /* Generation; may be NULL where no request asks for it. Takes the next token of request `index`, in order and final
+     * (a draft only when it was confirmed). *more is true and may be made false: enough of this request. */
+    or_status (*token)(void *context, size_t index, const or_token *token, bool *more);
+    /* Nothing more comes of request `index`; its arrays are not looked at any more. */
+    or_status (*finish)(void *context, size_t index, or_finish why);
 } or_job;
 
 /* ---- the pipeline --------------------------------------------------------------------------------------- */
@@ -98,6 +156,9 @@ typedef struct or_pipeline_options {
     or_policy *const *policies; /* not owned; the same on all ranks */
     size_t n_policies;
     bool allow_other_model;   /* accept policies trained on another model */
+    size_t sequences;         /* continuations in flight at most; 0: the pipeline only scores prompts */
+    uint64_t kv_memory;       /* bytes of a rank's KV cache at most; 0: what fits beside the rest */
+    bool no_prefix_cache;     /* or_request.n_shared is ignored */
     uint64_t memory_per_rank; /* bytes that a rank may take; 0: what its host has, in all for its ranks */
 } or_pipeline_options;
 
@@ -118,13 +179,18 @@ uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model *
  * that a rank may take holds less. */
 size_t or_pipeline_longest(const or_pipeline *pipeline);
 
+/* Tokens that the KV cache holds: a continuation and its prompt may have so many. Whole pages of OR_PAGE; the least
+ * of all ranks; 0 when the pipeline only scores. */
+size_t or_pipeline_room(const or_pipeline *pipeline);
+
 /* What a stage did during a run. Times in seconds. */
 typedef struct or_stage_stats {
     int32_t first, last;                       /* layers (first, last], i.e. first+1 .. last counted from 1 */
     uint64_t requests_in, exits, requests_out; /* in = exits + out */
     uint64_t waves_in, waves_run, waves_out, rows_in; /* merging makes waves_run smaller than waves_in */
     uint64_t ramp_rows;                               /* rows whose next-token distribution was computed */
-    double busy;                                      /* computing */
+    double macs; /* multiply-adds executed: layers, ramps, heads (or_hparams_layer_macs() and the like) */
+    double busy; /* computing */
     double wait; /* a finished wave could not be sent for lack of credit */
     double idle; /* nothing to do */
 } or_stage_stats;
@@ -132,7 +198,12 @@ typedef struct or_stage_stats {
 typedef struct or_run_stats {
     int n_stages;
     or_stage_stats stage[OR_PLAN_STAGES];
-    uint64_t *survivors; /* [L + 1]: requests that executed more than l layers; malloc'ed by the run */
+    uint64_t
+        *survivors; /* [L + 1]: requests, or tokens, that executed more than l layers; malloc'ed by the run */
+    uint64_t tokens; /* of continuations */
+    uint64_t drafts,
+        drafts_replaced; /* verify: early tokens, and those that the full depth did not confirm */
+    uint64_t prompt_tokens, prompt_tokens_shared; /* of continuations; and those that were computed before */
     double seconds;
 } or_run_stats;
 void or_run_stats_free(or_run_stats *stats);

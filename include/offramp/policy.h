@@ -75,6 +75,10 @@ bool or_policy_wants_cosines(const or_policy *policy);
 uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of all that decides: policy.json, SVM file */
 uint64_t or_policy_cost(const or_policy *policy);        /* multiply-adds of one decision, for flops_ratio */
 
+/* Tokens of the shortlist that ramps look at before they compute a whole distribution; 0: they have none. See
+ * docs/kv-policies.md, "Cheap ramps". */
+int or_policy_shortlist(const or_policy *policy);
+
 /* True when a request that showed `seen` at a ramp layer leaves there. */
 bool or_policy_fires(const or_policy *policy, const or_observation *seen);
 
