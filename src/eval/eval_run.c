@@ -172,7 +172,14 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
         or_group *group = &eval->groups[g];
         find_pending(&s, group);
         if (s.n_pending == 0) continue;
-        const or_job job = {s.n_pending, &s, give_request, take_answer, tick, asked_to_stop};
+        const or_job job = {
+            .n_requests = s.n_pending,
+            .context = &s,
+            .request = give_request,
+            .answer = take_answer,
+            .tick = tick,
+            .stop = asked_to_stop,
+        };
         status = or_pipeline_run(pipeline, &job, &group->stats);
         if (status == OR_OK || status == OR_STOPPED) {
             or_status synced = sync_results(&s, or_clock_now());
@@ -232,7 +239,14 @@ static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
     find_pending(s, group);
     s->next_item = 0;
     OR_TRY(OR_NEW(s->items, s->n_pending));
-    const or_job job = {s->n_pending, s, give_request, take_traced, tick, asked_to_stop};
+    const or_job job = {
+        .n_requests = s->n_pending,
+        .context = s,
+        .request = give_request,
+        .answer = take_traced,
+        .tick = tick,
+        .stop = asked_to_stop,
+    };
     or_status status = or_pipeline_run(pipeline, &job, &group->stats);
     for (size_t i = s->next_item; i < s->n_pending; i++) free(s->items[i].seen);
     free(s->items);

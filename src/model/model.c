@@ -227,15 +227,17 @@ or_status or_model_token_rows(or_model *model, const int32_t *tokens, size_t row
     return OR_OK;
 }
 
-or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, float *hidden)
+or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, size_t position, float *hidden)
 {
+    (void)position;
     return model->family->embed(model, tokens, rows, hidden);
 }
 
 /* `bound` is an element of the family's own array, of which only the size is known here. */
-or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans, float *hidden,
-                         const or_model_taps *taps)
+or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans,
+                         const or_kv_layer *kv, float *hidden, const or_model_taps *taps)
 {
+    (void)kv;
     size_t rows = 0;
     for (size_t s = 0; s < n_spans; s++) rows += (size_t)spans[s].count;
     const char *bound =

@@ -56,6 +56,12 @@ size_t or_pipeline_longest(const or_pipeline *p)
     return p->longest;
 }
 
+size_t or_pipeline_room(const or_pipeline *p)
+{
+    (void)p;
+    return 0;
+}
+
 uint64_t or_pipeline_fingerprint(const or_pipeline *p)
 {
     return or_model_fingerprint(p->model);

@@ -114,7 +114,7 @@ static or_status admit(or_pipeline *p, size_t index, const or_request *request)
     if (request->observe) OR_TRY(OR_NEW(t->seen, (size_t)tracker->n_layers));
     const size_t row = p->running.n_rows;
     OR_TRY(or_wave_add(&p->running, &rider, request->choices));
-    OR_TRY(or_model_embed(p->model, request->tokens, request->n_tokens,
+    OR_TRY(or_model_embed(p->model, request->tokens, request->n_tokens, 0,
                           p->running.hidden + row * p->running.width));
     p->stage.stats.requests_in++;
     p->stage.stats.rows_in += request->n_tokens;

@@ -55,7 +55,7 @@ static or_status run_layer(or_stage *stage, or_wave *wave)
         or_gather_last(wave->spans, wave->n_riders, wave->hidden, wave->width, stage->last_hidden);
         taps = (or_model_taps){stage->new_attn, stage->new_mlp};
     }
-    OR_TRY(or_model_layer(stage->model, wave->layer, wave->spans, wave->n_riders, wave->hidden,
+    OR_TRY(or_model_layer(stage->model, wave->layer, wave->spans, wave->n_riders, NULL, wave->hidden,
                           wave->taps ? &taps : NULL));
     if (wave->taps) compare_taps(stage, wave);
     wave->layer++;

@@ -55,7 +55,7 @@ or_status or_wave_add(or_wave *wave, const or_rider *rider, const int32_t *choic
     const size_t r = wave->n_riders, n_choices = (size_t)rider->n_choices;
     OR_TRY(reserve(wave, r + 1, wave->n_rows + (size_t)rider->rows, wave->n_choices + n_choices));
     wave->riders[r] = *rider;
-    wave->spans[r] = (or_span){(int32_t)wave->n_rows, rider->rows};
+    wave->spans[r] = (or_span){.first = (int32_t)wave->n_rows, .count = rider->rows};
     copy(wave->choices + wave->n_choices, choices, n_choices, sizeof *choices);
     if (wave->taps) {
         memset(wave->attn + r * wave->width, 0, wave->width * sizeof(float));
@@ -74,7 +74,8 @@ or_status or_wave_append(or_wave *wave, const or_wave *other)
     OR_TRY(reserve(wave, riders + other->n_riders, rows + other->n_rows, wave->n_choices + other->n_choices));
     copy(wave->riders + riders, other->riders, other->n_riders, sizeof *other->riders);
     for (size_t r = 0; r < other->n_riders; r++)
-        wave->spans[riders + r] = (or_span){other->spans[r].first + (int32_t)rows, other->spans[r].count};
+        wave->spans[riders + r] =
+            (or_span){.first = other->spans[r].first + (int32_t)rows, .count = other->spans[r].count};
     copy(wave->choices + wave->n_choices, other->choices, other->n_choices, sizeof *other->choices);
     copy(wave->hidden + rows * width, other->hidden, other->n_rows * width, sizeof(float));
     if (wave->taps) {
@@ -104,7 +105,7 @@ static void move_rider(or_wave *wave, size_t from, size_t to, size_t row, size_t
         memmove(wave->choices + choice, wave->choices + choice_from,
                 (size_t)wave->riders[from].n_choices * sizeof *wave->choices);
     wave->riders[to] = wave->riders[from];
-    wave->spans[to] = (or_span){(int32_t)row, span.count};
+    wave->spans[to] = (or_span){.first = (int32_t)row, .count = span.count};
 }
 
 /* In place and in one pass; riders before the first that leaves do not move. */
@@ -204,7 +205,7 @@ static bool riders_fit(or_wave *wave, const wire_head *head, size_t n_policies)
         const or_rider *rider = &wave->riders[r];
         if (rider->rows < 1 || rider->n_choices < 0 || rider->policy < -1) return false;
         if (rider->policy >= 0 && (size_t)rider->policy >= n_policies) return false;
-        wave->spans[r] = (or_span){(int32_t)rows, rider->rows};
+        wave->spans[r] = (or_span){.first = (int32_t)rows, .count = rider->rows};
         rows += (uint64_t)rider->rows;
         choices += (uint64_t)rider->n_choices;
         if (rows > head->n_rows || choices > head->n_choices) return false;

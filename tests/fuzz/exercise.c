@@ -122,9 +122,9 @@ static or_status run_tokens(or_model *model)
     or_status status;
     OR_TRY_GOTO(done, OR_NEW(hidden, (size_t)count * (size_t)h->d_model));
     OR_TRY_GOTO(done, OR_NEW(logits, (size_t)count * (size_t)h->n_vocab));
-    OR_TRY_GOTO(done, or_model_embed(model, tokens, (size_t)count, hidden));
+    OR_TRY_GOTO(done, or_model_embed(model, tokens, (size_t)count, 0, hidden));
     for (int layer = 0; layer < h->n_layers; layer++)
-        OR_TRY_GOTO(done, or_model_layer(model, layer, &span, 1, hidden, NULL));
+        OR_TRY_GOTO(done, or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
     OR_TRY_GOTO(done, or_model_logits(model, hidden, (size_t)count, logits));
     or_kernels_get()->top(logits, (size_t)h->n_vocab, &top);
 done:

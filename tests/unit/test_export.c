@@ -37,7 +37,7 @@ static const char *wide_folder(void)
 static void run_model(const char *path, float *logits)
 {
     static const int32_t tokens[TOKENS] = {1, 5, 9, 30, 2, 7, 7, 31, 0, 12, 3, 8};
-    const or_span span = {0, TOKENS};
+    const or_span span = {.first = 0, .count = TOKENS};
     or_model *model;
     or_checkpoint *checkpoint;
     assert_ok(or_checkpoint_open(path, &checkpoint));
@@ -45,9 +45,9 @@ static void run_model(const char *path, float *logits)
     or_checkpoint_close(checkpoint);
     float *hidden = or_alloc(TOKENS * (size_t)h.d_model, sizeof *hidden);
     assert_ok(or_model_open(path, 0, h.n_layers, &model));
-    assert_ok(or_model_embed(model, tokens, TOKENS, hidden));
+    assert_ok(or_model_embed(model, tokens, TOKENS, 0, hidden));
     for (int layer = 0; layer < h.n_layers; layer++)
-        assert_ok(or_model_layer(model, layer, &span, 1, hidden, NULL));
+        assert_ok(or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
     assert_ok(or_model_logits(model, hidden, TOKENS, logits));
     or_model_close(model);
     free(hidden);

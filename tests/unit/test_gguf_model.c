@@ -18,12 +18,12 @@ static const int32_t prompt[TOKENS] = {1, 5, 9, 30, 2, 7, 7, 31, 0};
 static void run(const char *path, float *logits)
 {
     float hidden[TOKENS * TINY_WIDTH];
-    const or_span span = {0, TOKENS};
+    const or_span span = {.first = 0, .count = TOKENS};
     or_model *model;
     assert_ok(or_model_open(path, 0, TINY_LAYERS, &model));
-    assert_ok(or_model_embed(model, prompt, TOKENS, hidden));
+    assert_ok(or_model_embed(model, prompt, TOKENS, 0, hidden));
     for (int layer = 0; layer < TINY_LAYERS; layer++)
-        assert_ok(or_model_layer(model, layer, &span, 1, hidden, NULL));
+        assert_ok(or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
     assert_ok(or_model_logits(model, hidden + (TOKENS - 1) * TINY_WIDTH, 1, logits));
     or_model_close(model);
 }

@@ -209,7 +209,11 @@ static void attention_is_right(void **state)
     (void)state;
     uint64_t seed = 3;
     enum { SPANS = 5, ROWS = 5 + 1 + 33 + 16 + 17 };
-    const or_span spans[SPANS] = {{0, 5}, {5, 1}, {6, 33}, {39, 16}, {55, 17}};
+    const or_span spans[SPANS] = {{.first = 0, .count = 5},
+                                  {.first = 5, .count = 1},
+                                  {.first = 6, .count = 33},
+                                  {.first = 39, .count = 16},
+                                  {.first = 55, .count = 17}};
     float *q = random_floats(&seed, ROWS * Q_WIDTH), *k = random_floats(&seed, ROWS * KV_WIDTH);
     float *v = random_floats(&seed, ROWS * KV_WIDTH), *out = or_alloc(ROWS * Q_WIDTH, sizeof *out);
     for (size_t i = 0; i < ROWS * Q_WIDTH; i++) q[i] *= 8.0f; /* a softmax that is not flat */
@@ -245,7 +249,10 @@ static void attention_does_not_depend_on_company(void **state)
         const or_kernels *run = kernel_set(set);
         for (int before = 1; before <= 40; before += 3) {
             const int n = 1 + (int)(random_bits(&seed) % 33);
-            const or_span spans[] = {{0, before}, {before, n}, {before + n, 7}}, only = {0, n};
+            const or_span spans[] = {{.first = 0, .count = before},
+                                     {.first = before, .count = n},
+                                     {.first = before + n, .count = 7}},
+                          only = {.first = 0, .count = n};
             const size_t q_at = (size_t)before * Q_WIDTH, kv_at = (size_t)before * KV_WIDTH;
             or_threads_set(2 - before % 2);
             float *scratch =
@@ -273,7 +280,7 @@ static void norm_rope_and_silu_are_right(void **state)
     assert_near(out[1], 8 / sqrt(12.5), 1e-6);
 
     float pair[] = {1, 2, 1, 2}, cosines[] = {1, 0}, sines[] = {0, 1}; /* position 1 turns by 90 degrees */
-    run->rope(&(or_span){0, 2}, 1, 1, 2, cosines, sines, pair);
+    run->rope(&(or_span){.first = 0, .count = 2}, 1, 1, 2, cosines, sines, pair);
     assert_true(pair[0] == 1 && pair[1] == 2 && pair[2] == -2 && pair[3] == 1);
 
     float gate[] = {0, 1, -30}, up[] = {5, 2, 1};
@@ -384,7 +391,7 @@ static void rope_turns_each_request_from_its_own_start(void **state)
     (void)state;
     uint64_t seed = 6;
     enum { DIM = 10, HALF = DIM / 2, N_HEADS = 3, ROWS = 4 + 1 + 20, WIDTH = N_HEADS * DIM };
-    const or_span spans[] = {{0, 4}, {4, 1}, {5, 20}};
+    const or_span spans[] = {{.first = 0, .count = 4}, {.first = 4, .count = 1}, {.first = 5, .count = 20}};
     float cosines[20 * HALF], sines[20 * HALF], turned[ROWS * WIDTH];
     float *x = random_floats(&seed, ROWS * WIDTH);
     for (size_t i = 0; i < 20 * HALF; i++) {

@@ -153,7 +153,7 @@ static size_t taken_by_wave(int rows, int threads)
 {
     enum { RAMP_ROWS = 8 };
     or_model *model;
-    const or_span span = {0, rows};
+    const or_span span = {.first = 0, .count = rows};
     or_threads_set(threads);
     assert_ok(or_model_open(source_path("configs/demo/model"), 0, 2, &model));
     const or_hparams *h = or_model_hparams(model);
@@ -163,7 +163,7 @@ static size_t taken_by_wave(int rows, int threads)
     const size_t before = heap();
     float *ramp = malloc(RAMP_ROWS * (width + (size_t)h->n_vocab) * sizeof *ramp);
     assert_non_null(ramp);
-    for (int layer = 0; layer < 2; layer++) assert_ok(or_model_layer(model, layer, &span, 1, hidden, NULL));
+    for (int layer = 0; layer < 2; layer++) assert_ok(or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
     memset(ramp, 0, RAMP_ROWS * width * sizeof *ramp);
     assert_ok(or_model_logits(model, ramp, RAMP_ROWS, ramp + RAMP_ROWS * width));
     const size_t taken = heap() - before, said = or_hparams_workspace(h, (size_t)rows, RAMP_ROWS, threads);

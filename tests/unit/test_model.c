@@ -18,13 +18,13 @@ static const int32_t prompt[TOKENS] = {1, 5, 9, 30, 2, 7, 7, 31, 0};
 static void run_parts(const char *folder, const int *bounds, const int32_t *tokens, int n, float *logits)
 {
     float hidden[64 * TINY_WIDTH];
-    const or_span span = {0, n};
+    const or_span span = {.first = 0, .count = n};
     for (int first = 0; first < TINY_LAYERS; bounds++) {
         or_model *model;
         assert_ok(or_model_open(folder, first, *bounds, &model));
-        if (first == 0) assert_ok(or_model_embed(model, tokens, (size_t)n, hidden));
+        if (first == 0) assert_ok(or_model_embed(model, tokens, (size_t)n, 0, hidden));
         for (int layer = first; layer < *bounds; layer++)
-            assert_ok(or_model_layer(model, layer, &span, 1, hidden, NULL));
+            assert_ok(or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
         if (*bounds == TINY_LAYERS)
             assert_ok(or_model_logits(model, hidden + (n - 1) * TINY_WIDTH, 1, logits));
         first = *bounds;
@@ -61,11 +61,13 @@ static void company_does_not_matter(void **state)
     for (int before = 0; before < 20; before += 3) {
         int32_t tokens[30] = {3, 8, 4};
         memcpy(tokens + before, prompt, sizeof prompt);
-        const or_span spans[] = {{0, before}, {before, TOKENS}, {before + TOKENS, 1}};
+        const or_span spans[] = {{.first = 0, .count = before},
+                                 {.first = before, .count = TOKENS},
+                                 {.first = before + TOKENS, .count = 1}};
         const size_t skip = before == 0; /* no empty spans */
-        assert_ok(or_model_embed(model, tokens, (size_t)before + TOKENS + 1, hidden));
+        assert_ok(or_model_embed(model, tokens, (size_t)before + TOKENS + 1, 0, hidden));
         for (int layer = 0; layer < TINY_LAYERS; layer++)
-            assert_ok(or_model_layer(model, layer, spans + skip, 3 - skip, hidden, NULL));
+            assert_ok(or_model_layer(model, layer, spans + skip, 3 - skip, NULL, hidden, NULL));
         assert_ok(or_model_logits(model, hidden + (before + TOKENS - 1) * TINY_WIDTH, 1, logits));
         assert_memory_equal(alone, logits, sizeof alone);
     }
@@ -88,9 +90,9 @@ static void run_demo(const int *bounds, const int32_t *tokens, const or_span *sp
         assert_ok(or_model_open(source_path("configs/demo/model"), first, *bounds, &model));
         assert_int_equal(or_model_first(model), first);
         assert_int_equal(or_model_last(model), *bounds);
-        if (first == 0) assert_ok(or_model_embed(model, tokens, rows, hidden));
+        if (first == 0) assert_ok(or_model_embed(model, tokens, rows, 0, hidden));
         for (int layer = first; layer < *bounds; layer++)
-            assert_ok(or_model_layer(model, layer, spans, n_spans, hidden, taps));
+            assert_ok(or_model_layer(model, layer, spans, n_spans, NULL, hidden, taps));
         if (*bounds == DEMO_LAYERS) {
             or_gather_last(spans, n_spans, hidden, DEMO_WIDTH, last);
             assert_ok(or_model_logits(model, last, n_spans, logits));
@@ -110,7 +112,7 @@ static void demo_gives_the_same_bits_in_any_split(void **state)
     (void)state;
     static const int splits[][5] = {{16}, {8, 16}, {1, 4, 9, 15, 16}};
     static const char *const sets[] = {"reference", NULL};
-    const or_span spans[] = {{0, 9}, {9, 1}, {10, 30}};
+    const or_span spans[] = {{.first = 0, .count = 9}, {.first = 9, .count = 1}, {.first = 10, .count = 30}};
     int32_t tokens[DEMO_ROWS];
     float *whole = or_alloc(3 * DEMO_VOCAB, sizeof *whole), *parts = or_alloc(3 * DEMO_VOCAB, sizeof *parts);
     demo_tokens(tokens);
@@ -139,12 +141,14 @@ static void demo_requests_do_not_depend_on_company(void **state)
     float attn[DEMO_WIDTH], mlp[DEMO_WIDTH], attns[3 * DEMO_WIDTH], mlps[3 * DEMO_WIDTH];
     demo_tokens(tokens);
     or_threads_set(1);
-    run_demo(all, tokens, &(or_span){0, N}, 1, &(or_model_taps){attn, mlp}, alone);
-    run_demo(all, tokens, &(or_span){0, N}, 1, NULL, logits); /* looking on changes nothing */
+    run_demo(all, tokens, &(or_span){.first = 0, .count = N}, 1, &(or_model_taps){attn, mlp}, alone);
+    run_demo(all, tokens, &(or_span){.first = 0, .count = N}, 1, NULL,
+             logits); /* looking on changes nothing */
     assert_memory_equal(alone, logits, DEMO_VOCAB * sizeof *alone);
     or_threads_set(2);
     for (int before = 1; before < 38; before += 9) {
-        const or_span spans[] = {{0, before}, {before, N}, {before + N, 3}};
+        const or_span spans[] = {
+            {.first = 0, .count = before}, {.first = before, .count = N}, {.first = before + N, .count = 3}};
         demo_tokens(other);
         memcpy(other + before, tokens, N * sizeof *tokens);
         run_demo(all, other, spans, 3, &(or_model_taps){attns, mlps}, logits);

@@ -249,7 +249,7 @@ static void compare(const char *what, int layer, const float *got, const double 
 static void layers_are_right(void **state)
 {
     (void)state;
-    const or_span span = {0, TOKENS};
+    const or_span span = {.first = 0, .count = TOKENS};
     for (int i = 0; i < VARIANTS; i++) {
         const recipe *r = &variants[i];
         double exact[TOKENS][WIDTH], attn[WIDTH], mlp[WIDTH], logits[VOCAB];
@@ -257,11 +257,12 @@ static void layers_are_right(void **state)
         float *last = hidden + (TOKENS - 1) * WIDTH;
         or_model *model;
         assert_ok(or_model_open(opt_folder(r), 0, LAYERS, &model));
-        assert_ok(or_model_embed(model, prompt, TOKENS, hidden));
+        assert_ok(or_model_embed(model, prompt, TOKENS, 0, hidden));
         embed_slowly(r, exact);
         compare("embedding", -1, hidden, exact[0], TOKENS * WIDTH);
         for (int layer = 0; layer < LAYERS; layer++) {
-            assert_ok(or_model_layer(model, layer, &span, 1, hidden, &(or_model_taps){tap_attn, tap_mlp}));
+            assert_ok(
+                or_model_layer(model, layer, &span, 1, NULL, hidden, &(or_model_taps){tap_attn, tap_mlp}));
             layer_slowly(r, layer, exact, attn, mlp);
             compare("hidden state", layer, hidden, exact[0], TOKENS * WIDTH);
             compare("attention", layer, tap_attn, attn, WIDTH);
@@ -280,13 +281,13 @@ static void layers_are_right(void **state)
 static void run_parts(const char *folder, const int *bounds, float *logits)
 {
     float hidden[TOKENS * WIDTH];
-    const or_span span = {0, TOKENS};
+    const or_span span = {.first = 0, .count = TOKENS};
     for (int first = 0; first < LAYERS; first = *bounds++) {
         or_model *model;
         assert_ok(or_model_open(folder, first, *bounds, &model));
-        if (first == 0) assert_ok(or_model_embed(model, prompt, TOKENS, hidden));
+        if (first == 0) assert_ok(or_model_embed(model, prompt, TOKENS, 0, hidden));
         for (int layer = first; layer < *bounds; layer++)
-            assert_ok(or_model_layer(model, layer, &span, 1, hidden, NULL));
+            assert_ok(or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
         if (*bounds == LAYERS) assert_ok(or_model_logits(model, hidden + (TOKENS - 1) * WIDTH, 1, logits));
         or_model_close(model);
     }
@@ -331,15 +332,15 @@ static void company_does_not_matter(void **state)
         for (size_t b = 0; b < sizeof before / sizeof *before; b++) {
             int rows = 0, n = 0;
             for (; n < before[b]; rows += spans[n++].count) /* others of 7 tokens, the first of one */
-                spans[n] = (or_span){rows, n == 0 ? 1 : 7};
-            spans[n++] = (or_span){rows, TOKENS};
-            spans[n++] = (or_span){rows + TOKENS, 1};
+                spans[n] = (or_span){.first = rows, .count = n == 0 ? 1 : 7};
+            spans[n++] = (or_span){.first = rows, .count = TOKENS};
+            spans[n++] = (or_span){.first = rows + TOKENS, .count = 1};
             for (int s = 0; s < n; s++)
                 assert_ok(or_model_embed(model, s == n - 2 ? prompt : prompt + s % 3, (size_t)spans[s].count,
-                                         hidden + spans[s].first * WIDTH));
+                                         0, hidden + spans[s].first * WIDTH));
             or_threads_set(1 + (int)(b % 2));
             for (int layer = 0; layer < LAYERS; layer++)
-                assert_ok(or_model_layer(model, layer, spans, (size_t)n, hidden, NULL));
+                assert_ok(or_model_layer(model, layer, spans, (size_t)n, NULL, hidden, NULL));
             assert_ok(or_model_logits(model, hidden + (rows + TOKENS - 1) * WIDTH, 1, logits));
             assert_memory_equal(alone, logits, sizeof alone);
         }
