@@ -221,7 +221,7 @@ static void attention_is_right(void **state)
     float *scratch = or_alloc(
         or_attention_scratch(&attention_shape, or_span_longest(spans, SPANS), or_threads()), sizeof *scratch);
     for (int set = 0; set < SETS; set++) {
-        kernel_set(set)->attention(&attention_shape, spans, SPANS, q, k, v, out, scratch);
+        kernel_set(set)->attention(&attention_shape, spans, SPANS, NULL, q, k, v, out, scratch);
         for (size_t s = 0; s < SPANS; s++) {
             const size_t first = (size_t)spans[s].first;
             for (size_t i = 0; i < (size_t)spans[s].count; i++) {
@@ -258,9 +258,9 @@ static void attention_does_not_depend_on_company(void **state)
             float *scratch =
                 or_alloc(or_attention_scratch(&attention_shape, or_span_longest(spans, 3), or_threads()),
                          sizeof *scratch);
-            run->attention(&attention_shape, spans, 3, q, k, v, out, scratch);
+            run->attention(&attention_shape, spans, 3, NULL, q, k, v, out, scratch);
             or_threads_set(1);
-            run->attention(&attention_shape, &only, 1, q + q_at, k + kv_at, v + kv_at, alone, scratch);
+            run->attention(&attention_shape, &only, 1, NULL, q + q_at, k + kv_at, v + kv_at, alone, scratch);
             assert_memory_equal(alone, out + q_at, (size_t)n * Q_WIDTH * sizeof *out);
             free(scratch);
         }
