@@ -44,8 +44,8 @@ size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int
     return scratch_per_thread(shape, longest) * (size_t)threads;
 }
 
-/* One head's keys and values. Block b is number pages[b], or b itself where pages is NULL, of those that begin
- * at keys and values and are `step` floats apart. */
+/* One head's keys and values. Block b is number pages[b], or b itself where pages is NULL, of those that
+ * begin at keys and values and are key_step and value_step floats apart. */
 typedef struct head_blocks {
     const int32_t *pages;
     const float *keys;   /* [head_dim, OR_PAGE]: so that sums over head_dim go side by side in vectors */
@@ -118,7 +118,7 @@ OR_CLONES static float exponentiate(float *scores, size_t n)
     return or_lanes_sum(lanes);
 }
 
-/* out[width] = sum_j scores[j] * v_j over j < n in order, of elements [i, i + width); width <= OR_LANES of them
+/* Elements [i, i + width) of out = sum_j scores[j] * v_j, over j < n in order; width <= OR_LANES, so that they
  * stay in a register. */
 OR_INLINE void mix_lanes(const head_blocks *head, const float *scores, size_t n, size_t i, size_t width,
                          float *out)
@@ -156,8 +156,9 @@ static void attend_span(const head_blocks *head, const or_span *span, size_t hea
     }
 }
 
-/* The work for a head grows with the positions that a span's rows attend to, and spans differ: hence the dynamic
- * schedule. Which thread takes a head does not matter, as a thread's scratch is written before it is used. */
+/* The work for a head grows with the positions that a span's rows attend to, and spans differ: hence the
+ * dynamic schedule. Which thread takes a head does not matter, as a thread's scratch is written before it is
+ * used. */
 void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
                            const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
                            float *scratch)

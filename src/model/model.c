@@ -267,20 +267,6 @@ or_status or_model_logits(or_model *model, const float *rows, size_t n, float *l
     return OR_OK;
 }
 
-/* One output of the head for the state x [d_embed], widened slice by slice on the stack. */
-static float head_dot(const or_matrix *head, int32_t token, const float *x)
-{
-    enum { SLICE = 1024 }; /* whole blocks of every type */
-    const size_t columns = (size_t)head->columns;
-    float weights[SLICE], sum = 0;
-    for (size_t from = 0; from < columns; from += SLICE) {
-        const size_t width = columns - from < SLICE ? columns - from : SLICE;
-        or_expand(head->data, head->dtype, (size_t)token * columns + from, width, weights);
-        sum += or_dot(x + from, weights, width);
-    }
-    return sum;
-}
-
 or_status or_model_candidates(or_model *model, const float *rows, size_t n, const int32_t *tokens, size_t k,
                               float *logits)
 {
@@ -289,7 +275,7 @@ or_status or_model_candidates(or_model *model, const float *rows, size_t n, cons
     OR_TRY(model->family->finish(model, rows, n, &states));
 #pragma omp parallel for schedule(static) num_threads(or_threads())
     for (size_t i = 0; i < n * k; i++)
-        logits[i] = head_dot(&model->head, tokens[i], states + i / k * d_embed);
+        logits[i] = or_matrix_dot(&model->head, tokens[i], states + i / k * d_embed);
     return OR_OK;
 }
 
@@ -306,8 +292,8 @@ static double matrix_macs(const or_hparams *h)
     return d * q * 2 + or_hparams_project_macs(h) + d * h->d_ff * (h->gated_ff ? 3 : 2);
 }
 
-/* The row at position p attends to p + 1 keys. A (query, key) pair costs head_dim in each head for its score and
- * as much for its share of the value. */
+/* The row at position p attends to p + 1 keys. A (query, key) pair costs head_dim in each head for its score
+ * and as much for its share of the value. */
 double or_hparams_rows_macs(const or_hparams *h, int64_t position, int64_t rows)
 {
     const double n = (double)rows, pairs = n * (double)position + 0.5 * n * (n + 1);

@@ -72,8 +72,8 @@ or_status or_scratch_lay_out(or_model *model, const or_span *spans, size_t n_spa
     return OR_OK;
 }
 
-/* The layer's pieces; rotary tables; and of a ramp the rows, normed and narrowed, and their logits. Scores and
- * rotary tables grow with the longest sequence. */
+/* The layer's pieces; rotary tables; and of a ramp the rows, normed and narrowed, and their logits. Scores
+ * and rotary tables grow with the longest sequence. */
 size_t or_hparams_workspace(const or_hparams *h, size_t rows, size_t positions, size_t ramp_rows, int threads)
 {
     or_scratch unused;
