@@ -6,6 +6,7 @@
  * A rider is due where its policy has a ramp, at every layer when it is observed, and at full depth. Rows are
  * checked OR_RAMP_ROWS at a time, which bounds the memory for logits; each row is computed by itself.
  */
+#include "sample.h"
 #include "stage.h"
 
 #include "threads.h"
@@ -29,19 +30,6 @@ static int32_t best_choice(const float *logits, const int32_t *choices, int32_t 
     return best;
 }
 
-/* The OR_BEST greatest logits, greatest first, lower ids first among equals. */
-static int32_t best_tokens(const float *logits, size_t n, or_token_logit *best)
-{
-    int32_t count = 0;
-    for (size_t token = 0; token < n; token++) {
-        if (count == OR_BEST && !(logits[token] > best[OR_BEST - 1].logit)) continue;
-        int32_t at = count < OR_BEST ? count++ : OR_BEST - 1;
-        for (; at > 0 && logits[token] > best[at - 1].logit; at--) best[at] = best[at - 1];
-        best[at] = (or_token_logit){(int32_t)token, logits[token]};
-    }
-    return count;
-}
-
 /* The record of rider `r` from its row of logits [n_vocab]. Reads the wave and writes the record only, as
  * it runs beside the others'. `stable` and `leaves` follow in decide(). */
 static void fill_record(const or_stage *stage, const or_wave *wave, size_t r, const int32_t *choices,
@@ -63,7 +51,7 @@ static void fill_record(const or_stage *stage, const or_wave *wave, size_t r, co
         record->seen.cos_hidden = stage->cosines[3 * r + 2];
     }
     if (rider->observe && wave->layer == stage->n_layers)
-        record->n_best = best_tokens(logits, n_vocab, record->best);
+        record->n_best = or_best_tokens(logits, n_vocab, record->best);
 }
 
 /* Lists the riders that are due in stage->due, in ascending order, and lets nobody leave yet. */
