@@ -242,7 +242,7 @@ static or_status reserve_ramp(or_stage *stage, const or_wave *wave, size_t n_due
 /* Local. Answers do not depend on OR_RAMP_ROWS: rows of logits are independent of each other (compute.h). */
 or_status or_ramp_check(or_stage *stage, or_wave *wave)
 {
-    size_t n_due, kept = 0;
+    size_t n_due = 0, kept = 0;
     OR_RESERVE(stage->leaves, stage->leaves_capacity, wave->n_riders);
     stage->n_records = 0;
     OR_TRY(find_due(stage, wave, &n_due));
