@@ -18,8 +18,6 @@
 
 #include <offramp/pipeline.h>
 
-enum { OR_SHORTLIST = 64 }; /* candidates that a rider can carry, see or_policy_shortlist() */
-
 /* What a step of a continuation carries. A scored prompt has zeros here. */
 typedef struct or_step {
     uint64_t sequence; /* number of the continuation, from 1, never used twice; 0: a scored prompt */
