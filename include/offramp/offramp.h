@@ -12,6 +12,7 @@
 #include <offramp/policy.h>
 #include <offramp/span.h>
 #include <offramp/status.h>
+#include <offramp/stream.h>
 #include <offramp/task.h>
 #include <offramp/tokenizer.h>
 #include <offramp/trace.h>

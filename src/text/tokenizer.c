@@ -7,6 +7,7 @@
  */
 #include "json_internal.h"
 
+#include "decoder.h"
 #include "file.h"
 #include "gguf_vocab.h"
 #include "json.h"
@@ -181,40 +182,20 @@ or_status or_tokenizer_encode(const or_tokenizer *t, const char *text, size_t si
     return size == 0 ? OR_OK : t->kind->encode(t, text, size, tokens);
 }
 
-/* Ids are checked here once for all kinds, which then index the pieces without asking. */
 or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t count, char **text,
                               size_t *size)
 {
-    or_buffer out = {0};
-    for (size_t i = 0; i < count; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= t->n_pieces)
-            return or_fail(OR_ERR_INPUT, "token refused", NULL, "id %d was found, expected 0..%zu", ids[i],
-                           t->n_pieces - 1);
-    or_status status = or_buffer_append(&out, "", 0); /* not NULL for no text either */
-    if (status == OR_OK) status = t->kind->decode(t, ids, count, &out);
-    if (status != OR_OK) {
-        or_buffer_free(&out);
-        return status;
+    or_decoder decoder = {.tokenizer = t};
+    or_status status = or_buffer_append(&decoder.text, "", 0); /* not NULL for no text either */
+    for (size_t i = 0; i < count && status == OR_OK; i++) status = or_decoder_put(&decoder, ids[i]);
+    if (status == OR_OK) status = or_decoder_end(&decoder);
+    if (status == OR_OK) {
+        *text = decoder.text.data;
+        *size = decoder.text.size;
+        decoder.text = (or_buffer){0};
     }
-    if (t->prefix_space && out.data[0] == ' ') memmove(out.data, out.data + 1, out.size--); /* with the NUL */
-    *text = out.data;
-    *size = out.size;
-    return OR_OK;
-}
-
-/* U+FFFD is EF BF BD. Each round takes at least one byte. */
-or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffer *out)
-{
-    for (size_t i = 0; i < bytes->size;) {
-        const char *at = bytes->data + i;
-        const size_t left = bytes->size - i, length = or_utf8_length(at, left);
-        if (length > 0)
-            OR_TRY(or_buffer_append(out, at, length));
-        else
-            OR_TRY(or_buffer_puts(out, "\xef\xbf\xbd"));
-        i += length > 0 ? length : subparts ? or_utf8_broken(at, left) : 1;
-    }
-    return OR_OK;
+    or_decoder_free(&decoder);
+    return status;
 }
 
 int or_tokenizer_vocab(const or_tokenizer *t)
