@@ -64,8 +64,9 @@ typedef struct run {
 /* ---- input ---------------------------------------------------------------------------------------------- */
 
 /* Counted before its status is looked at: what was read of it is freed with the rest. */
-static or_status take_request(void *context, const cJSON *object, const char *where)
+static or_status take_request(void *context, const cJSON *object, size_t line, const char *where)
 {
+    (void)line;
     run *r = context;
     OR_RESERVE(r->prompts, r->capacity, r->n_prompts + 1);
     prompt *p = &r->prompts[r->n_prompts++];

@@ -13,15 +13,17 @@ static bool is_blank(const char *line, size_t size)
     return true;
 }
 
-static or_status read_line(const char *line, size_t size, const char *where, or_requests_take *take,
-                           void *context)
+static or_status read_line(const char *text, size_t size, const char *path, size_t line,
+                           or_requests_take *take, void *context)
 {
+    char where[512];
+    snprintf(where, sizeof where, "%s:%zu", path, line);
     cJSON *object = NULL;
-    or_status status = or_json_parse(line, size, where, &object);
+    or_status status = or_json_parse(text, size, where, &object);
     if (status == OR_OK && !cJSON_IsObject(object))
         status = or_fail(OR_ERR_INPUT, "request refused", where, "found no object, expected {...}");
     if (status == OR_OK) status = or_json_refuse_twins(object, where);
-    if (status == OR_OK) status = take(context, object, where);
+    if (status == OR_OK) status = take(context, object, line, where);
     cJSON_Delete(object);
     return status;
 }
@@ -32,10 +34,9 @@ or_status or_requests_each(const or_buffer *text, const char *path, or_requests_
     for (size_t at = 0; at < text->size;) {
         const char *line = text->data + at, *end = memchr(line, '\n', text->size - at);
         const size_t size = end ? (size_t)(end - line) : text->size - at;
-        char where[512];
-        snprintf(where, sizeof where, "%s:%zu", path, ++number);
+        number++;
         if (!is_blank(line, size)) {
-            OR_TRY(read_line(line, size, where, take, context));
+            OR_TRY(read_line(line, size, path, number, take, context));
             taken++;
         }
         at += size + 1;

@@ -7,8 +7,8 @@
 #include <offramp/model.h>
 #include <offramp/tokenizer.h>
 
-/* Takes a line; `where` is "requests.jsonl:12". */
-typedef or_status or_requests_take(void *context, const cJSON *object, const char *where);
+/* Takes line `line`, counted from 1; `where` is "requests.jsonl:12". */
+typedef or_status or_requests_take(void *context, const cJSON *object, size_t line, const char *where);
 
 /* Gives each line of a file's text to `take`. Blank lines are skipped and counted. OR_ERR_INPUT for a line that is no
  * JSON object or has a member twice, and when there is none at all. */
