@@ -3,7 +3,8 @@
  * BOS and EOS come from the tokenizer file first (SentencePiece: the ids its trainer noted; tokenizer.json:
  * <s>, </s>, or GPT-2's <|endoftext|>, and the token its template puts in front; GGUF: its keys) and
  * prompts begin with BOS if that file says so. In a folder, config.json's model type comes next (OPT), and
- * tokenizer_config.json, where there is one, has the last word on all three.
+ * tokenizer_config.json, where there is one, has the last word on all three. What ends a text besides EOS is
+ * named by the model's files, not by the tokenizer's.
  */
 #include "json_internal.h"
 
@@ -13,6 +14,7 @@
 #include "json.h"
 #include "utf8.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The first file that is there is read. */
@@ -100,6 +102,40 @@ static or_status read_config(or_tokenizer *t, const char *folder)
     return status;
 }
 
+or_status or_tokenizer_add_end(or_tokenizer *t, double id, const char *key, const char *where)
+{
+    if (!(id >= 0 && id < (double)t->n_pieces) || id != floor(id))
+        return or_fail(OR_ERR_INPUT, "tokenizer refused", where, "%s has %g, expected 0..%zu", key, id,
+                       t->n_pieces - 1);
+    for (size_t i = 0; i < t->ends.count; i++)
+        if (t->ends.ids[i] == (int32_t)id) return OR_OK;
+    return or_tokens_add(&t->ends, (int32_t)id);
+}
+
+static or_status read_end(or_tokenizer *t, const cJSON *item, const char *path)
+{
+    if (cJSON_IsNumber(item)) return or_tokenizer_add_end(t, item->valuedouble, "\"eos_token_id\"", path);
+    return or_fail(OR_ERR_INPUT, "tokenizer refused", path,
+                   "\"eos_token_id\" was not understood, expected the id of a token, or a list of them");
+}
+
+/* "eos_token_id" of a file of this name: a number, a list of them, or null. */
+static or_status read_ends(or_tokenizer *t, const char *folder, const char *name)
+{
+    char *path = NULL;
+    cJSON *config = NULL;
+    or_status status = or_json_load_beside(folder, name, &path, &config);
+    const cJSON *ends = config ? or_json_find(config, "eos_token_id") : NULL;
+    if (cJSON_IsArray(ends))
+        for (const cJSON *end = ends->child; end && status == OR_OK; end = end->next)
+            status = read_end(t, end, path);
+    else if (ends)
+        status = read_end(t, ends, path);
+    cJSON_Delete(config);
+    free(path);
+    return status;
+}
+
 /* Reads the first tokenizer file of the folder. */
 static or_status read_first(or_tokenizer *t, const char *folder)
 {
@@ -124,7 +160,10 @@ static or_status read_folder(or_tokenizer *t, const char *folder)
 {
     OR_TRY(read_first(t, folder));
     OR_TRY(read_family(t, folder));
-    return read_config(t, folder);
+    OR_TRY(read_config(t, folder));
+    if (t->eos >= 0) OR_TRY(or_tokenizer_add_end(t, t->eos, "EOS", folder));
+    OR_TRY(read_ends(t, folder, "generation_config.json"));
+    return read_ends(t, folder, "config.json");
 }
 
 /* Tokens with a meaning of their own have no text, whatever the files call them. */
@@ -167,6 +206,7 @@ void or_tokenizer_close(or_tokenizer *t)
     or_splits_free(t->splits);
     free(t->piece_slots);
     free(t->merge_slots);
+    or_tokens_free(&t->ends);
     free(t);
 }
 
@@ -216,6 +256,12 @@ int or_tokenizer_eos(const or_tokenizer *t)
 bool or_tokenizer_adds_bos(const or_tokenizer *t)
 {
     return t->adds_bos;
+}
+
+size_t or_tokenizer_ends(const or_tokenizer *t, const int32_t **ids)
+{
+    *ids = t->ends.ids;
+    return t->ends.count;
 }
 
 const char *or_tokenizer_piece(const or_tokenizer *t, int32_t id)

@@ -84,6 +84,10 @@ enum {
     OR_PIECE_MAX = 1 << 12  /* bytes of a piece */
 };
 
+/* After all pieces are set: adds a token to `ends`, unless it is there. Refused when it is not in the
+ * vocabulary. */
+or_status or_tokenizer_add_end(or_tokenizer *tokenizer, double id, const char *key, const char *where);
+
 /* Makes room for ids 0 .. n-1, none of them set. */
 or_status or_vocab_reserve(or_tokenizer *tokenizer, size_t n, const char *where);
 
