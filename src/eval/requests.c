@@ -93,7 +93,7 @@ or_status or_request_tokens(or_request_reader *reader, const cJSON *tokens, cons
     /* tokens before prompt where a request has both: they are exact */
     if (cJSON_IsArray(tokens))
         OR_TRY(read_tokens(tokens, reader->hparams, where, out));
-    else if (cJSON_IsString(prompt))
+    else if (cJSON_IsString(prompt) && (!tokens || tokens == prompt))
         OR_TRY(encode(reader, prompt->valuestring, where, out));
     else
         return or_fail(OR_ERR_INPUT, "request refused", where,
