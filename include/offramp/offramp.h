@@ -2,6 +2,7 @@
 #ifndef OFFRAMP_OFFRAMP_H
 #define OFFRAMP_OFFRAMP_H
 
+#include <offramp/batch.h>
 #include <offramp/checkpoint.h>
 #include <offramp/dtype.h>
 #include <offramp/eval.h>

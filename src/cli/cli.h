@@ -8,6 +8,7 @@
 
 #include "options.h"
 
+#include <offramp/batch.h>
 #include <offramp/eval.h>
 
 /* One process of the job. */
@@ -33,6 +34,8 @@ typedef struct or_command {
 typedef struct or_common {
     char *model, *plan, *kernels, *progress;
     int64_t wave_tokens, threads, memory_per_rank;
+    int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
+    bool no_prefix_cache;
     bool quiet, verbose, allow_other_model;
 } or_common;
 
@@ -66,6 +69,20 @@ typedef struct or_common {
          1 << 24,                                                                                            \
          false},                                                                                             \
         OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c)
+#define OR_OPTIONS_GENERATION(c)                                                                             \
+    {"batch", OR_OPTION_INT, &(c).sequences, "N", "continuations in flight at most (32)", 1, 65536, false},  \
+        {"kv-memory",                                                                                        \
+         OR_OPTION_BYTES,                                                                                    \
+         &(c).kv_memory,                                                                                     \
+         "B",                                                                                                \
+         "keys and values of a rank at most, as in 2G; 0: what fits (0)",                                    \
+         0,                                                                                                  \
+         1e18,                                                                                               \
+         false},                                                                                             \
+    {                                                                                                        \
+        "no-prefix-cache", OR_OPTION_FLAG, &(c).no_prefix_cache, "",                                         \
+            "compute beginnings that prompts share once for each", 0, 0, false                               \
+    }
 #define OR_OPTIONS_TALK(c)                                                                                   \
     {"progress", OR_OPTION_TEXT, &(c).progress, "WHEN", "bar: auto, always or never (auto)", 0, 0, false},   \
         {"quiet", OR_OPTION_FLAG, &(c).quiet, "", "errors only", 0, 0, false},                               \
@@ -79,6 +96,20 @@ typedef struct or_common {
 
 /* Sets log, threads and kernels by the options. Local. */
 or_status or_common_apply(const or_common *common, const or_session *session);
+
+/* The policies of --policy; {0} is none. */
+typedef struct or_policies {
+    or_policy **items;
+    size_t count;
+} or_policies;
+
+/* Every rank loads them, each from its own view of the file system: ramps are decided where their layers are. Local;
+ * freed also after a failure. */
+or_status or_policies_load(const or_list *paths, or_policies *policies);
+void or_policies_free(or_policies *policies);
+
+/* Taps cost two vectors a request on the wire, so only where a policy looks at them. */
+bool or_policies_want_cosines(const or_policies *policies);
 
 /* Opens the pipeline by the options (collective). */
 or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
@@ -113,7 +144,10 @@ void or_stop_install(void);
 /* Prints what eval measured to stdout: a line per group, totals over the tasks, and the stages. */
 or_status or_print_summary(const or_eval *eval);
 
+/* The same of run: a line of figures, drafts and shared prompts where there were any, and the stages. */
+or_status or_print_batch(const or_batch *batch);
+
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
-    or_command_train, or_command_eval, or_command_plan, or_command_quantize;
+    or_command_train, or_command_eval, or_command_run, or_command_plan, or_command_quantize;
 
 #endif

@@ -22,6 +22,27 @@ or_status or_common_apply(const or_common *common, const or_session *session)
     return or_kernels_use(common->kernels);
 }
 
+or_status or_policies_load(const or_list *paths, or_policies *policies)
+{
+    OR_TRY(OR_NEW(policies->items, paths->count));
+    for (; policies->count < paths->count; policies->count++)
+        OR_TRY(or_policy_load(paths->items[policies->count], &policies->items[policies->count]));
+    return OR_OK;
+}
+
+void or_policies_free(or_policies *policies)
+{
+    for (size_t i = 0; i < policies->count; i++) or_policy_free(policies->items[i]);
+    free(policies->items);
+}
+
+bool or_policies_want_cosines(const or_policies *policies)
+{
+    for (size_t i = 0; i < policies->count; i++)
+        if (or_policy_wants_cosines(policies->items[i])) return true;
+    return false;
+}
+
 /* The pipeline refuses together: what one rank cannot open, no rank opens. */
 or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
                          size_t n_policies, or_pipeline **pipeline)
@@ -34,6 +55,9 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
         .policies = policies,
         .n_policies = n_policies,
         .allow_other_model = common->allow_other_model,
+        .sequences = (size_t)common->sequences,
+        .kv_memory = (uint64_t)common->kv_memory,
+        .no_prefix_cache = common->no_prefix_cache,
         .memory_per_rank = (uint64_t)common->memory_per_rank,
     };
     return or_pipeline_open(session->transport, &options, pipeline);
