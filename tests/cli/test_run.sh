@@ -41,7 +41,7 @@ cat >"$in" <<'END'
 {"id": 2, "prompt": "red, green, blue,", "max_tokens": 12, "temperature": 0.9, "top_p": 0.95, "seed": 4, "logprobs": true}
 {"id": [3], "tokens": [1, 261, 2541], "max_tokens": 12, "top_k": 5, "temperature": 1.5, "kv": "verify"}
 {"id": 4, "prompt": "x", "max_token": 3}
-{"id": 5, "prompt": ""}
+{"id": 5, "tokens": []}
 {"id": 6, "tokens": [1, 99999]}
 {"id": 7, "prompt": "x", "policy": "nowhere"}
 {"id": 8, "prompt": "x", "temperature": -1}
