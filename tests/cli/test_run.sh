@@ -115,7 +115,7 @@ same "$scratch/whole" "$scratch/stopped"
 # ---- figures ----
 on 2 run --model "$model" --threads 1 "${policy[@]}" --input "$in" --output "$scratch/loud" --kv verify --max-tokens 8 \
     >"$scratch/said" 2>"$scratch/err" || fail "run: code $?"
-for part in '^requests  refused    tokens' '^ *60        0     2400' '^drafts: [0-9]*, replaced' '^    1  9..16' \
+for part in '^requests  refused    tokens' '^ *60  *0  *2400 ' '^drafts: [0-9]*, replaced' '^    1  9..16' \
     "^results: $scratch/loud"; do
     grep -q "$part" "$scratch/said" || { cat "$scratch/said"; fail "run does not say $part"; }
 done
