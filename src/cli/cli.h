@@ -103,8 +103,8 @@ typedef struct or_policies {
     size_t count;
 } or_policies;
 
-/* Every rank loads them, each from its own view of the file system: ramps are decided where their layers are. Local;
- * freed also after a failure. */
+/* Every rank loads them, each from its own view of the file system: ramps are decided where their layers
+ * are. Local; freed also after a failure. */
 or_status or_policies_load(const or_list *paths, or_policies *policies);
 void or_policies_free(or_policies *policies);
 

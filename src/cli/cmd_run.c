@@ -1,5 +1,5 @@
-/* cmd_run.c - offramp run: continuations of the prompts of a file, or of one prompt on the screen. What requests and
- * results look like is in batch.h. */
+/* cmd_run.c - offramp run: continuations of the prompts of a file, or of one prompt on the screen. What
+ * requests and results look like is in batch.h. */
 #include "cli.h"
 
 #include "log.h"
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One command per process, so its options are variables of the file; what they begin with is the default. */
 static or_common common = {.wave_tokens = 1024, .sequences = 32};
 static char *input, *output, *prompt, *kv;
 static or_list policy_paths, stops;
@@ -108,7 +109,8 @@ static or_status print_text(void *context, const char *piece, size_t size)
     return or_fail(OR_ERR_FAILED, "text cannot be written", "stdout", "it is closed or full");
 }
 
-/* Rank 0: requests, output. */
+/* Rank 0: requests, output. The first policy is that of requests that name none: who gives one wants it
+ * used. */
 static or_status prepare(run *r)
 {
     const or_batch_plan plan = {

@@ -9,9 +9,10 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* ---- opening -------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
-/* The stop texts of the command line, by opening a stream with them: a bad one is refused before anything runs. */
+/* The stop texts of the command line, by opening a stream with them: a bad one is refused before anything
+ * runs. */
 static or_status check_stops(const or_batch_plan *plan)
 {
     or_stream *stream = NULL;
@@ -38,6 +39,7 @@ close:
     return status;
 }
 
+/* `going` is there when a run ended with it under way. */
 static void free_request(or_batch_request *request)
 {
     for (size_t i = 0; i < request->n_stops; i++) free(request->stops[i]);
@@ -63,10 +65,10 @@ void or_batch_close(or_batch *batch)
     free(batch);
 }
 
-/* ---- output --------------------------------------------------------------------------------------------- */
+/* ---- output -------------------------------------------------------------------------------------------- */
 
-/* A result of an earlier process, as append_line() in batch_run.c wrote it. What is refused here may have run there,
- * where there was more room. */
+/* A result of an earlier process, as append_line() in batch_run.c wrote it. What is refused here may have
+ * run there, where there was more room. */
 static or_status take_line(void *context, const cJSON *line, const char *where)
 {
     or_batch *batch = context;
@@ -85,8 +87,9 @@ static or_status take_line(void *context, const cJSON *line, const char *where)
     return or_buffer_puts(&request->result, result);
 }
 
-/* All that decides the results, as 16 hexadecimal digits; each hash is the seed of the next. Plan, wave size, threads,
- * sequences in flight and the size of the KV cache are left out: no continuation depends on them. */
+/* All that decides the results, as 16 hexadecimal digits; each hash is the seed of the next. Plan, wave
+ * size, threads, sequences in flight and the size of the KV cache are left out: no continuation depends on
+ * them. */
 static void describe(const or_batch *batch, uint64_t fingerprint, char text[32])
 {
     const or_batch_plan *plan = &batch->plan;
@@ -117,7 +120,8 @@ static void describe(const or_batch *batch, uint64_t fingerprint, char text[32])
     snprintf(text, 32, "%016llx", (unsigned long long)hash);
 }
 
-/* The journal knows whether a run is to be begun or gone on with. Results without one are nobody's to overwrite. */
+/* The journal knows whether a run is to be begun or gone on with. Results without one are nobody's to
+ * overwrite. */
 or_status or_batch_output(or_batch *batch, const char *path, uint64_t fingerprint, bool resume)
 {
     char run[32];
@@ -136,6 +140,7 @@ or_status or_batch_output(or_batch *batch, const char *path, uint64_t fingerprin
     return status;
 }
 
+/* In the order of the file. What is refused is not in the journal: that follows from the file again. */
 or_status or_batch_write(const or_batch *batch)
 {
     or_buffer out = {0};
@@ -152,7 +157,7 @@ or_status or_batch_write(const or_batch *batch)
     return status;
 }
 
-/* ---- figures -------------------------------------------------------------------------------------------- */
+/* ---- figures ------------------------------------------------------------------------------------------- */
 
 static int compare_seconds(const void *a, const void *b)
 {
@@ -168,32 +173,38 @@ static void rank_seconds(double *seconds, size_t n, double *median, double *wors
     *worst = n > 0 ? seconds[n - 1] : NAN;
 }
 
+/* What this process ran; others' results have no seconds. first, last: [n_requests] of work space. */
+static void measure(const or_batch *batch, double *first, double *last, or_batch_summary *summary)
+{
+    size_t ran = 0;
+    for (size_t i = 0; i < batch->n_requests; i++) {
+        const or_batch_request *request = &batch->requests[i];
+        if (request->last == 0) continue;
+        first[ran] = request->first;
+        last[ran++] = request->last;
+    }
+    rank_seconds(first, ran, &summary->first_median, &summary->first_worst);
+    rank_seconds(last, ran, &summary->last_median, &summary->last_worst);
+    const double seconds = batch->stats->seconds;
+    summary->requests_per_second = ran && seconds > 0 ? (double)ran / seconds : NAN;
+    summary->tokens_per_second = batch->drawn && seconds > 0 ? (double)batch->drawn / seconds : NAN;
+}
+
+/* Tokens and layers are of all results, those from the journal among them. */
 or_status or_batch_summarise(const or_batch *batch, or_batch_summary *summary)
 {
-    double *first = NULL, *last = NULL;
+    double *seconds = NULL;
     uint64_t layers = 0;
-    size_t ran = 0;
-    or_status status = OR_NEW(first, batch->n_requests);
-    if (status == OR_OK) status = OR_NEW(last, batch->n_requests);
-    if (status == OR_OK) {
-        *summary = (or_batch_summary){.requests = batch->n_requests, .stats = batch->stats};
-        for (size_t i = 0; i < batch->n_requests; i++) {
-            const or_batch_request *request = &batch->requests[i];
-            summary->refused += request->error && request->result.size == 0;
-            summary->tokens += request->tokens;
-            layers += request->layers;
-            if (request->last == 0) continue;
-            first[ran] = request->first;
-            last[ran++] = request->last;
-        }
-        const double seconds = batch->stats->seconds;
-        summary->exit_layer_mean = summary->tokens ? (double)layers / (double)summary->tokens : NAN;
-        summary->requests_per_second = ran && seconds > 0 ? (double)ran / seconds : NAN;
-        summary->tokens_per_second = ran && seconds > 0 ? (double)batch->drawn / seconds : NAN;
-        rank_seconds(first, ran, &summary->first_median, &summary->first_worst);
-        rank_seconds(last, ran, &summary->last_median, &summary->last_worst);
+    OR_TRY(OR_NEW(seconds, 2 * batch->n_requests));
+    *summary = (or_batch_summary){.requests = batch->n_requests, .stats = batch->stats};
+    for (size_t i = 0; i < batch->n_requests; i++) {
+        const or_batch_request *request = &batch->requests[i];
+        summary->refused += request->error && request->result.size == 0;
+        summary->tokens += request->tokens;
+        layers += request->layers;
     }
-    free(first);
-    free(last);
-    return status;
+    summary->exit_layer_mean = summary->tokens ? (double)layers / (double)summary->tokens : NAN;
+    measure(batch, seconds, seconds + batch->n_requests, summary);
+    free(seconds);
+    return OR_OK;
 }

@@ -72,8 +72,8 @@ or_status or_batch_read(or_batch *batch);
 /* batch.c. Writes the results of a batch of which every request is finished or refused. */
 or_status or_batch_write(const or_batch *batch);
 
-/* batch_shared.c. shared[i] = the most leading tokens that prompts[i] has in common with any other of them, 0 where
- * that is less than a page of the KV cache (OR_PAGE). O(n log n) comparisons. */
+/* batch_shared.c. shared[i] = the most leading tokens that prompts[i] has in common with any other of
+ * them, 0 where that is less than a page of the KV cache (OR_PAGE). O(n log n) comparisons. */
 or_status or_shared_prefixes(const or_tokens *const *prompts, size_t n, size_t *shared);
 
 /* batch_results.c. The line of a request that is finished or refused, in its form, with the line break. */
@@ -81,7 +81,8 @@ or_status or_batch_put_result(const or_batch *batch, const or_batch_request *req
                               or_buffer *out);
 or_status or_batch_put_refusal(const or_batch_request *request, or_buffer *out);
 
-/* batch_run.c. The pipeline's job for all requests that have no result yet, and what there is to do after it. */
+/* batch_run.c. The pipeline's job for all requests that have no result yet, and what there is to do after
+ * it. */
 or_status or_batch_begin(or_batch *batch, or_job *job);
 or_status or_batch_sync(or_batch *batch);
 void or_continuation_free(or_continuation *going); /* NULL is fine */

@@ -1,7 +1,8 @@
 /* batch_read.c - requests, plain ones and OpenAI's.
  *
- * What is wrong with the file as a list of requests - no object, no id, an id twice - refuses the file. What is wrong
- * with one request refuses that request: its message, without the file's name, becomes its result's error.
+ * What is wrong with the file as a list of requests - no object, no id, an id twice - refuses the file.
+ * What is wrong with one request refuses that request: its message, without the file's name, becomes its
+ * result's error.
  */
 #include "batch_internal.h"
 
@@ -17,23 +18,23 @@ typedef struct reader {
     or_request_reader prompts;
 } reader;
 
-/* ---- members -------------------------------------------------------------------------------------------- */
+/* ---- members ------------------------------------------------------------------------------------------- */
 
-/* Each reads its member, if it is there, from a plain line or an OpenAI body. */
-typedef or_status read_member(const or_batch_plan *plan, const cJSON *object, or_batch_request *request);
+/* Each takes its member of a plain line or an OpenAI body over into the request's settings, which begin as
+ * the plan's. null is as good as absent. */
+typedef or_status read_member(const cJSON *object, or_batch_request *request);
 
-static or_status read_max_tokens(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_max_tokens(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     int64_t most = (int64_t)request->settings.max_tokens;
     OR_TRY(or_json_opt_int(object, "max_tokens", NULL, 1, INT32_MAX, &most));
     request->settings.max_tokens = (size_t)most;
     return OR_OK;
 }
 
-static or_status read_temperature(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+/* The bounds are asked for in this form so that NaN, if it came, would be outside. */
+static or_status read_temperature(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     double value = (double)request->settings.sampling.temperature;
     OR_TRY(or_json_opt_number(object, "temperature", NULL, &value));
     if (!(value >= 0 && value <= 100))
@@ -42,18 +43,16 @@ static or_status read_temperature(const or_batch_plan *plan, const cJSON *object
     return OR_OK;
 }
 
-static or_status read_top_k(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_top_k(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     int64_t value = request->settings.sampling.top_k;
     OR_TRY(or_json_opt_int(object, "top_k", NULL, 0, INT32_MAX, &value));
     request->settings.sampling.top_k = (int32_t)value;
     return OR_OK;
 }
 
-static or_status read_top_p(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_top_p(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     double value = (double)request->settings.sampling.top_p;
     OR_TRY(or_json_opt_number(object, "top_p", NULL, &value));
     if (!(value > 0 && value <= 1))
@@ -64,9 +63,8 @@ static or_status read_top_p(const or_batch_plan *plan, const cJSON *object, or_b
 }
 
 /* OpenAI's may be negative. Whole numbers are exact in JSON as we read it below 2^53. */
-static or_status read_seed(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_seed(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     const int64_t most = (INT64_C(1) << 53) - 1;
     if (!or_json_find(object, "seed")) return OR_OK;
     int64_t seed;
@@ -75,6 +73,7 @@ static or_status read_seed(const or_batch_plan *plan, const cJSON *object, or_ba
     return OR_OK;
 }
 
+/* stops[] has room: read_stop() has counted them. */
 static or_status add_stop(const cJSON *item, or_batch_request *request)
 {
     if (!cJSON_IsString(item) || item->valuestring[0] == '\0')
@@ -86,9 +85,8 @@ static or_status add_stop(const cJSON *item, or_batch_request *request)
 }
 
 /* A text or an array of them, which may be empty: no stop texts, whatever the command line says. */
-static or_status read_stop(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_stop(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     const cJSON *stop = or_json_find(object, "stop");
     const bool many = cJSON_IsArray(stop);
     if (!stop) return OR_OK;
@@ -101,23 +99,8 @@ static or_status read_stop(const or_batch_plan *plan, const cJSON *object, or_ba
     return OR_OK;
 }
 
-static or_status read_policy(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_kv(const cJSON *object, or_batch_request *request)
 {
-    const char *name = NULL;
-    OR_TRY(or_json_opt_string(object, "policy", NULL, &name));
-    if (!name) return OR_OK;
-    request->settings.policy = -1;
-    if (strcmp(name, "full") == 0) return OR_OK;
-    for (size_t p = 0; p < plan->n_policies; p++)
-        if (strcmp(name, or_policy_name(plan->policies[p])) == 0) request->settings.policy = (int)p;
-    if (request->settings.policy >= 0) return OR_OK;
-    return or_fail(OR_ERR_INPUT, "unknown policy", NULL,
-                   "\"policy\" is \"%s\", expected \"full\" or the name of a --policy", name);
-}
-
-static or_status read_kv(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
-{
-    (void)plan;
     const char *name = NULL;
     OR_TRY(or_json_opt_string(object, "kv", NULL, &name));
     if (!name) return OR_OK;
@@ -130,9 +113,8 @@ static or_status read_kv(const or_batch_plan *plan, const cJSON *object, or_batc
 }
 
 /* true or false in plain lines, how many in OpenAI's. */
-static or_status read_logprobs(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_logprobs(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     int64_t n = request->settings.logprobs;
     bool wanted = n >= 0;
     if (request->openai) {
@@ -146,16 +128,15 @@ static or_status read_logprobs(const or_batch_plan *plan, const cJSON *object, o
 }
 
 /* What results call the model; another one than runs is not refused, since batch files name OpenAI's. */
-static or_status read_model(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+static or_status read_model(const cJSON *object, or_batch_request *request)
 {
-    (void)plan;
     const char *name = NULL;
     OR_TRY(or_json_opt_string(object, "model", NULL, &name));
     return name ? or_strdup(name, &request->model) : OR_OK;
 }
 
-/* A member of a request. Without `read` it is read elsewhere, ignored, or must have a value that asks for nothing:
- * the number `neutral`, false, or what is empty. */
+/* A member of a request. Without `read` it is read elsewhere, ignored, or must have a value that asks for
+ * nothing: the number `neutral`, false, or what is empty. */
 typedef struct member {
     const char *name;
     enum { PLAIN = 1, OPENAI = 2, BOTH = 3 } forms;
@@ -164,6 +145,7 @@ typedef struct member {
     double neutral;
 } member;
 
+/* A new one is a line here, and a read_<name>() where it is a setting. */
 static const member members[] = {
     {"id", PLAIN, NULL, false, 0},
     {"tokens", PLAIN, NULL, false, 0},
@@ -174,7 +156,7 @@ static const member members[] = {
     {"top_p", BOTH, read_top_p, false, 0},
     {"seed", BOTH, read_seed, false, 0},
     {"stop", BOTH, read_stop, false, 0},
-    {"policy", BOTH, read_policy, false, 0},
+    {"policy", BOTH, NULL, false, 0},
     {"kv", BOTH, read_kv, false, 0},
     {"logprobs", BOTH, read_logprobs, false, 0},
     {"model", OPENAI, read_model, false, 0},
@@ -190,6 +172,7 @@ static const member members[] = {
 };
 enum { MEMBERS = sizeof members / sizeof *members };
 
+/* OpenAI's clients write out defaults: 0, false, {}, null, and empty texts. */
 static bool is_neutral(const cJSON *item, double neutral)
 {
     if (cJSON_IsNumber(item)) return item->valuedouble == neutral;
@@ -197,7 +180,9 @@ static bool is_neutral(const cJSON *item, double neutral)
     return cJSON_IsNull(item) || cJSON_IsFalse(item) || (cJSON_IsObject(item) && !item->child);
 }
 
-static or_status read_members(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+/* A member that is not known is refused, whatever it holds: a typo must not silently change a run.
+ * Messages have no file: they go into results, which are the same wherever the requests lie. */
+static or_status read_members(const cJSON *object, or_batch_request *request)
 {
     const int form = request->openai ? OPENAI : PLAIN;
     for (const cJSON *item = object->child; item; item = item->next) {
@@ -210,14 +195,32 @@ static or_status read_members(const or_batch_plan *plan, const cJSON *object, or
         if (m->must_be_neutral && !is_neutral(item, m->neutral))
             return or_fail(OR_ERR_INPUT, "request refused", NULL, "\"%s\" asks for what offramp does not do",
                            m->name);
-        if (m->read) OR_TRY(m->read(plan, object, request));
+        if (m->read) OR_TRY(m->read(object, request));
     }
     return OR_OK;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------- */
+/* By name, since a request file does not know in which order the policies are given. Apart from the table,
+ * because it needs the plan. */
+static or_status read_policy(const or_batch_plan *plan, const cJSON *object, or_batch_request *request)
+{
+    const char *name = NULL;
+    OR_TRY(or_json_opt_string(object, "policy", NULL, &name));
+    if (!name) return OR_OK;
+    request->settings.policy = -1;
+    if (strcmp(name, "full") == 0) return OR_OK;
+    for (size_t p = 0; p < plan->n_policies; p++)
+        if (strcmp(name, or_policy_name(plan->policies[p])) == 0) request->settings.policy = (int)p;
+    if (request->settings.policy >= 0) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "unknown policy", NULL,
+                   "\"policy\" is \"%s\", expected \"full\" or the name of a --policy", name);
+}
 
-/* Prompt and continuation must fit into the context and the KV cache; max_tokens is cut to what is left. */
+/* ---- requests ------------------------------------------------------------------------------------------ */
+
+/* Prompt and continuation must fit into the context and the KV cache; max_tokens is cut to what is left,
+ * since 128 as a default must not refuse a prompt that leaves 100. A tokenizer may know fewer tokens than
+ * the model, whose vocabulary is filled up to a round number: those have no text, so no prompt has them. */
 static or_status fit(const or_batch_plan *plan, or_batch_request *request)
 {
     const int known = or_tokenizer_vocab(plan->tokenizer);
@@ -238,15 +241,18 @@ static or_status fit(const or_batch_plan *plan, or_batch_request *request)
     return OR_OK;
 }
 
+/* Settings first: a request with two faults is refused for its settings. */
 static or_status read_plain(reader *r, const cJSON *object, or_batch_request *request)
 {
-    OR_TRY(read_members(&r->batch->plan, object, request));
+    OR_TRY(read_members(object, request));
+    OR_TRY(read_policy(&r->batch->plan, object, request));
     OR_TRY(or_request_tokens(&r->prompts, or_json_find(object, "tokens"), or_json_find(object, "prompt"),
                              NULL, &request->prompt));
     return fit(&r->batch->plan, request);
 }
 
-/* An array of ids as prompt is tokens. */
+/* The line around the body has four members. An array of ids as prompt is tokens; a chat would need a
+ * template. */
 static or_status read_openai(reader *r, const cJSON *object, or_batch_request *request)
 {
     const char *method, *url;
@@ -265,7 +271,8 @@ static or_status read_openai(reader *r, const cJSON *object, or_batch_request *r
             strcmp(item->string, "url") != 0 && strcmp(item->string, "body") != 0)
             return or_fail(OR_ERR_INPUT, "request refused", NULL, "found \"%s\", which no batch line has",
                            item->string);
-    OR_TRY(read_members(&r->batch->plan, body, request));
+    OR_TRY(read_members(body, request));
+    OR_TRY(read_policy(&r->batch->plan, body, request));
     const cJSON *prompt = or_json_find(body, "prompt");
     OR_TRY(or_request_tokens(&r->prompts, prompt, prompt, NULL, &request->prompt));
     return fit(&r->batch->plan, request);
@@ -298,6 +305,7 @@ static or_status take_line(void *context, const cJSON *object, size_t line, cons
     return or_strdup(or_status_message(), &request->error);
 }
 
+/* The first of two that are the same comes first, whatever qsort() does. */
 static int compare_ids(const void *a, const void *b)
 {
     const or_batch_request *x = *(or_batch_request *const *)a, *y = *(or_batch_request *const *)b;
@@ -324,6 +332,7 @@ static or_status check_ids(const or_batch *batch)
     return status;
 }
 
+/* Ids come last, when all are known; the hash is of the bytes as they are, for the journal's head. */
 static or_status read_file(reader *r)
 {
     or_batch *batch = r->batch;

@@ -1,4 +1,8 @@
-/* batch_results.c - the lines of the results, plain ones and OpenAI's (see batch.h). */
+/* batch_results.c - the lines of the results, plain ones and OpenAI's (see batch.h).
+ *
+ * Everything here is made of what a request says and what was drawn for it; no time, place or number of
+ * ranks comes in, so that runs compare by cmp. Numbers are written such that they read back to the same
+ * bits. */
 #include "batch_internal.h"
 
 #include <math.h>
@@ -16,9 +20,9 @@ static int listed(const or_batch_request *request, const or_token *t)
     return t->n_best < request->settings.logprobs ? t->n_best : request->settings.logprobs;
 }
 
-/* ---- plain ---------------------------------------------------------------------------------------------- */
+/* ---- plain --------------------------------------------------------------------------------------------- */
 
-/* "key": the number of each token. */
+/* "top_probs" or "gaps": one for each token. */
 static or_status put_floats(const or_continuation *going, const char *key, bool gaps, or_buffer *out)
 {
     OR_TRY(or_buffer_printf(out, ", \"%s\": [", key));
@@ -29,7 +33,9 @@ static or_status put_floats(const or_continuation *going, const char *key, bool 
     return or_buffer_puts(out, "]");
 }
 
-/* "logprobs": [{"token": 263, "logprob": -0.31, "top": [[263, -0.31], ...]}, ...] */
+/* log P = logit - logsumexp, of the layer's distribution as it is, before temperature:
+ *
+ *   "logprobs": [{"token": 263, "logprob": -0.31, "top": [[263, -0.31], ...]}, ...] */
 static or_status put_logprobs(const or_batch_request *request, or_buffer *out)
 {
     const or_continuation *going = request->going;
@@ -49,6 +55,7 @@ static or_status put_logprobs(const or_batch_request *request, or_buffer *out)
     return or_buffer_puts(out, "]");
 }
 
+/* The members are in the order that batch.h gives. */
 static or_status put_plain(const or_batch_request *request, or_finish why, or_buffer *out)
 {
     static const char *const names[] = {
@@ -69,10 +76,11 @@ static or_status put_plain(const or_batch_request *request, or_finish why, or_bu
     return or_buffer_printf(out, ", \"finish\": \"%s\"}\n", names[why]);
 }
 
-/* ---- OpenAI --------------------------------------------------------------------------------------------- */
+/* ---- OpenAI -------------------------------------------------------------------------------------------- */
 
-/* The text of a token by itself in *text (malloc'ed), or as the vocabulary has it where it has none of whole
- * characters. Decoded twice over, since a space may be dropped at the beginning of a text: then the length is odd. */
+/* The text of a token by itself in *text (malloc'ed), or as the vocabulary has it where it has none of
+ * whole characters. Decoded twice over, since a space may be dropped at the beginning of a text: then the
+ * length is odd. */
 static or_status token_text(const or_tokenizer *tokenizer, int32_t token, char **text)
 {
     const int32_t twice[2] = {token, token};
@@ -95,8 +103,8 @@ static or_status put_token_text(const or_batch *batch, int32_t token, or_buffer 
     return status;
 }
 
-/* {" time": -0.31, ...}: the likeliest, and the token itself where it is not among them. Two tokens may have one
- * text; the likelier one stands for both, as no object has a member twice. */
+/* {" time": -0.31, ...}: the likeliest, and the token itself where it is not among them. Two tokens may
+ * have one text; the likelier one stands for both, as no object has a member twice. */
 static or_status put_top(const or_batch *batch, const or_batch_request *request, const or_token *t,
                          or_buffer *out)
 {
@@ -121,7 +129,7 @@ done:
     return status;
 }
 
-/* All bytes but those that go on with a character begin one. */
+/* Characters, as Python counts: all bytes but those that go on with one (10xxxxxx) begin one. */
 static size_t count_characters(const char *text, size_t size)
 {
     size_t n = 0;
@@ -129,8 +137,8 @@ static size_t count_characters(const char *text, size_t size)
     return n;
 }
 
-/* {"tokens": [...], "token_logprobs": [...], "top_logprobs": [{...}, ...], "text_offset": [...]}; top_logprobs is null
- * for 0. */
+/* {"tokens": [...], "token_logprobs": [...], "top_logprobs": [{...}, ...], "text_offset": [...]};
+ * top_logprobs is null for 0. */
 static or_status put_legacy_logprobs(const or_batch *batch, const or_batch_request *request, or_buffer *out)
 {
     const or_continuation *going = request->going;
@@ -165,6 +173,7 @@ static or_status begin_openai(const or_batch_request *request, or_buffer *out)
                             request->id);
 }
 
+/* Numbers instead of OpenAI's random names. Where the line names no model, the command line's does. */
 static or_status put_openai(const or_batch *batch, const or_batch_request *request, or_finish why,
                             or_buffer *out)
 {
@@ -188,7 +197,7 @@ static or_status put_openai(const or_batch *batch, const or_batch_request *reque
                             request->prompt.count + going->n);
 }
 
-/* ---- either --------------------------------------------------------------------------------------------- */
+/* ---- either -------------------------------------------------------------------------------------------- */
 
 or_status or_batch_put_result(const or_batch *batch, const or_batch_request *request, or_finish why,
                               or_buffer *out)
@@ -196,7 +205,8 @@ or_status or_batch_put_result(const or_batch *batch, const or_batch_request *req
     return request->openai ? put_openai(batch, request, why, out) : put_plain(request, why, out);
 }
 
-/* {"id": "b", "error": "..."}, or with "response": null and "error": {"code": "invalid_request", "message": "..."} */
+/* {"id": "b", "error": "..."}, or with "response": null and "error": {"code": "invalid_request",
+ * "message": "..."} */
 or_status or_batch_put_refusal(const or_batch_request *request, or_buffer *out)
 {
     if (request->openai) {

@@ -1,4 +1,11 @@
-/* batch_run.c - the requests of a batch through the pipeline: what its job asks for and what becomes of the tokens. */
+/* batch_run.c - the requests of a batch through the pipeline: what its job asks for and what becomes of
+ * the tokens.
+ *
+ *   give_request() -> take_token() ... take_token() -> finish() -> journal, in memory -> tick(): on disk
+ *
+ * Between the first and the last a request has an or_continuation; as many are there as sequences are in
+ * flight. Its result is made once, as the bytes of its line, and is that from then on: in memory, in the
+ * journal, in the file. */
 #include "batch_internal.h"
 
 #include "clock.h"
@@ -16,7 +23,7 @@ void or_continuation_free(or_continuation *going)
     free(going);
 }
 
-/* ---- the job -------------------------------------------------------------------------------------------- */
+/* ---- the job ------------------------------------------------------------------------------------------- */
 
 /* Tokens that end a text, unless they are to be drawn like others. */
 static size_t find_ends(const or_batch *batch, const int32_t **ends)
@@ -62,8 +69,8 @@ static or_status take_text(or_batch *batch, or_continuation *going, const char *
     return OR_OK;
 }
 
-/* Without text are the tokens that end one, and those with which a vocabulary was filled up to a round number: the
- * model may draw them, the tokenizer does not know them. */
+/* Without text are the tokens that end one, and those with which a vocabulary was filled up to a round
+ * number: the model may draw them, the tokenizer does not know them. */
 static bool has_text(const or_batch *batch, int32_t token)
 {
     const int32_t *ends;
@@ -73,6 +80,7 @@ static bool has_text(const or_batch *batch, int32_t token)
     return token < or_tokenizer_vocab(batch->plan.tokenizer);
 }
 
+/* Text is found token by token, since a stop text must end a request before it draws more. */
 static or_status take_token(void *context, size_t index, const or_token *token, bool *more)
 {
     or_batch *batch = context;
@@ -92,8 +100,8 @@ static or_status take_token(void *context, size_t index, const or_token *token, 
     return take_text(batch, going, text, size);
 }
 
-/* Writes what take_line() in batch.c reads back; the line of the results goes as a text, so that it comes back as the
- * same bytes:
+/* Writes what take_line() in batch.c reads back; the line of the results goes as a text, so that it comes
+ * back as the same bytes:
  *
  *   {"request":17,"tokens":2,"layers":19,"result":"{\"id\": 7, ...}\n"} */
 static or_status append_line(or_batch *batch, const or_batch_request *request)
@@ -134,9 +142,10 @@ static or_status finish(void *context, size_t index, or_finish why)
     return batch->journal ? append_line(batch, request) : OR_OK;
 }
 
-/* ---- between layers ------------------------------------------------------------------------------------- */
+/* ---- between layers ------------------------------------------------------------------------------------ */
 
-/* done is what is on disk, the rates are of what this process has drawn. Without a journal nobody is shown any. */
+/* done is what is on disk, the rates are of what this process has drawn. Without a journal nobody is shown
+ * any. */
 static void report(or_batch *batch, double now)
 {
     if (!batch->show) return;
@@ -174,15 +183,17 @@ static or_status tick(void *context)
     return OR_OK;
 }
 
+/* What is finished is in the journal; continuations under way are begun anew by --resume. */
 static bool asked_to_stop(void *context)
 {
     const or_batch *batch = context;
     return batch->stop && batch->stop(batch->context);
 }
 
-/* ---- a run ---------------------------------------------------------------------------------------------- */
+/* ---- a run --------------------------------------------------------------------------------------------- */
 
-/* Shared beginnings are looked for among what runs: a prompt whose result is there shares nothing any more. */
+/* Shared beginnings are looked for among what runs: a prompt whose result is there shares nothing any
+ * more. */
 static or_status find_shared(or_batch *batch)
 {
     const or_tokens **prompts = NULL;
@@ -223,6 +234,8 @@ or_status or_batch_begin(or_batch *batch, or_job *job)
     return OR_OK;
 }
 
+/* After a failure lines that no tick has synced are lost; their requests run again on --resume. The file
+ * is written anew also where nothing was left to run. */
 or_status or_batch_run(or_batch *batch, or_pipeline *pipeline, or_eval_show *show, bool (*stop)(void *),
                        void *context)
 {

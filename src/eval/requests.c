@@ -1,4 +1,6 @@
-/* requests.c - what all request files have in common. */
+/* requests.c - what all request files have in common.
+ *
+ * Lines are read one by one and forgotten; what stays of a request is up to the command. */
 #include "requests.h"
 
 #include <math.h>
@@ -13,6 +15,7 @@ static bool is_blank(const char *line, size_t size)
     return true;
 }
 
+/* Whatever is wrong with it, the message names file and line. */
 static or_status read_line(const char *text, size_t size, const char *path, size_t line,
                            or_requests_take *take, void *context)
 {
