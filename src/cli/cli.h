@@ -39,8 +39,8 @@ typedef struct or_common {
 /* Rows of an option table for the fields of an or_common `c`. */
 #define OR_OPTION_MODEL(c)                                                                                   \
     {                                                                                                        \
-        "model", OR_OPTION_PATH, &(c).model, "M", "model: a Hugging Face folder or a .gguf file", 0, 0,      \
-            false                                                                                            \
+        "model", OR_OPTION_PATH, &(c).model, "M",                                                            \
+            "model: a Hugging Face folder, a .gguf file, or a .json shape", 0, 0, false                      \
     }
 #define OR_OPTIONS_COMPUTE(c)                                                                                \
     {"threads", OR_OPTION_INT, &(c).threads, "N", "threads per rank; 0: the cores it may run on (0)",        \
