@@ -33,6 +33,8 @@ typedef struct or_command {
 typedef struct or_common {
     char *model, *plan, *kernels, *progress;
     int64_t wave_tokens, threads, memory_per_rank;
+    int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
+    bool no_prefix_cache;
     bool quiet, verbose, allow_other_model;
 } or_common;
 
@@ -66,6 +68,20 @@ typedef struct or_common {
          1 << 24,                                                                                            \
          false},                                                                                             \
         OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c)
+#define OR_OPTIONS_GENERATION(c)                                                                             \
+    {"batch", OR_OPTION_INT, &(c).sequences, "N", "continuations in flight at most (32)", 1, 65536, false},  \
+        {"kv-memory",                                                                                        \
+         OR_OPTION_BYTES,                                                                                    \
+         &(c).kv_memory,                                                                                     \
+         "B",                                                                                                \
+         "keys and values of a rank at most, as in 2G; 0: what fits (0)",                                    \
+         0,                                                                                                  \
+         1e18,                                                                                               \
+         false},                                                                                             \
+    {                                                                                                        \
+        "no-prefix-cache", OR_OPTION_FLAG, &(c).no_prefix_cache, "",                                         \
+            "compute beginnings that prompts share once for each", 0, 0, false                               \
+    }
 #define OR_OPTIONS_TALK(c)                                                                                   \
     {"progress", OR_OPTION_TEXT, &(c).progress, "WHEN", "bar: auto, always or never (auto)", 0, 0, false},   \
         {"quiet", OR_OPTION_FLAG, &(c).quiet, "", "errors only", 0, 0, false},                               \

@@ -34,6 +34,9 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
         .policies = policies,
         .n_policies = n_policies,
         .allow_other_model = common->allow_other_model,
+        .sequences = (size_t)common->sequences,
+        .kv_memory = (uint64_t)common->kv_memory,
+        .no_prefix_cache = common->no_prefix_cache,
         .memory_per_rank = (uint64_t)common->memory_per_rank,
     };
     return or_pipeline_open(session->transport, &options, pipeline);
