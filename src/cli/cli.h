@@ -130,6 +130,6 @@ void or_stop_install(void);
 or_status or_print_summary(const or_eval *eval);
 
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
-    or_command_train, or_command_eval, or_command_plan, or_command_quantize;
+    or_command_train, or_command_eval, or_command_plan, or_command_quantize, or_command_bench;
 
 #endif

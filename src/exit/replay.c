@@ -27,8 +27,7 @@ or_prices or_prices_of(const or_policy *policy, const or_trace_meta *meta)
                        .head = meta->ramp_macs};
 }
 
-/* The first layer from which on the token is the full model's: where a ramp that knew would fire. */
-static int oracle_exit(const or_trace_item *item, int n_layers)
+int or_oracle_exit(const or_trace_item *item, int n_layers)
 {
     int layer = n_layers;
     while (layer > 1 && item->seen[layer - 2].token == item->final_token) layer--;
@@ -51,7 +50,7 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
         agree += token == item->final_token;
         layers += (uint64_t)exit;
         ends += exit == n_layers;
-        oracle += (uint64_t)oracle_exit(item, n_layers);
+        oracle += (uint64_t)or_oracle_exit(item, n_layers);
         /* the ramp that fired is paid like those passed; none at n_layers */
         for (int layer = 1; layer <= exit; layer++) ramps += or_policy_has_ramp(policy, layer);
     }

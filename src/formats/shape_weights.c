@@ -9,6 +9,7 @@
  */
 #include "checkpoint_internal.h"
 
+#include "random.h"
 #include "threads.h"
 
 #include <math.h>
@@ -36,15 +37,6 @@ static const struct layout {
     [OR_Q5_K] = {.d = 0, .second = 2, .low = 15.5f, .spread = 527},
     [OR_Q6_K] = {.d = 208, .spread = 1366},
 };
-
-/* splitmix64 (Steele, Lea and Flood 2014) */
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
 
 /* Half precision, rounded towards zero, of a number below 65504: below 2^-14 the bits count 2^-24ths, above them
  * the exponent's bias changes from 127 to 15. */
@@ -82,7 +74,7 @@ static void put_numbers(or_dtype dtype, float deviation, size_t count, uint64_t 
     const float step = sqrtf(3) * deviation * 0x1p-31f;
     const size_t size = or_dtype_block_bytes(dtype);
     for (size_t i = 0; i < count; i++) {
-        const int32_t drawn = (int32_t)(draw(state) >> 32);
+        const int32_t drawn = (int32_t)(or_random(state) >> 32);
         put_number(dtype, ((float)drawn + 0.5f) * step, at + i * size);
     }
 }
@@ -92,11 +84,11 @@ static void put_blocks(or_dtype dtype, float deviation, size_t count, uint64_t *
     const struct layout *layout = &layouts[dtype];
     const size_t size = or_dtype_block_bytes(dtype);
     for (size_t i = 0; i < count * size; i += sizeof(uint64_t)) {
-        const uint64_t bytes = draw(state);
+        const uint64_t bytes = or_random(state);
         memcpy(at + i, &bytes, count * size - i < sizeof bytes ? count * size - i : sizeof bytes);
     }
     for (size_t i = 0; i < count; i++, at += size) {
-        const float d = (draw(state) & 1 ? deviation : -deviation) / layout->spread;
+        const float d = (or_random(state) & 1 ? deviation : -deviation) / layout->spread;
         put_half(at + layout->d, d);
         if (layout->second) put_half(at + layout->second, layout->low * d);
     }
