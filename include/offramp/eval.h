@@ -36,7 +36,8 @@ typedef struct or_group_summary {
     double agreement;                       /* with full depth; NAN unless dense */
     double exit_layer_mean, exit_layer_var; /* layers executed; sample variance */
     double layers_saved;                    /* 1 - mean / L: the paper's layer ratio */
-    double flops_ratio; /* multiply-adds executed, ramps and classifier included, over full depth's */
+    double
+        flops_ratio; /* multiply-adds executed, ramps (or_policy_ramp_macs()) included, over full depth's */
     double requests_per_second, tokens_per_second; /* of what this process ran; NAN if it ran nothing */
     or_run_stats stats;                            /* n_stages 0 if it ran nothing */
 } or_group_summary;

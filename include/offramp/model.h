@@ -77,10 +77,11 @@ or_status or_model_logits(or_model *model, const float *rows, size_t n, float *l
 or_status or_model_candidates(or_model *model, const float *rows, size_t n, const int32_t *tokens, size_t k,
                               float *logits);
 
-/* Bytes of scratch that a part of this model takes while it runs waves of `rows` rows, none of whose
- * requests is longer than `rows`, and ramps over `ramp_rows` rows, on `threads` threads. A pure function of
- * the shape. */
-size_t or_hparams_workspace(const or_hparams *hparams, size_t rows, size_t ramp_rows, int threads);
+/* Bytes of scratch that a part of this model takes while it runs waves of `rows` rows, whose sequences have
+ * up to `positions` positions, and ramps over `ramp_rows` rows, on `threads` threads. Pages are not counted.
+ * A pure function of the shape. */
+size_t or_hparams_workspace(const or_hparams *hparams, size_t rows, size_t positions, size_t ramp_rows,
+                            int threads);
 
 /* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention); for `rows` rows
  * from `position` on of a sequence; of projecting one row's key and value; and of one row's logits. Pure functions

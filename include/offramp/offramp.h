@@ -2,6 +2,7 @@
 #ifndef OFFRAMP_OFFRAMP_H
 #define OFFRAMP_OFFRAMP_H
 
+#include <offramp/batch.h>
 #include <offramp/checkpoint.h>
 #include <offramp/dtype.h>
 #include <offramp/eval.h>
@@ -12,6 +13,7 @@
 #include <offramp/policy.h>
 #include <offramp/span.h>
 #include <offramp/status.h>
+#include <offramp/stream.h>
 #include <offramp/task.h>
 #include <offramp/tokenizer.h>
 #include <offramp/trace.h>

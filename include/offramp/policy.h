@@ -11,11 +11,14 @@
 #ifndef OFFRAMP_POLICY_H
 #define OFFRAMP_POLICY_H
 
+#include <offramp/model.h>
 #include <offramp/status.h>
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+enum { OR_SHORTLIST = 64 }; /* tokens of a shortlist at most */
 
 /* What a ramp sees of one request after `layer` layers (1..L). Cosines compare this layer's last-position
  * vector with the previous layer's; 0 where there is no previous one. */
@@ -75,9 +78,16 @@ bool or_policy_wants_cosines(const or_policy *policy);
 uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of all that decides: policy.json, SVM file */
 uint64_t or_policy_cost(const or_policy *policy);        /* multiply-adds of one decision, for flops_ratio */
 
-/* Tokens of the shortlist that ramps look at before they compute a whole distribution; 0: they have none. See
- * docs/kv-policies.md, "Cheap ramps". */
+/* Tokens of the shortlist (2..OR_SHORTLIST) that ramps look at before they compute a whole distribution; 0:
+ * they have none, each ramp computes it. See docs/kv-policies.md, "Cheap ramps". */
 int or_policy_shortlist(const or_policy *policy);
+
+/* Multiply-adds of the ramps of one row that left behind exit_layer (a ramp, or L: at none), that ramp
+ * included: output projections and decisions, not the final head of a row that went to the end. A ramp with a
+ * shortlist of K tokens takes K / n_vocab of a head; but the first ramp takes a whole one, and so does the
+ * confirmation of an exit at a later one. With a shortlist this is an estimate: a whole distribution that was
+ * computed and then let nobody leave is not in it. */
+double or_policy_ramp_macs(const or_policy *policy, const or_hparams *hparams, int exit_layer);
 
 /* True when a request that showed `seen` at a ramp layer leaves there. */
 bool or_policy_fires(const or_policy *policy, const or_observation *seen);

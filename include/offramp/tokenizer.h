@@ -25,7 +25,7 @@ void or_tokens_free(or_tokens *tokens);
 /* Opens the tokenizer of a model: the vocabulary in a GGUF file, or the first of these in a Hugging Face
  * folder: tokenizer.json, tokenizer.model, vocab.json (with merges.txt). In a folder, config.json (OPT's
  * prompts begin with its </s>) and then tokenizer_config.json, where they are there, tell more about BOS
- * and EOS.
+ * and EOS; generation_config.json and config.json name more tokens that end a text.
  *
  * Kinds: SentencePiece BPE (Llama-2) and byte-level BPE (GPT-2, OPT, Llama-3). Another kind, an option that
  * would change ids, and a broken file are refused by name with OR_ERR_INPUT. *tokenizer is NULL unless
@@ -59,6 +59,11 @@ int or_tokenizer_vocab(const or_tokenizer *tokenizer);     /* ids are 0 .. vocab
 int or_tokenizer_bos(const or_tokenizer *tokenizer);       /* -1 when there is none */
 int or_tokenizer_eos(const or_tokenizer *tokenizer);       /* -1 when there is none */
 bool or_tokenizer_adds_bos(const or_tokenizer *tokenizer); /* prompts begin with BOS */
+
+/* The tokens that end a text, each once, in *ids (owned by the tokenizer): EOS; in a folder those that
+ * generation_config.json and config.json give as "eos_token_id" (chat models end a turn by another token than a
+ * document); in a GGUF file its "eot_token_id". Returns how many, which may be 0. */
+size_t or_tokenizer_ends(const or_tokenizer *tokenizer, const int32_t **ids);
 
 /* The piece as stored, for tables ("▁the", "Ġthe", "<0x0A>"); "" outside the vocabulary. */
 const char *or_tokenizer_piece(const or_tokenizer *tokenizer, int32_t id);

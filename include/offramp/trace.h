@@ -18,7 +18,9 @@
 typedef struct or_trace_meta {
     uint64_t fingerprint; /* of the model, written as 16 hexadecimal digits */
     int n_layers;
+    int n_vocab;       /* 0: not known, the trace is of a version that did not write it */
     double layer_macs; /* mean multiply-adds of one layer for one request of the trace */
+    double row_macs;   /* the same for the one row behind the request, as in generation; 0: not known */
     double ramp_macs;  /* multiply-adds of one ramp (the output projection of one row) */
 } or_trace_meta;
 

@@ -10,6 +10,11 @@
  * policy is kept unless ramps at all layers do better on the calibration part. Where neither saves any work, or
  * no threshold reaches the target, the policy has no ramps and never fires.
  * The test part is looked at once, for the report.
+ *
+ * A trace has what the whole distribution shows. Of a policy with a shortlist (policy.h) it is assumed that
+ * the shortlist shows the same: what its ramps cost and save is then an estimate, and a rather favourable
+ * one. A request whose shortlist is too sure pays for a confirmation and stays; one whose shortlist lacks the
+ * likeliest token may stay where it could leave.
  */
 #ifndef OFFRAMP_TRAIN_H
 #define OFFRAMP_TRAIN_H
@@ -27,6 +32,10 @@ typedef struct or_train_options {
     double target_agreement; /* with full depth, 0..1; 0: keep the classifier's own threshold (gap: 0.8) */
     double threshold;        /* used when target_agreement is 0 and this is > 0 */
     double test_share;       /* of the instances, 0..0.5 */
+    int shortlist;           /* tokens of the policy's shortlist, 2..OR_SHORTLIST; 0: none */
+    /* Choose the ramps that pay beside layers of one row, as a generated token runs them; else beside layers
+     * of a whole prompt. Any policy may be used for both. */
+    bool generation;
     uint64_t seed;
     size_t max_rows; /* rows fitted at most; more are sub-sampled by the seed */
 } or_train_options;
@@ -39,8 +48,9 @@ typedef struct or_train_result {
     double agreement;       /* share whose token at the exit is the full model's */
     double exit_layer_mean; /* layers executed */
     double layers_saved;    /* 1 - exit_layer_mean / L */
-    double work_saved;      /* 1 - multiply-adds with ramps and classifier / full depth with its one head */
-    double oracle_saved;    /* layers saved by leaving at the first layer from which the token stays right */
+    double work_saved;   /* 1 - multiply-adds with ramps and classifier / full depth with its one head; of one
+                             * row when trained for generation; an estimate with a shortlist */
+    double oracle_saved; /* layers saved by leaving at the first layer from which the token stays right */
 } or_train_result;
 
 typedef struct or_train_report {
@@ -52,8 +62,9 @@ typedef struct or_train_report {
 } or_train_report;
 
 /* Trains on `trace` and writes `path` (policy.json) and what belongs beside it. OR_ERR_INPUT when the trace
- * is too small (the message says how many instances are needed) or has one label only; OR_ERR_USAGE for
- * options out of their range. The same trace, options and file name give the same bytes. */
+ * is too small (the message says how many instances are needed), has one label only, or lacks what a
+ * shortlist or generation is priced by (n_vocab, row_macs); OR_ERR_USAGE for options out of their range. The
+ * same trace, options and file name give the same bytes. */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report);
 

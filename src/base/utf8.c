@@ -66,12 +66,18 @@ static bool begins_character(const char *text, size_t size, size_t length)
     return or_utf8_length(low, length) == length || or_utf8_length(high, length) == length;
 }
 
-/* The first byte allows one length only, so at most one round of the outer loop finds anything; in it the
- * longest beginning comes first. */
+/* The first byte allows one length only, so at most one of these finds anything. */
+bool or_utf8_begins(const char *text, size_t size)
+{
+    for (size_t length = size + 1; length <= 4; length++)
+        if (begins_character(text, size, length)) return true;
+    return false;
+}
+
+/* The longest beginning comes first. */
 size_t or_utf8_broken(const char *text, size_t size)
 {
-    for (size_t length = 4; length > 1; length--)
-        for (size_t begun = size < length ? size : length - 1; begun > 0; begun--)
-            if (begins_character(text, begun, length)) return begun;
+    for (size_t begun = size < 3 ? size : 3; begun > 1; begun--)
+        if (or_utf8_begins(text, begun)) return begun;
     return 1;
 }

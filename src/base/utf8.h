@@ -15,6 +15,9 @@ size_t or_utf8_decode(const char *text, size_t size, uint32_t *code);
 /* True when all `size` bytes are well formed; otherwise *bad (unless NULL) is the first bad byte's offset. */
 bool or_utf8_valid(const char *text, size_t size, size_t *bad);
 
+/* True when the `size` bytes (1 or more) are the beginning of a well-formed character and not all of it. */
+bool or_utf8_begins(const char *text, size_t size);
+
 /* Where no well-formed character begins at `text` (size >= 1): how many bytes one U+FFFD stands for, which
  * is the longest beginning of a character, or else one byte (Unicode 3.9, "maximal subpart of an ill-formed
  * subsequence"; what Python's errors="replace" and Rust's from_utf8_lossy do). */

@@ -8,6 +8,7 @@
 
 #include "options.h"
 
+#include <offramp/batch.h>
 #include <offramp/eval.h>
 
 /* One process of the job. */
@@ -96,6 +97,20 @@ typedef struct or_common {
 /* Sets log, threads and kernels by the options. Local. */
 or_status or_common_apply(const or_common *common, const or_session *session);
 
+/* The policies of --policy; {0} is none. */
+typedef struct or_policies {
+    or_policy **items;
+    size_t count;
+} or_policies;
+
+/* Every rank loads them, each from its own view of the file system: ramps are decided where their layers are. Local;
+ * freed also after a failure. */
+or_status or_policies_load(const or_list *paths, or_policies *policies);
+void or_policies_free(or_policies *policies);
+
+/* Taps cost two vectors a request on the wire, so only where a policy looks at them. */
+bool or_policies_want_cosines(const or_policies *policies);
+
 /* Opens the pipeline by the options (collective). */
 or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
                          size_t n_policies, or_pipeline **pipeline);
@@ -129,7 +144,10 @@ void or_stop_install(void);
 /* Prints what eval measured to stdout: a line per group, totals over the tasks, and the stages. */
 or_status or_print_summary(const or_eval *eval);
 
+/* The same of run: a line of figures, drafts and shared prompts where there were any, and the stages. */
+or_status or_print_batch(const or_batch *batch);
+
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
-    or_command_train, or_command_eval, or_command_plan, or_command_quantize, or_command_bench;
+    or_command_train, or_command_eval, or_command_run, or_command_plan, or_command_quantize, or_command_bench;
 
 #endif

@@ -57,30 +57,12 @@ static or_status parse(int argc, char **argv, bool *helped)
 /* What a run holds, in the order in which it is made. */
 typedef struct run {
     or_session *session;
-    or_policy **policies;
-    size_t n_policies;
+    or_policies policies;
     or_pipeline *pipeline;
     or_task_set set; /* rank 0, like the rest */
     or_eval *eval;
     or_progress progress;
 } run;
-
-/* On every rank, each from its own view of the file system: ramps are decided where their layers are. */
-static or_status load_policies(run *r)
-{
-    OR_TRY(OR_NEW(r->policies, policy_paths.count));
-    for (; r->n_policies < policy_paths.count; r->n_policies++)
-        OR_TRY(or_policy_load(policy_paths.items[r->n_policies], &r->policies[r->n_policies]));
-    return OR_OK;
-}
-
-/* Taps cost two vectors a request on the wire, so only where a policy looks at them. */
-static bool want_cosines(const run *r)
-{
-    for (size_t i = 0; i < r->n_policies; i++)
-        if (or_policy_wants_cosines(r->policies[i])) return true;
-    return false;
-}
 
 /* run.json: how these results came about, for people: nothing is read back. Written again by a resumed job,
  * for what it used.
@@ -131,8 +113,8 @@ done:
 static or_status prepare(run *r)
 {
     const or_eval_plan plan = {
-        .policies = r->policies,
-        .n_policies = r->n_policies,
+        .policies = r->policies.items,
+        .n_policies = r->policies.count,
         .dense = dense,
         .longest = or_pipeline_longest(r->pipeline),
     };
@@ -171,10 +153,10 @@ static or_status run_eval(or_session *session)
 {
     run r = {.session = session};
     or_status status = or_common_apply(&common, session);
-    if (status == OR_OK) status = load_policies(&r);
+    if (status == OR_OK) status = or_policies_load(&policy_paths, &r.policies);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
-    OR_TRY_GOTO(release,
-                or_common_open(&common, session, want_cosines(&r), r.policies, r.n_policies, &r.pipeline));
+    OR_TRY_GOTO(release, or_common_open(&common, session, or_policies_want_cosines(&r.policies),
+                                        r.policies.items, r.policies.count, &r.pipeline));
     status = session->rank == 0 ? prepare(&r) : OR_OK;
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
     /* not before: until requests flow there is nothing to end in good order */
@@ -186,8 +168,7 @@ release:
     or_pipeline_close(r.pipeline);
     or_eval_close(r.eval);
     or_task_set_close(&r.set);
-    for (size_t i = 0; i < r.n_policies; i++) or_policy_free(r.policies[i]);
-    free(r.policies);
+    or_policies_free(&r.policies);
     return status;
 }
 

@@ -9,12 +9,10 @@
 #include "cli.h"
 
 #include "file.h"
-#include "json.h"
 #include "log.h"
+#include "requests.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 static or_common common = {.wave_tokens = 1024};
 static char *input, *output;
@@ -56,6 +54,7 @@ typedef struct prompt {
 
 typedef struct run {
     or_pipeline *pipeline;
+    or_request_reader reader;
     prompt *prompts;
     size_t n_prompts, capacity;
     size_t n_done;
@@ -64,91 +63,32 @@ typedef struct run {
 
 /* ---- input ---------------------------------------------------------------------------------------------- */
 
-/* valueint is cut to int's range by cJSON, so a number outside of it does not equal it and is refused. */
-static or_status read_tokens(const cJSON *list, const or_hparams *h, const char *where, or_tokens *tokens)
-{
-    for (const cJSON *item = list->child; item; item = item->next) {
-        if (!cJSON_IsNumber(item) || item->valuedouble != item->valueint || item->valueint < 0 ||
-            item->valueint >= h->n_vocab)
-            return or_fail(OR_ERR_INPUT, "request refused", where, "a token is not one of 0..%d",
-                           h->n_vocab - 1);
-        OR_TRY(or_tokens_add(tokens, item->valueint));
-    }
-    return OR_OK;
-}
-
-/* As a task's prompt: BOS in front where the model's prompts begin with it. Given "tokens" get none. */
-static or_status encode_prompt(const or_tokenizer *tokenizer, const char *words, or_tokens *tokens)
-{
-    if (or_tokenizer_adds_bos(tokenizer)) OR_TRY(or_tokens_add(tokens, or_tokenizer_bos(tokenizer)));
-    return or_tokenizer_encode(tokenizer, words, strlen(words), tokens);
-}
-
-/* Reads a request; the tokenizer is opened when the first prompt given as text asks for it. */
-static or_status read_request(const cJSON *json, const or_hparams *h, size_t longest, const char *where,
-                              or_tokenizer **tokenizer, prompt *p)
-{
-    const cJSON *id = or_json_find(json, "id"), *tokens = or_json_find(json, "tokens");
-    const char *words;
-    if (!id || !(p->id = cJSON_PrintUnformatted(id)))
-        return or_fail(OR_ERR_INPUT, "request refused", where, "it has no \"id\"");
-    /* tokens before prompt where a request has both: they are exact */
-    if (cJSON_IsArray(tokens)) {
-        OR_TRY(read_tokens(tokens, h, where, &p->tokens));
-    } else {
-        OR_TRY(or_json_string(json, "prompt", where, &words));
-        if (!*tokenizer) OR_TRY(or_tokenizer_open(common.model, tokenizer));
-        OR_TRY(encode_prompt(*tokenizer, words, &p->tokens));
-    }
-    for (size_t i = 0; i < p->tokens.count; i++)
-        if (p->tokens.ids[i] >= h->n_vocab)
-            return or_fail(OR_ERR_INPUT, "request refused", where, "token %d is not one of the model's 0..%d",
-                           p->tokens.ids[i], h->n_vocab - 1);
-    /* an empty prompt has no last position to look at */
-    if (p->tokens.count > 0 && p->tokens.count <= longest) return OR_OK;
-    return or_fail(OR_ERR_INPUT, "request refused", where, "its prompt has %zu tokens, expected 1..%zu (%s)",
-                   p->tokens.count, longest,
-                   longest < (size_t)h->n_context ? "what memory or a message holds" : "the model's context");
-}
-
 /* Counted before its status is looked at: what was read of it is freed with the rest. */
-static or_status read_line(run *r, const char *line, size_t size, size_t number, or_tokenizer **tokenizer)
+static or_status take_request(void *context, const cJSON *object, size_t line, const char *where)
 {
-    /* "requests.jsonl:12", for every message about this line */
-    char where[512];
-    cJSON *json = NULL;
-    snprintf(where, sizeof where, "%s:%zu", input, number);
+    (void)line;
+    run *r = context;
     OR_RESERVE(r->prompts, r->capacity, r->n_prompts + 1);
-    r->prompts[r->n_prompts] = (prompt){0};
-    or_status status = or_json_parse(line, size, where, &json);
-    if (status == OR_OK)
-        status = read_request(json, or_pipeline_hparams(r->pipeline), or_pipeline_longest(r->pipeline), where,
-                              tokenizer, &r->prompts[r->n_prompts]);
-    r->n_prompts++;
-    cJSON_Delete(json);
-    return status;
+    prompt *p = &r->prompts[r->n_prompts++];
+    *p = (prompt){0};
+    OR_TRY(or_request_id(object, "id", where, &p->id));
+    return or_request_tokens(&r->reader, or_json_find(object, "tokens"), or_json_find(object, "prompt"),
+                             where, &p->tokens);
 }
 
-/* Rank 0. All requests are read before the first one runs, so a bad line costs nothing. Empty lines are
- * skipped and counted. */
+/* Rank 0. All requests are read before the first one runs, so a bad line costs nothing. */
 static or_status prepare(run *r)
 {
     or_buffer file = {0};
-    or_tokenizer *tokenizer = NULL;
+    r->reader = (or_request_reader){
+        .model = common.model,
+        .hparams = or_pipeline_hparams(r->pipeline),
+        .longest = or_pipeline_longest(r->pipeline),
+    };
     or_status status = or_progress_open(&common, "lens", &r->progress);
     if (status == OR_OK) status = or_file_read(input, &file);
-    size_t number = 0;
-    for (size_t at = 0; at < file.size && status == OR_OK;) {
-        const char *end = memchr(file.data + at, '\n', file.size - at);
-        const size_t size = end ? (size_t)(end - file.data) - at : file.size - at;
-        number++;
-        if (size > 0) status = read_line(r, file.data + at, size, number, &tokenizer);
-        at += size + 1;
-    }
-    if (status == OR_OK && r->n_prompts == 0)
-        status =
-            or_fail(OR_ERR_INPUT, "no requests", input, "the file has none, expected a JSON object a line");
-    or_tokenizer_close(tokenizer);
+    if (status == OR_OK) status = or_requests_each(&file, input, take_request, r);
+    or_tokenizer_close(r->reader.opened);
     or_buffer_free(&file);
     return status;
 }

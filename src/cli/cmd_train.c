@@ -13,9 +13,9 @@
 #include <string.h>
 
 static or_list traces, features;
-static char *classifier, *kernel, *output;
+static char *classifier, *kernel, *output, *use;
 static double target, c_value, gamma_value, error_weight, threshold, test_share;
-static int64_t seed, max_rows;
+static int64_t seed, max_rows, shortlist;
 static or_common common;
 
 static or_option options[] = {
@@ -34,6 +34,12 @@ static or_option options[] = {
      "with full depth; 0: no calibration, use --threshold (0.99)", 0, 1, false},
     {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8)", -1e9, 1e9,
      false},
+    {"for", OR_OPTION_TEXT, &use, "USE",
+     "price of a layer beside a ramp's: scoring, of a whole prompt; generation, of one token (scoring)", 0, 0,
+     false},
+    {"shortlist", OR_OPTION_INT, &shortlist, "K",
+     "likeliest tokens of the first ramp, which later ramps look at first; 0: whole distributions (0)", 0,
+     OR_SHORTLIST, false},
     {"test-share", OR_OPTION_REAL, &test_share, "X", "of the instances, held out for the report (0.2)", 0,
      0.5, false},
     {"max-rows", OR_OPTION_INT, &max_rows, "N", "rows fitted at most, sub-sampled by --seed (4000)", 10, 1e7,
@@ -67,8 +73,12 @@ static or_status parse(int argc, char **argv, bool *helped)
     test_share = defaults.test_share;
     seed = (int64_t)defaults.seed;
     max_rows = (int64_t)defaults.max_rows;
+    shortlist = defaults.shortlist;
     OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
     if (*helped) return OR_OK;
+    if (use && strcmp(use, "scoring") != 0 && strcmp(use, "generation") != 0)
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--for is \"%s\", expected scoring or generation",
+                       use);
     OR_TRY(or_options_need(options, "trace"));
     return or_options_need(options, "output");
 }
@@ -87,6 +97,8 @@ static or_status collect(or_train_options *train)
     train->test_share = test_share;
     train->seed = (uint64_t)seed;
     train->max_rows = (size_t)max_rows;
+    train->shortlist = (int)shortlist;
+    train->generation = use && strcmp(use, "generation") == 0;
     for (size_t i = 0; i < features.count; i++) {
         int feature = or_feature_find(features.items[i]);
         if (feature < 0)
@@ -121,6 +133,10 @@ static void print_report(const or_train_options *train, const or_train_report *r
            "layers saved", "work saved", "oracle saves");
     print_result("calibration", &report->calibration);
     print_result("held out", &report->test);
+    if (train->shortlist > 0)
+        printf("work saved is an estimate: it takes a shortlist of %d tokens to show what all tokens show\n",
+               train->shortlist);
+    if (train->generation) printf("work is counted for one token behind the prompt, as in generation\n");
     if (report->n_ramps == 0)
         printf("no exit reaches the target and saves work: this policy never lets a request leave\n");
     printf("policy: %s\n", output);

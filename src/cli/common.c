@@ -22,6 +22,27 @@ or_status or_common_apply(const or_common *common, const or_session *session)
     return or_kernels_use(common->kernels);
 }
 
+or_status or_policies_load(const or_list *paths, or_policies *policies)
+{
+    OR_TRY(OR_NEW(policies->items, paths->count));
+    for (; policies->count < paths->count; policies->count++)
+        OR_TRY(or_policy_load(paths->items[policies->count], &policies->items[policies->count]));
+    return OR_OK;
+}
+
+void or_policies_free(or_policies *policies)
+{
+    for (size_t i = 0; i < policies->count; i++) or_policy_free(policies->items[i]);
+    free(policies->items);
+}
+
+bool or_policies_want_cosines(const or_policies *policies)
+{
+    for (size_t i = 0; i < policies->count; i++)
+        if (or_policy_wants_cosines(policies->items[i])) return true;
+    return false;
+}
+
 /* The pipeline refuses together: what one rank cannot open, no rank opens. */
 or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
                          size_t n_policies, or_pipeline **pipeline)

@@ -6,7 +6,7 @@
  *    1   the work failed: memory, disk, numbers that are not finite
  *    2   the command line or the config is wrong: nothing was run
  *    3   a model, task, policy, trace or request file is refused; the message names it
- *   75   SIGUSR1 ended it in good order; eval goes on with --resume (a scheduler may queue the job again)
+ *   75   SIGUSR1 ended it in good order; eval and run go on with --resume (a scheduler may queue the job again)
  *   76   a rank sent what no rank sends (another version there?); when one dies, the launcher ends the job with a
  *        code of its own
  */
@@ -19,8 +19,8 @@
 
 /* In the order of the usage text. */
 static const or_command *const commands[] = {
-    &or_command_inspect, &or_command_tokenize, &or_command_lens,     &or_command_trace, &or_command_train,
-    &or_command_eval,    &or_command_plan,     &or_command_quantize, &or_command_bench,
+    &or_command_inspect, &or_command_tokenize, &or_command_lens, &or_command_trace,    &or_command_train,
+    &or_command_eval,    &or_command_run,      &or_command_plan, &or_command_quantize, &or_command_bench,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

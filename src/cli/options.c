@@ -38,6 +38,11 @@ static void list_clear(or_list *list)
     *list = (or_list){0};
 }
 
+static bool is_list(or_option_kind kind)
+{
+    return kind == OR_OPTION_LIST || kind == OR_OPTION_TEXTS || kind == OR_OPTION_PATHS;
+}
+
 /* Appends the parts between commas; empty ones, as behind a last comma, are no items. */
 static or_status set_list(or_list *list, const char *text)
 {
@@ -108,6 +113,8 @@ static or_status set_option(or_option *option, const char *text, const char *fol
         return or_path_join(folder, text, single);
     case OR_OPTION_LIST:
         return set_list(option->value, text);
+    case OR_OPTION_TEXTS:
+        return list_add(option->value, text, strlen(text));
     case OR_OPTION_PATHS:
         OR_TRY(or_path_join(folder, text, &path));
         status = list_add(option->value, path, strlen(path));
@@ -152,7 +159,7 @@ static or_status find_config(const char *name, char **path)
 static or_status set_from_json(or_option *option, const cJSON *item, const char *where, const char *folder)
 {
     const bool flag = option->kind == OR_OPTION_FLAG;
-    const bool many = option->kind == OR_OPTION_LIST || option->kind == OR_OPTION_PATHS;
+    const bool many = is_list(option->kind);
     char number[40];
     if (flag && cJSON_IsBool(item)) {
         *(bool *)option->value = cJSON_IsTrue(item);
@@ -263,7 +270,7 @@ static or_option *found_option(or_option *options, int found)
     return found < MAX_OPTIONS ? &options[found] : find_option(options, letter);
 }
 
-/* One option of the command line. PATHS and LIST given again add to what was given before. */
+/* One option of the command line. PATHS, TEXTS and LIST given again add to what was given before. */
 static or_status take_option(or_option *option, const char *text)
 {
     OR_TRY(set_option(option, text, NULL));

@@ -24,6 +24,7 @@ typedef enum or_option_kind {
     OR_OPTION_TEXT,  /* char *, malloc'ed */
     OR_OPTION_PATH,  /* char *, malloc'ed; an input file or folder */
     OR_OPTION_PATHS, /* or_list of such; the option may be given several times */
+    OR_OPTION_TEXTS, /* or_list of texts as they are; the option may be given several times */
     OR_OPTION_INT,   /* int64_t within [low, high] */
     OR_OPTION_BYTES, /* int64_t; "512", "64M", "1.5G" (K, M, G, T: powers of 1024) */
     OR_OPTION_REAL,  /* double within [low, high] */

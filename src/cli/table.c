@@ -1,8 +1,11 @@
-/* table.c - what eval measured, on the screen.
+/* table.c - what eval and run measured, on the screen.
  *
  *   task  shots  policy       n  accuracy  stderr  agreement  exit layer     var  saved %   flops  ...
  *   sst2      5  full       872    0.9300  0.0086          -       32.00    0.00      0.0   1.000
  *   sst2      5  svm        872    0.9277  0.0088     0.9920       21.40   18.30     33.1   0.702
+ *
+ *   requests  refused    tokens  tokens/s  exit layer  first s   worst  last s   worst
+ *        200        0     25600     812.3       11.40    0.210   1.904   3.811   5.002
  */
 #include "cli.h"
 
@@ -94,4 +97,37 @@ or_status or_print_summary(const or_eval *eval)
     }
     free(s);
     return status;
+}
+
+/* "12.5 %" of a whole that may be nothing. */
+static double per_cent(uint64_t part, uint64_t whole)
+{
+    return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+/* Seconds are of single sequences, from their admission: first until the first token, last until the last. */
+or_status or_print_batch(const or_batch *batch)
+{
+    or_batch_summary s;
+    OR_TRY(or_batch_summarise(batch, &s));
+    printf("requests  refused    tokens  tokens/s  exit layer  first s   worst  last s   worst\n");
+    printf("%8zu  %7zu  %8llu", s.requests, s.refused, (unsigned long long)s.tokens);
+    print_cell(8, 1, s.tokens_per_second);
+    print_cell(10, 2, s.exit_layer_mean);
+    print_cell(7, 3, s.first_median);
+    print_cell(6, 3, s.first_worst);
+    print_cell(6, 3, s.last_median);
+    print_cell(6, 3, s.last_worst);
+    printf("\n");
+    if (s.stats->drafts > 0)
+        printf("\ndrafts: %llu, replaced %llu (%.1f %%)\n", (unsigned long long)s.stats->drafts,
+               (unsigned long long)s.stats->drafts_replaced,
+               per_cent(s.stats->drafts_replaced, s.stats->drafts));
+    if (s.stats->prompt_tokens_shared > 0)
+        printf("\nprompt tokens: %llu, shared %llu (%.1f %%)\n", (unsigned long long)s.stats->prompt_tokens,
+               (unsigned long long)s.stats->prompt_tokens_shared,
+               per_cent(s.stats->prompt_tokens_shared, s.stats->prompt_tokens));
+    if (s.stats->n_stages > 0) print_stages(s.stats);
+    printf("\n");
+    return OR_OK;
 }

@@ -1,13 +1,17 @@
-/* attention.c - causal attention over whole prompts, and rotary positions.
+/* attention.c - causal attention over a sequence's keys and values, and rotary positions.
  *
- * A (request, head) pair is one piece of work, done by one thread: for each of its positions i
+ * A (span, head) pair is one piece of work, done by one thread: for each of its rows, at position i,
  *   s_j = q_i . k_j / sqrt(head_dim), j = 0..i      p = softmax(s)      out_i = sum_j p_j v_j
  * (arXiv 1706.03762, section 3.2.1) with the sum over j in order. Nothing depends on which other requests
- * are in the wave.
+ * are in the wave, nor on which of a sequence's positions were computed together.
  *
  * Query heads share keys and values in groups of n_heads / n_kv_heads neighbours (arXiv 2305.13245).
+ *
+ * Keys and values are met in blocks of OR_PAGE positions. With pages, a block is where the page is. Without,
+ * values are the rows of the wave, and the keys are brought into blocks first, in the thread's scratch.
  */
 #include "kernels_portable.h"
+#include "kv.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -16,15 +20,23 @@
 size_t or_span_longest(const or_span *spans, size_t n_spans)
 {
     size_t longest = 0;
-    for (size_t s = 0; s < n_spans; s++)
-        if ((size_t)spans[s].count > longest) longest = (size_t)spans[s].count;
+    for (size_t s = 0; s < n_spans; s++) {
+        const size_t positions = (size_t)spans[s].position + (size_t)spans[s].count;
+        if (positions > longest) longest = positions;
+    }
     return longest;
 }
 
-/* Per thread: a row of scores, and the keys of one head transposed. */
+/* A row of scores, in whole blocks. */
+static size_t score_floats(size_t longest)
+{
+    return or_kv_pages(longest) * OR_PAGE;
+}
+
+/* Per thread: a row of scores, and the keys of one head in blocks. */
 static size_t scratch_per_thread(const or_attention_shape *shape, size_t longest)
 {
-    return longest * (1 + (size_t)shape->head_dim);
+    return score_floats(longest) * (1 + (size_t)shape->head_dim);
 }
 
 size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int threads)
@@ -32,26 +44,63 @@ size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int
     return scratch_per_thread(shape, longest) * (size_t)threads;
 }
 
-/* out[head_dim, n] = the keys of one head; k rows are `stride` floats apart. So that the sums over
- * head_dim of all keys go side by side in vectors. */
-static void transpose(const float *k, size_t stride, size_t head_dim, size_t n, float *out)
+/* One head's keys and values. Block b is number pages[b], or b itself where pages is NULL, of those that
+ * begin at keys and values and are key_step and value_step floats apart. */
+typedef struct head_blocks {
+    const int32_t *pages;
+    const float *keys;   /* [head_dim, OR_PAGE]: so that sums over head_dim go side by side in vectors */
+    const float *values; /* [OR_PAGE, head_dim], rows value_stride apart */
+    size_t key_step, value_step, value_stride;
+} head_blocks;
+
+OR_INLINE size_t block_number(const head_blocks *head, size_t block)
 {
-    for (size_t j = 0; j < n; j++)
-        for (size_t i = 0; i < head_dim; i++) out[i * n + j] = k[j * stride + i];
+    return head->pages ? (size_t)head->pages[block] : block;
 }
 
-/* scores[j] = q . k_j * scale for j < n, summed over head_dim in order; keys [head_dim, stride] */
-OR_CLONES static void score_row(const float *q, const float *keys, size_t stride, size_t head_dim, size_t n,
+static head_blocks blocks_in_pages(const or_attention_shape *shape, const or_span *span,
+                                   const or_kv_layer *kv, size_t kv_head)
+{
+    return (head_blocks){
+        .pages = span->pages,
+        .keys = kv->data + or_kv_keys(shape, kv_head),
+        .values = kv->data + or_kv_values(shape, kv_head),
+        .key_step = kv->stride,
+        .value_step = kv->stride,
+        .value_stride = (size_t)shape->head_dim,
+    };
+}
+
+/* Of a whole prompt: k, v [rows, n_kv_heads * head_dim] of the wave. The keys go to `room`. The last block's
+ * slots behind the prompt keep what was in the room, and nothing uses their scores. */
+static head_blocks blocks_of_rows(const or_attention_shape *shape, const or_span *span, const float *k,
+                                  const float *v, size_t kv_head, float *room)
+{
+    const size_t head_dim = (size_t)shape->head_dim, row = (size_t)shape->n_kv_heads * head_dim;
+    const size_t at = (size_t)span->first * row + kv_head * head_dim;
+    for (size_t j = 0; j < (size_t)span->count; j++)
+        or_kv_put_key(k + at + j * row, head_dim, j % OR_PAGE, room + j / OR_PAGE * (head_dim * OR_PAGE));
+    return (head_blocks){
+        .keys = room,
+        .values = v + at,
+        .key_step = head_dim * OR_PAGE,
+        .value_step = row * OR_PAGE,
+        .value_stride = row,
+    };
+}
+
+/* scores[j] = q . k_j * scale for j < n, summed over head_dim in order; also for the rest of the last block,
+ * whatever its slots hold. */
+OR_CLONES static void score_row(const head_blocks *head, const float *q, size_t head_dim, size_t n,
                                 float scale, float *scores)
 {
-    for (size_t j = 0; j < n; j++) scores[j] = 0.0f;
-    for (size_t i = 0; i < head_dim; i++) {
-        /* [n], element i of every key */
-        const float *key = keys + i * stride;
-        const float factor = q[i];
-        for (size_t j = 0; j < n; j++) scores[j] += factor * key[j];
+    for (size_t from = 0; from < n; from += OR_PAGE) {
+        const float *keys = head->keys + block_number(head, from / OR_PAGE) * head->key_step;
+        float sums[OR_PAGE] = {0};
+        for (size_t i = 0; i < head_dim; i++)
+            for (size_t j = 0; j < OR_PAGE; j++) sums[j] += q[i] * keys[i * OR_PAGE + j];
+        for (size_t j = 0; j < OR_PAGE; j++) scores[from + j] = sums[j] * scale;
     }
-    for (size_t j = 0; j < n; j++) scores[j] *= scale;
 }
 
 /* scores = e^(scores - max); returns their sum, in lanes. The greatest becomes 1, so the sum is at least 1
@@ -69,53 +118,64 @@ OR_CLONES static float exponentiate(float *scores, size_t n)
     return or_lanes_sum(lanes);
 }
 
-/* out = sum_j scores[j] / sum * v_j, over j in order; OR_LANES elements at a time stay in a register. The
- * scores become shares. */
-OR_CLONES static void mix_values(float *scores, float sum, const float *v, size_t stride, size_t head_dim,
-                                 size_t n, float *out)
+/* Elements [i, i + width) of out = sum_j scores[j] * v_j, over j < n in order; width <= OR_LANES, so that they
+ * stay in a register. */
+OR_INLINE void mix_lanes(const head_blocks *head, const float *scores, size_t n, size_t i, size_t width,
+                         float *out)
+{
+    float lanes[OR_LANES] = {0};
+    for (size_t from = 0; from < n; from += OR_PAGE) {
+        const float *v = head->values + block_number(head, from / OR_PAGE) * head->value_step + i;
+        const size_t end = n - from < OR_PAGE ? n - from : OR_PAGE;
+        for (size_t j = 0; j < end; j++)
+            for (size_t l = 0; l < width; l++) lanes[l] += scores[from + j] * v[j * head->value_stride + l];
+    }
+    for (size_t l = 0; l < width; l++) out[i + l] = lanes[l];
+}
+
+/* out[head_dim] = sum_j scores[j] / sum * v_j. The scores become shares. */
+OR_CLONES static void mix_values(const head_blocks *head, float *scores, float sum, size_t head_dim, size_t n,
+                                 float *out)
 {
     for (size_t j = 0; j < n; j++) scores[j] /= sum;
     size_t i = 0;
-    for (; i + OR_LANES <= head_dim; i += OR_LANES) {
-        float lanes[OR_LANES] = {0};
-        for (size_t j = 0; j < n; j++)
-            for (size_t l = 0; l < OR_LANES; l++) lanes[l] += scores[j] * v[j * stride + i + l];
-        for (size_t l = 0; l < OR_LANES; l++) out[i + l] = lanes[l];
-    }
-    for (; i < head_dim; i++) {
-        out[i] = 0.0f;
-        for (size_t j = 0; j < n; j++) out[i] += scores[j] * v[j * stride + i];
+    for (; i + OR_LANES <= head_dim; i += OR_LANES) mix_lanes(head, scores, n, i, OR_LANES, out);
+    if (i < head_dim) mix_lanes(head, scores, n, i, head_dim - i, out);
+}
+
+/* q and out begin at the head in the span's first row; rows are `stride` floats apart. */
+static void attend_span(const head_blocks *head, const or_span *span, size_t head_dim, const float *q,
+                        size_t stride, float *out, float *scores)
+{
+    const float scale = 1.0f / sqrtf((float)head_dim);
+    for (size_t i = 0; i < (size_t)span->count; i++) {
+        const size_t n = (size_t)span->position + i + 1;
+        score_row(head, q + i * stride, head_dim, n, scale, scores);
+        const float sum = exponentiate(scores, n);
+        mix_values(head, scores, sum, head_dim, n, out + i * stride);
     }
 }
 
-/* The work for a head grows with the square of the span's length, and spans differ: hence the dynamic
- * schedule. Which thread takes a head does not matter, as a thread's scratch is written before it is read. */
+/* The work for a head grows with the positions that a span's rows attend to, and spans differ: hence the
+ * dynamic schedule. Which thread takes a head does not matter, as a thread's scratch is written before it is
+ * used. */
 void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
-                           const float *q, const float *k, const float *v, float *out, float *scores)
+                           const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
+                           float *scratch)
 {
-    const size_t head_dim = (size_t)shape->head_dim;
-    const size_t q_stride = (size_t)shape->n_heads * head_dim,
-                 kv_stride = (size_t)shape->n_kv_heads * head_dim;
+    const size_t head_dim = (size_t)shape->head_dim, stride = (size_t)shape->n_heads * head_dim;
     const size_t group = (size_t)(shape->n_heads / shape->n_kv_heads);
     const size_t longest = or_span_longest(spans, n_spans);
-    const float scale = 1.0f / sqrtf((float)head_dim);
 
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(or_threads())
     for (size_t s = 0; s < n_spans; s++) {
         for (size_t head = 0; head < (size_t)shape->n_heads; head++) {
-            float *row = scores + scratch_per_thread(shape, longest) * (size_t)or_thread_number();
-            float *transposed = row + longest; /* [head_dim, n] */
-            const size_t first = (size_t)spans[s].first, n = (size_t)spans[s].count;
-            /* [n, head_dim] of the group's head, rows kv_stride apart */
-            const float *keys = k + first * kv_stride + head / group * head_dim;
-            const float *values = v + first * kv_stride + head / group * head_dim;
-            transpose(keys, kv_stride, head_dim, n, transposed);
-            for (size_t i = 0; i < n; i++) {
-                const size_t at = (first + i) * q_stride + head * head_dim;
-                score_row(q + at, transposed, n, head_dim, i + 1, scale, row);
-                float sum = exponentiate(row, i + 1);
-                mix_values(row, sum, values, kv_stride, head_dim, i + 1, out + at);
-            }
+            float *scores = scratch + scratch_per_thread(shape, longest) * (size_t)or_thread_number();
+            const head_blocks blocks = spans[s].pages ? blocks_in_pages(shape, &spans[s], kv, head / group)
+                                                      : blocks_of_rows(shape, &spans[s], k, v, head / group,
+                                                                       scores + score_floats(longest));
+            const size_t at = (size_t)spans[s].first * stride + head * head_dim;
+            attend_span(&blocks, &spans[s], head_dim, q + at, stride, out + at, scores);
         }
     }
 }
@@ -132,15 +192,18 @@ OR_CLONES static void rotate(float *x, size_t half, const float *cos, const floa
     }
 }
 
-/* Row i of a span is position i of its request, so it takes row i of the tables. */
+/* Row i of a span is at position `position` + i, whose row of the tables it takes. */
 void or_portable_rope(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
                       const float *sin, float *x)
 {
     const size_t half = (size_t)head_dim / 2, stride = (size_t)n_heads * (size_t)head_dim;
 #pragma omp parallel for schedule(dynamic) num_threads(or_threads())
-    for (size_t s = 0; s < n_spans; s++)
-        for (size_t i = 0; i < (size_t)spans[s].count; i++)
+    for (size_t s = 0; s < n_spans; s++) {
+        for (size_t i = 0; i < (size_t)spans[s].count; i++) {
+            const size_t angle = ((size_t)spans[s].position + i) * half;
             for (size_t head = 0; head < (size_t)n_heads; head++)
-                rotate(x + ((size_t)spans[s].first + i) * stride + head * (size_t)head_dim, half,
-                       cos + i * half, sin + i * half);
+                rotate(x + ((size_t)spans[s].first + i) * stride + head * (size_t)head_dim, half, cos + angle,
+                       sin + angle);
+        }
+    }
 }

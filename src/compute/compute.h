@@ -73,10 +73,14 @@ typedef struct or_kernels {
      * rows give when stored in the order of the outputs. */
     void (*matmul)(const or_matrix *w, const float *x, size_t n, float *y);
 
-    /* Causal attention within each span. q, out: [rows, n_heads * head_dim]; k, v: [rows, n_kv_heads *
-     * head_dim]; `scores` is scratch of or_attention_scratch() floats. out must not overlap the others. */
-    void (*attention)(const or_attention_shape *shape, const or_span *spans, size_t n_spans, const float *q,
-                      const float *k, const float *v, float *out, float *scores);
+    /* Causal attention: row i of a span is at position `position` + i and attends to the positions up to its
+     * own. Those of a span with pages are in the pages of `kv`, its own rows too (or_kv_put(), kv.h); those of
+     * a span without are its rows of k and v, and it begins at position 0. q, out: [rows, n_heads * head_dim];
+     * k, v: [rows, n_kv_heads * head_dim]. `scratch` has or_attention_scratch() floats. out must not overlap
+     * the others. kv may be NULL when no span has pages. */
+    void (*attention)(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
+                      const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
+                      float *scratch);
 
     /* out[n, d] = x / sqrt(mean(x^2) + eps) * weight (RMSNorm, arXiv 1910.07467). out may be x. */
     void (*rms_norm)(const float *x, size_t n, size_t d, const float *weight, float eps, float *out);
@@ -87,7 +91,8 @@ typedef struct or_kernels {
                        float *out);
 
     /* Rotates heads in place: x [rows, n_heads * head_dim]; pairs are (i, i + head_dim/2), the layout of
-     * Hugging Face checkpoints. cos, sin: [positions, head_dim/2] (RoFormer, arXiv 2104.09864). */
+     * Hugging Face checkpoints. cos, sin: [positions, head_dim/2], of all that the spans reach (RoFormer,
+     * arXiv 2104.09864). */
     void (*rope)(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
                  const float *sin, float *x);
 
@@ -110,10 +115,10 @@ or_status or_kernels_use(const char *name);
 /* "openblas, reference" for help texts. */
 const char *or_kernels_names(void);
 
-/* Floats of scratch for attention over spans of which the longest has `longest` rows, on `threads` threads. */
+/* Floats of scratch for attention over sequences of up to `longest` positions, on `threads` threads. */
 size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int threads);
 
-/* Rows of the longest span. */
+/* Positions of the longest sequence up to the end of its span: the greatest position + count. */
 size_t or_span_longest(const or_span *spans, size_t n_spans);
 
 /* Widens `count` stored elements, beginning at element `from`, to float32. Both are whole blocks (multiples
@@ -141,6 +146,9 @@ void or_relu(float *x, size_t n);
 
 /* Sum of a[i] * b[i] in 16 interleaved partial sums, which are then added pairwise. */
 float or_dot(const float *a, const float *b, size_t n);
+
+/* One output of w for x[w.columns], to the bits of the reference set's matmul(): for a few outputs of many. */
+float or_matrix_dot(const or_matrix *w, int output, const float *x);
 
 /* a . b / (|a| |b|), 0 when one of them is all zeros. */
 float or_cosine(const float *a, const float *b, size_t n);

@@ -6,7 +6,8 @@
 #include "compute.h"
 
 void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
-                           const float *q, const float *k, const float *v, float *out, float *scores);
+                           const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
+                           float *scratch);
 void or_portable_rms_norm(const float *x, size_t n, size_t d, const float *weight, float eps, float *out);
 void or_portable_layer_norm(const float *x, size_t n, size_t d, const float *weight, const float *bias,
                             float eps, float *out);

@@ -32,6 +32,19 @@ static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
     }
 }
 
+float or_matrix_dot(const or_matrix *w, int output, const float *x)
+{
+    const size_t columns = (size_t)w->columns, stored = (size_t)or_matrix_row(w, output);
+    float weights[SLICE], sum = 0;
+    for (size_t from = 0; from < columns; from += SLICE) {
+        const size_t width = columns - from < SLICE ? columns - from : SLICE;
+        or_expand(w->data, w->dtype, stored * columns + from, width, weights);
+        const float part = or_dot(x + from, weights, width);
+        sum = from == 0 ? part : sum + part;
+    }
+    return sum;
+}
+
 static bool usable(void)
 {
     return true;

@@ -90,6 +90,16 @@ static or_status add_groups(or_eval *eval, const or_instance_set *set)
     return OR_OK;
 }
 
+or_status or_check_policy_names(or_policy *const *policies, size_t n)
+{
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b < a; b++)
+            if (strcmp(or_policy_name(policies[a]), or_policy_name(policies[b])) == 0)
+                return or_fail(OR_ERR_USAGE, "two policies of one name", NULL,
+                               "both are \"%s\", rename one of the files", or_policy_name(policies[a]));
+    return OR_OK;
+}
+
 /* Results name task and policy, so each name may stand for one of them only. */
 static or_status check_names(const or_eval_plan *plan)
 {
@@ -98,12 +108,7 @@ static or_status check_names(const or_eval_plan *plan)
             if (strcmp(or_task_name(plan->tasks[a]), or_task_name(plan->tasks[b])) == 0)
                 return or_fail(OR_ERR_USAGE, "two tasks of one name", NULL,
                                "both are \"%s\", give them different names", or_task_name(plan->tasks[a]));
-    for (size_t a = 0; a < plan->n_policies; a++)
-        for (size_t b = 0; b < a; b++)
-            if (strcmp(or_policy_name(plan->policies[a]), or_policy_name(plan->policies[b])) == 0)
-                return or_fail(OR_ERR_USAGE, "two policies of one name", NULL,
-                               "both are \"%s\", rename one of the files", or_policy_name(plan->policies[a]));
-    return OR_OK;
+    return or_check_policy_names(plan->policies, plan->n_policies);
 }
 
 /* Sets and groups are counted as they are begun, before what can fail: or_eval_close() finds them. */

@@ -23,7 +23,7 @@ typedef struct session {
     or_trace_writer *trace; /* traces: where items go, */
     or_trace_item *items;   /* those that wait for an earlier one, [n_pending], seen NULL if not there */
     size_t next_item;       /* and the next to be written */
-    double macs;            /* of one layer, summed over the items */
+    double macs, row_macs;  /* of one layer for a prompt, and for the row behind it: sums over the items */
 } session;
 
 /* `index` counts the group's pending instances. Token arrays are the instance's and stay where they are. */
@@ -208,6 +208,14 @@ static or_status write_items(session *s)
     return OR_OK;
 }
 
+/* The row behind a prompt, which generation runs next, costs what one token more adds to the prompt. */
+static void add_macs(session *s, int64_t tokens)
+{
+    const double prompt = or_hparams_layer_macs(&s->eval->hparams, tokens);
+    s->macs += prompt;
+    s->row_macs += or_hparams_layer_macs(&s->eval->hparams, tokens + 1) - prompt;
+}
+
 /* An answer as a trace item. The task's name is lent: or_trace_put() only reads it, and the items here are
  * freed by hand. Counted as done at once, since a trace is all or nothing. */
 static or_status take_traced(void *context, size_t index, const or_answer *answer)
@@ -225,7 +233,7 @@ static or_status take_traced(void *context, size_t index, const or_answer *answe
     };
     OR_TRY(OR_NEW(item->seen, n_layers));
     for (size_t layer = 0; layer < n_layers; layer++) item->seen[layer] = answer->seen[layer];
-    s->macs += or_hparams_layer_macs(&s->eval->hparams, (int64_t)instance->prompt.count);
+    add_macs(s, (int64_t)instance->prompt.count);
     s->answered++;
     s->answered_tokens += instance->prompt.count;
     s->layers += answer->exit.layer;
@@ -253,7 +261,7 @@ static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
     return status;
 }
 
-/* The mean cost of a layer is over instances, whose prompts differ in length; that of a ramp is one row of
+/* The mean costs of a layer are over instances, whose prompts differ in length; that of a ramp is one row of
  * the output projection, whatever the prompt. */
 or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
                         bool (*stop)(void *), void *context)
@@ -269,7 +277,9 @@ or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, 
         const or_trace_meta meta = {
             .fingerprint = or_pipeline_fingerprint(pipeline),
             .n_layers = h->n_layers,
+            .n_vocab = h->n_vocab,
             .layer_macs = s.macs / (double)s.answered,
+            .row_macs = s.row_macs / (double)s.answered,
             .ramp_macs = or_hparams_head_macs(h),
         };
         status = or_trace_end(s.trace, &meta);

@@ -7,8 +7,8 @@
 
 /* ---- figures -------------------------------------------------------------------------------------------- */
 
-/* Multiply-adds of full depth, and of what was executed: layers up to the exit, a head and a decision at
- * every ramp passed, and the final head where the request went to the end. */
+/* Multiply-adds of full depth, and of what was executed: layers up to the exit, the ramps passed, and the
+ * final head where the request went to the end: an exit at a ramp has its head already, the ramp's. */
 static void count_macs(const or_eval *eval, const or_group *group, size_t i, double *full, double *executed)
 {
     const or_hparams *h = &eval->hparams;
@@ -18,10 +18,8 @@ static void count_macs(const or_eval *eval, const or_group *group, size_t i, dou
     const or_policy *policy = group->policy < 0 ? NULL : eval->plan.policies[group->policy];
     *full += layer * h->n_layers + head;
     *executed += layer * exit_layer;
-    /* an exit at a ramp has its head already: the ramp's */
     if (exit_layer == h->n_layers) *executed += head;
-    for (int l = 1; policy && l <= exit_layer && l < h->n_layers; l++)
-        if (or_policy_has_ramp(policy, l)) *executed += head + (double)or_policy_cost(policy);
+    if (policy) *executed += or_policy_ramp_macs(policy, h, exit_layer);
 }
 
 /* For a choice both are first tokens of choices, which check_endings() in prompt.c keeps apart. */

@@ -116,6 +116,7 @@ static or_status make_candidate(const or_train_job *job, const bool *ramp, const
     const or_trace_meta *meta = &job->trace->meta;
     OR_TRY(or_policy_new(job->path, meta->n_layers, &made->policy));
     made->policy->fingerprint = meta->fingerprint;
+    made->policy->shortlist = job->options->shortlist;
     for (int i = 0; i < OR_FEATURE_COUNT; i++)
         if (job->features >> i & 1) made->policy->features[made->policy->n_features++] = (or_feature)i;
     or_status status = fit_candidate(job, ramp, made);
@@ -131,7 +132,7 @@ static or_status make_candidate(const or_train_job *job, const bool *ramp, const
 static or_status choose_ramps(const or_train_job *job, const or_policy *all, bool *ramp)
 {
     or_scores scores = {0};
-    or_prices prices = or_prices_of(all, &job->trace->meta);
+    or_prices prices = or_prices_of_trace(all, &job->trace->meta);
     double threshold = all->threshold, share = 1 - job->options->target_agreement;
     or_status status = OR_OK;
     OR_TRY_GOTO(unwind, or_scores_make(all, job->trace, fit_part(job), job->parts.n_fit, &scores));

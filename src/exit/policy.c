@@ -1,11 +1,12 @@
 /* policy.c - exit policies: the file policy.json, the checks before one is used, and the decision itself.
  *
  * {"format": "offramp-policy-1", "classifier": "svm", "features": ["gap", "layer"], "layers": 16,
- *  "ramps": [3, 4, 7], "threshold": 0.37, "fingerprint": "16 hexadecimal digits",
+ *  "ramps": [3, 4, 7], "shortlist": 16, "threshold": 0.37, "fingerprint": "16 hexadecimal digits",
  *  "calibration": {...}, "training": {...},    for people, not read
  *  "svm": {...}}                               what the classifier itself stores
  *
  * "threshold": "never" is a policy that exits nobody: what training makes when no threshold reaches the target.
+ * "shortlist" may be absent or 0: every ramp computes the whole distribution.
  */
 #include "policy_internal.h"
 
@@ -109,6 +110,18 @@ static or_status read_ramps(const cJSON *json, or_policy *policy)
     return OR_OK;
 }
 
+/* Two tokens at least, since the gap is one between two. */
+static or_status read_shortlist(const cJSON *json, or_policy *policy)
+{
+    int64_t tokens = 0;
+    OR_TRY(or_json_opt_int(json, "shortlist", policy->path, 0, OR_SHORTLIST, &tokens));
+    if (tokens == 1)
+        return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
+                       "\"shortlist\" is 1, expected 0 (none) or a whole number 2..%d", OR_SHORTLIST);
+    policy->shortlist = (int)tokens;
+    return OR_OK;
+}
+
 /* INFINITY, which or_policy_new() has set, stays for "never"; JSON has no such number. */
 static or_status read_threshold(const cJSON *json, or_policy *policy)
 {
@@ -139,6 +152,7 @@ static or_status read_policy(const cJSON *json, const char *path, or_policy **po
     OR_TRY(or_classifier_find(classifier, path, &(*policy)->ops));
     OR_TRY(read_features(json, *policy));
     OR_TRY(read_ramps(json, *policy));
+    OR_TRY(read_shortlist(json, *policy));
     OR_TRY(read_threshold(json, *policy));
     OR_TRY(or_policy_read_hash(json, "fingerprint", path, &(*policy)->fingerprint));
     /* last, since the classifier checks its model against the number of features */
@@ -171,7 +185,7 @@ or_status or_policy_load(const char *path, or_policy **policy)
     return status;
 }
 
-/* Appends `"features": [...], "layers": L, "ramps": [...]`. */
+/* Appends `"features": [...], "layers": L, "ramps": [...]`, and "shortlist" where there is one. */
 static or_status put_shape(const or_policy *policy, or_buffer *out)
 {
     const char *comma = "";
@@ -185,7 +199,8 @@ static or_status put_shape(const or_policy *policy, or_buffer *out)
         OR_TRY(or_buffer_printf(out, "%s%d", comma, layer));
         comma = ", ";
     }
-    return or_buffer_puts(out, "]");
+    OR_TRY(or_buffer_puts(out, "]"));
+    return policy->shortlist ? or_buffer_printf(out, ",\n  \"shortlist\": %d", policy->shortlist) : OR_OK;
 }
 
 /* The whole file. The classifier comes last, since its own files must be on disk before policy.json names
@@ -280,6 +295,11 @@ uint64_t or_policy_fingerprint(const or_policy *policy)
 uint64_t or_policy_cost(const or_policy *policy)
 {
     return policy->ops->cost(policy->model);
+}
+
+int or_policy_shortlist(const or_policy *policy)
+{
+    return policy->shortlist;
 }
 
 void or_policy_features(const or_policy *policy, const or_observation *seen, double *x)

@@ -1,8 +1,9 @@
 /* ramps.c - which layers get a ramp.
  *
- * A ramp is paid by every request that is still there and repaid by those that leave at it. Given which ramps
- * would fire for which recorded request, the work of any set of ramps is a matter of counting; the set is found
- * by starting from all layers and adding or dropping the one layer that saves most, until none saves anything.
+ * A ramp is paid by every request that is still there and repaid by those that leave at it; with a shortlist
+ * the first one is dearer than the others. Given which ramps would fire for which recorded request, the work
+ * of any set of ramps is a matter of counting; the set is found by starting from all layers and adding or
+ * dropping the one layer that saves most, until none saves anything.
  *
  * Scores and threshold are held fixed meanwhile, as found with all ramps (`stable` would change a little with the
  * set); training then fits and calibrates anew for the chosen set and keeps it only where it does better. The
@@ -18,22 +19,17 @@ typedef struct firing {
     bool *fires; /* [count, n_ramps + 1] */
 } firing;
 
-/* Multiply-adds that the instances take under the set `ramp`. Counted in whole numbers and priced at the
- * end, so that the order of the instances does not matter. */
+/* Multiply-adds that the instances take under the set `ramp`. */
 static double work_of(const firing *of, const or_prices *prices, const bool *ramp)
 {
-    uint64_t layers = 0, ramps = 0, ends = 0;
+    or_steps steps = {0};
     for (size_t i = 0; i < of->count; i++) {
         const bool *fires = of->fires + i * ((size_t)of->n_ramps + 1);
         int layer = 1;
-        for (; layer <= of->n_ramps; layer++) {
-            ramps += ramp[layer];
-            if (ramp[layer] && fires[layer]) break;
-        }
-        layers += (uint64_t)layer; /* n_ramps + 1 is the full depth */
-        ends += layer > of->n_ramps;
+        while (layer <= of->n_ramps && !(ramp[layer] && fires[layer])) layer++;
+        or_steps_add(&steps, ramp, of->n_ramps + 1, layer); /* n_ramps + 1 is the full depth */
     }
-    return (double)layers * prices->layer + (double)ramps * prices->ramp + (double)ends * prices->head;
+    return or_steps_macs(&steps, prices);
 }
 
 /* The layer whose ramp is best added or dropped, 0 when no such step lowers *work; *work is then updated. */

@@ -19,14 +19,6 @@ int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_l
     return n_layers;
 }
 
-/* A ramp is the same output projection as the final head, and a decision on top of it. */
-or_prices or_prices_of(const or_policy *policy, const or_trace_meta *meta)
-{
-    return (or_prices){.layer = meta->layer_macs,
-                       .ramp = meta->ramp_macs + (double)or_policy_cost(policy),
-                       .head = meta->ramp_macs};
-}
-
 int or_oracle_exit(const or_trace_item *item, int n_layers)
 {
     int layer = n_layers;
@@ -40,25 +32,21 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
     *result = (or_train_result){.instances = count};
     if (count == 0) return;
     int n_layers = trace->meta.n_layers;
-    or_prices prices = or_prices_of(policy, &trace->meta);
-    /* whole numbers until the end, so that the sums do not depend on the order of the instances */
-    uint64_t agree = 0, layers = 0, ramps = 0, ends = 0, oracle = 0;
+    or_prices prices = or_prices_of_trace(policy, &trace->meta);
+    or_steps steps = {0};
+    uint64_t agree = 0, oracle = 0;
     for (size_t i = 0; i < count; i++) {
         const or_trace_item *item = &trace->items[chosen[i]];
         int32_t token;
         int exit = or_policy_replay(policy, item, n_layers, &token);
         agree += token == item->final_token;
-        layers += (uint64_t)exit;
-        ends += exit == n_layers;
         oracle += (uint64_t)or_oracle_exit(item, n_layers);
-        /* the ramp that fired is paid like those passed; none at n_layers */
-        for (int layer = 1; layer <= exit; layer++) ramps += or_policy_has_ramp(policy, layer);
+        or_steps_add(&steps, policy->ramp, n_layers, exit);
     }
     /* full depth pays n_layers layers and its head once; the oracle is counted in layers alone */
-    double n = (double)count,
-           work = (double)layers * prices.layer + (double)ramps * prices.ramp + (double)ends * prices.head;
+    double n = (double)count, work = or_steps_macs(&steps, &prices);
     result->agreement = (double)agree / n;
-    result->exit_layer_mean = (double)layers / n;
+    result->exit_layer_mean = (double)steps.layers / n;
     result->layers_saved = 1 - result->exit_layer_mean / n_layers;
     result->work_saved = 1 - work / (n * (n_layers * prices.layer + prices.head));
     result->oracle_saved = 1 - (double)oracle / n / n_layers;

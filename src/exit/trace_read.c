@@ -221,13 +221,15 @@ static or_status read_rows(const char *path, const or_buffer *text, int n_layers
 /* The side file, whose numbers trace_write.c wrote; *instances is how many it announces.
  *
  *   {"format": "offramp-trace-1", "fingerprint": "16 hexadecimal digits", "layers": 16, "instances": 200,
- *    "layer_macs": 1.3e9, "ramp_macs": 6.5e7} */
+ *    "layer_macs": 1.3e9, "ramp_macs": 6.5e7, "vocab": 32000, "row_macs": 2.1e7}
+ *
+ * The last two are not in older traces. */
 static or_status read_meta(const char *path, or_trace_meta *meta, int64_t *instances)
 {
     char *side = NULL;
     cJSON *json = NULL;
     const char *format;
-    int64_t layers;
+    int64_t layers, vocab = 0;
     or_status status = OR_OK;
     OR_TRY_GOTO(unwind, or_format(&side, "%s.json", path));
     OR_TRY_GOTO(unwind, or_json_load(side, &json));
@@ -242,11 +244,14 @@ static or_status read_meta(const char *path, or_trace_meta *meta, int64_t *insta
     OR_TRY_GOTO(unwind, or_json_int(json, "instances", side, 0, INT64_C(1) << 53, instances));
     OR_TRY_GOTO(unwind, or_json_number(json, "layer_macs", side, &meta->layer_macs));
     OR_TRY_GOTO(unwind, or_json_number(json, "ramp_macs", side, &meta->ramp_macs));
+    OR_TRY_GOTO(unwind, or_json_opt_int(json, "vocab", side, 0, INT32_MAX, &vocab));
+    OR_TRY_GOTO(unwind, or_json_opt_number(json, "row_macs", side, &meta->row_macs));
     meta->n_layers = (int)layers;
-    if (meta->layer_macs <= 0 || meta->ramp_macs < 0)
+    meta->n_vocab = (int)vocab;
+    if (meta->layer_macs <= 0 || meta->row_macs < 0 || meta->ramp_macs < 0)
         status = or_fail(OR_ERR_INPUT, "trace refused", side,
-                         "layers cost %g and ramps %g multiply-adds, expected more than 0", meta->layer_macs,
-                         meta->ramp_macs);
+                         "layers cost %g (%g for a row) and ramps %g multiply-adds, expected more than 0",
+                         meta->layer_macs, meta->row_macs, meta->ramp_macs);
 unwind:
     cJSON_Delete(json);
     free(side);
@@ -263,7 +268,8 @@ static or_status check_same_model(const char *path, const or_trace_meta *first, 
                    meta->fingerprint, meta->n_layers, first->fingerprint, first->n_layers);
 }
 
-/* The mean costs over `before` instances of the first and `added` of the second. */
+/* The mean costs over `before` instances of the first and `added` of the second; that of a row is not known
+ * where one of them does not say. The vocabulary is the model's: one that says is enough. */
 static void merge_meta(or_trace_meta *meta, size_t before, const or_trace_meta *more, size_t added)
 {
     double all = (double)(before + added), share = all > 0 ? (double)added / all : 1;
@@ -271,6 +277,9 @@ static void merge_meta(or_trace_meta *meta, size_t before, const or_trace_meta *
     or_trace_meta merged = *more;
     merged.layer_macs = (1 - share) * meta->layer_macs + share * more->layer_macs;
     merged.ramp_macs = (1 - share) * meta->ramp_macs + share * more->ramp_macs;
+    merged.row_macs = (1 - share) * meta->row_macs + share * more->row_macs;
+    if (more->row_macs == 0 || (before > 0 && meta->row_macs == 0)) merged.row_macs = 0;
+    if (more->n_vocab == 0) merged.n_vocab = meta->n_vocab;
     *meta = merged;
 }
 

@@ -138,6 +138,8 @@ static or_status write_meta(const or_trace_writer *writer, const or_trace_meta *
     OR_TRY_GOTO(unwind, or_json_put_double(&out, meta->layer_macs));
     OR_TRY_GOTO(unwind, or_buffer_puts(&out, ",\n  \"ramp_macs\": "));
     OR_TRY_GOTO(unwind, or_json_put_double(&out, meta->ramp_macs));
+    OR_TRY_GOTO(unwind, or_buffer_printf(&out, ",\n  \"vocab\": %d,\n  \"row_macs\": ", meta->n_vocab));
+    OR_TRY_GOTO(unwind, or_json_put_double(&out, meta->row_macs));
     OR_TRY_GOTO(unwind, or_buffer_puts(&out, "\n}\n"));
     OR_TRY_GOTO(unwind, or_file_write(path, out.data, out.size));
 unwind:
@@ -146,16 +148,23 @@ unwind:
     return status;
 }
 
+/* NaN and infinity show in the sum: nothing is subtracted. */
+static bool costs_good(const or_trace_meta *meta)
+{
+    const double all = meta->layer_macs + meta->row_macs + meta->ramp_macs;
+    return meta->layer_macs > 0 && meta->row_macs >= 0 && meta->ramp_macs >= 0 && isfinite(all);
+}
+
 /* Costs come from the caller, who knows the prompts' lengths. Synced before it is renamed: a name that
  * survives a crash of the host has its data. */
 or_status or_trace_end(or_trace_writer *writer, const or_trace_meta *meta)
 {
     or_status status = OR_OK;
-    if (meta->n_layers != writer->n_layers || !(meta->layer_macs > 0) || !(meta->ramp_macs >= 0) ||
-        !isfinite(meta->layer_macs) || !isfinite(meta->ramp_macs))
-        status = or_fail(OR_ERR_FAILED, "trace cannot be written", writer->path,
-                         "found %d layers of %g and ramps of %g multiply-adds, expected %d layers",
-                         meta->n_layers, meta->layer_macs, meta->ramp_macs, writer->n_layers);
+    if (meta->n_layers != writer->n_layers || !costs_good(meta))
+        status =
+            or_fail(OR_ERR_FAILED, "trace cannot be written", writer->path,
+                    "found %d layers of %g (%g for a row) and ramps of %g multiply-adds, expected %d layers",
+                    meta->n_layers, meta->layer_macs, meta->row_macs, meta->ramp_macs, writer->n_layers);
     else if (fflush(writer->file) != 0 || fsync(fileno(writer->file)) != 0)
         status = or_fail(OR_ERR_FAILED, "trace cannot be written", writer->path, "%m");
     /* the side file first: where trace.csv appears, what it needs is there */

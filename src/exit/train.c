@@ -52,6 +52,8 @@ static or_status check_options(const or_train_options *options)
         wrong = "gamma must be a number above 0, or 0 for 1 / number of features";
     else if (options->max_rows < 2 || options->max_rows > MOST_ROWS)
         wrong = "the rows fitted at most must be within 2..1000000";
+    else if (options->shortlist < 0 || options->shortlist == 1 || options->shortlist > OR_SHORTLIST)
+        wrong = "the shortlist must have 2..64 tokens, or 0 for none";
     return wrong ? or_fail(OR_ERR_USAGE, "policy cannot be trained", NULL, "%s", wrong) : OR_OK;
 }
 
@@ -88,6 +90,26 @@ static or_status check_size(const or_train_job *job)
         job->parts.n_calibration, job->trace->count, needed, instances_needed(job, needed), target);
 }
 
+/* What the options are priced by must be in the trace's side file. */
+static or_status check_prices(const or_train_options *options, const or_trace_meta *meta)
+{
+    if (options->generation && meta->row_macs == 0)
+        return or_fail(
+            OR_ERR_INPUT, "policy cannot be trained", NULL,
+            "the trace has no \"row_macs\", expected what a layer costs for one row: for generation, "
+            "trace anew with this version");
+    if (options->shortlist && meta->n_vocab == 0)
+        return or_fail(
+            OR_ERR_INPUT, "policy cannot be trained", NULL,
+            "the trace has no \"vocab\", expected the size of the vocabulary: for a shortlist, trace "
+            "anew with this version");
+    if (options->shortlist && options->shortlist >= meta->n_vocab)
+        return or_fail(OR_ERR_INPUT, "policy cannot be trained", NULL,
+                       "found a shortlist of %d tokens, expected fewer than the vocabulary's %d",
+                       options->shortlist, meta->n_vocab);
+    return OR_OK;
+}
+
 /* Everything that can be refused without fitting. job->parts is freed by the caller, also after a failure. */
 static or_status open_job(or_train_job *job)
 {
@@ -99,6 +121,7 @@ static or_status open_job(or_train_job *job)
     if (job->trace->meta.n_layers < 2 || job->trace->meta.n_layers > OR_MAX_LAYERS)
         return or_fail(OR_ERR_INPUT, "policy cannot be trained", NULL,
                        "the model has %d layers, expected 2..%d", job->trace->meta.n_layers, OR_MAX_LAYERS);
+    OR_TRY(check_prices(options, &job->trace->meta));
     OR_TRY(or_parts_make(job->trace, options->test_share, options->seed, &job->parts));
     return check_size(job);
 }
@@ -152,6 +175,7 @@ static or_status put_notes(const or_train_job *job, const or_candidate *best, co
     }
     OR_TRY(put_result(out, &best->calibration));
     OR_TRY(or_buffer_puts(out, "},\n  \"training\": {"));
+    if (options->generation) OR_TRY(or_buffer_puts(out, "\"for\": \"generation\", "));
     if (job->ops->describe) OR_TRY(job->ops->describe(options, best->policy->n_features, out));
     OR_TRY(or_buffer_printf(out, "\"seed\": %" PRIu64 ", \"fit_instances\": %zu, \"fit_rows\": %zu",
                             options->seed, job->parts.n_fit, best->fit_rows));
@@ -171,14 +195,16 @@ or_status or_train(const or_trace *trace, const or_train_options *options, const
                    or_train_report *report)
 {
     double start = or_clock_now();
-    or_train_job job = {.trace = trace, .options = options, .path = path};
+    or_trace priced = *trace; /* borrows the items */
+    if (options->generation) priced.meta.layer_macs = trace->meta.row_macs;
+    or_train_job job = {.trace = &priced, .options = options, .path = path};
     or_candidate best = {0};
     or_buffer notes = {0};
     or_status status = OR_OK;
     *report = (or_train_report){0};
     OR_TRY_GOTO(unwind, open_job(&job));
     OR_TRY_GOTO(unwind, or_candidate_find(&job, &best));
-    or_replay_result(best.policy, trace, job.parts.order + job.parts.n_fit + job.parts.n_calibration,
+    or_replay_result(best.policy, &priced, job.parts.order + job.parts.n_fit + job.parts.n_calibration,
                      job.parts.n_test, &report->test);
     OR_TRY_GOTO(unwind, put_notes(&job, &best, &report->test, &notes));
     OR_TRY_GOTO(unwind, or_policy_save(best.policy, notes.data));

@@ -24,16 +24,32 @@ void or_parts_free(or_parts *parts);
 /* How many of `questions` go where; what or_parts_make() does to groups. */
 void or_parts_count(size_t questions, double test_share, size_t *fit, size_t *calibration, size_t *test);
 
-/* ---- replay.c: what a policy does to recorded instances ---- */
+/* ---- prices.c: what steps cost ---- */
 
 /* Multiply-adds of one request's steps. */
 typedef struct or_prices {
     double layer;
-    double ramp; /* output projection and classifier */
-    double head; /* the final output projection, paid by who runs to the end */
+    double first_ramp; /* output projection and classifier, at the first ramp that a request passes */
+    double later_ramp; /* at each behind it */
+    double confirm;    /* of an exit at a later ramp */
+    double head;       /* the final output projection, paid by who runs to the end */
 } or_prices;
 
-or_prices or_prices_of(const or_policy *policy, const or_trace_meta *meta);
+/* `head` of one row, in multiply-adds, over n_vocab tokens; n_vocab is looked at with a shortlist only. */
+or_prices or_prices_of(const or_policy *policy, double layer, double head, int n_vocab);
+or_prices or_prices_of_trace(const or_policy *policy, const or_trace_meta *meta);
+
+/* How many of each were taken, by one request or more. Counted in whole numbers and priced at the end, so
+ * that the order of the requests does not matter. */
+typedef struct or_steps {
+    uint64_t layers, first_ramps, later_ramps, confirms, heads;
+} or_steps;
+
+/* Adds those of a request that left behind exit_layer, 1..n_layers; ramp [n_layers] by layers executed. */
+void or_steps_add(or_steps *steps, const bool *ramp, int n_layers, int exit_layer);
+double or_steps_macs(const or_steps *steps, const or_prices *prices);
+
+/* ---- replay.c: what a policy does to recorded instances ---- */
 
 /* The first layer from which on the token is the full model's: where a ramp that knew would fire. */
 int or_oracle_exit(const or_trace_item *item, int n_layers);
@@ -73,7 +89,7 @@ or_status or_ramps_choose(const or_scores *scores, double threshold, const or_pr
 
 /* What stays the same for all candidates of a training. */
 typedef struct or_train_job {
-    const or_trace *trace;
+    const or_trace *trace; /* whose layer_macs are of what the policy is for */
     const or_train_options *options;
     const char *path; /* of the policy to be */
     const or_classifier_ops *ops;

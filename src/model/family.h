@@ -5,6 +5,7 @@
  *   bind_layer  finds a layer's tensors
  *   embed       or_model_embed()
  *   layer       or_model_layer(); `rows` is the sum of the spans
+ *   project     or_model_project(), likewise: what layer() puts into the pages
  *   finish      or_model_logits() up to the output projection: hidden states to what the head multiplies
  * What is done alike in all of them is at the end of this header.
  */
@@ -12,6 +13,7 @@
 #define OFFRAMP_MODEL_FAMILY_H
 
 #include "compute.h"
+#include "kv.h"
 #include "memory.h"
 
 #include <offramp/model.h>
@@ -45,7 +47,7 @@ struct or_model {
     or_matrix head;                      /* [n_vocab, d_embed] */
     void *layers;                        /* the family's own array, [last - first] */
 
-    or_workspace workspace;     /* of embed(), layer() and finish(), one at a time */
+    or_workspace workspace;     /* of embed(), layer(), project() and finish(), one at a time */
     float *rope_cos, *rope_sin; /* [rope_positions, head_dim / 2] */
     size_t rope_positions;
     float *rope_divisors; /* [head_dim / 2] of the frequencies; NULL but for OR_ROPE_TENSOR */
@@ -58,9 +60,11 @@ struct or_family {
     or_status (*bind_layer)(or_model *model, int layer, void *bound);
     void (*unbind_layer)(void *bound); /* also of a layer that was bound half-way */
 
-    or_status (*embed)(or_model *model, const int32_t *tokens, size_t rows, float *hidden);
+    or_status (*embed)(or_model *model, const int32_t *tokens, size_t rows, size_t position, float *hidden);
     or_status (*layer)(or_model *model, const void *bound, const or_span *spans, size_t n_spans, size_t rows,
-                       float *hidden, const or_model_taps *taps);
+                       const or_kv_layer *kv, float *hidden, const or_model_taps *taps);
+    or_status (*project)(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
+                         size_t rows, const or_kv_layer *kv, const float *hidden);
     /* *states[n, d_embed] is in the workspace, or `rows` itself */
     or_status (*finish)(or_model *model, const float *rows, size_t n, const float **states);
 };
@@ -72,8 +76,8 @@ or_status or_model_vector(or_model *model, const char *name, int count, float **
 /* Finds embedding (where first is 0) and output projection, which may be one tensor. */
 or_status or_model_bind_tokens(or_model *model, const char *embedding, const char *head);
 
-/* out[rows, d_embed] = the tokens' rows of the embedding. For a family that adds nothing, this is embed(). */
-or_status or_model_token_rows(or_model *model, const int32_t *tokens, size_t rows, float *out);
+/* out[rows, d_embed] = the tokens' rows of the embedding. */
+void or_model_token_rows(const or_model *model, const int32_t *tokens, size_t rows, float *out);
 
 /* Makes room for `floats` floats; what was in the workspace is lost. */
 or_status or_workspace_reserve(or_workspace *workspace, size_t floats);

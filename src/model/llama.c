@@ -54,19 +54,36 @@ static void unbind_layer(void *bound)
     free(l->mlp_norm);
 }
 
-/* s->out = O attention(...), for all rows of hidden; n is s->normed [rows, d_model] */
-static void attend(const or_model *model, const llama_layer *l, const or_span *spans, size_t n_spans,
-                   size_t rows, const float *hidden, const or_scratch *s)
+/* Nothing: rotation places the tokens. */
+static or_status embed(or_model *model, const int32_t *tokens, size_t rows, size_t position, float *hidden)
+{
+    (void)position;
+    or_model_token_rows(model, tokens, rows, hidden);
+    return OR_OK;
+}
+
+/* s->normed [rows, d_model] = n; s->k, s->v [rows, kv] = rope(K n) and V n of hidden, in the pages too */
+static void make_keys(const or_model *model, const llama_layer *l, const or_span *spans, size_t n_spans,
+                      size_t rows, const or_kv_layer *kv, const float *hidden, const or_scratch *s)
 {
     const or_hparams *h = model->hparams;
     const or_kernels *run = model->kernels;
     run->rms_norm(hidden, rows, (size_t)h->d_model, l->attn_norm, h->norm_eps, s->normed);
-    run->matmul(&l->q, s->normed, rows, s->q); /* [rows, q] */
-    run->matmul(&l->k, s->normed, rows, s->k); /* [rows, kv] */
-    run->matmul(&l->v, s->normed, rows, s->v); /* [rows, kv] */
-    run->rope(spans, n_spans, h->n_heads, h->head_dim, model->rope_cos, model->rope_sin, s->q);
+    run->matmul(&l->k, s->normed, rows, s->k);
+    run->matmul(&l->v, s->normed, rows, s->v);
     run->rope(spans, n_spans, h->n_kv_heads, h->head_dim, model->rope_cos, model->rope_sin, s->k);
-    run->attention(&model->attention, spans, n_spans, s->q, s->k, s->v, s->mixed, s->scores);
+    or_kv_put(&model->attention, spans, n_spans, s->k, s->v, kv);
+}
+
+/* s->out = O attention(...), for all rows, from what make_keys() left */
+static void attend(const or_model *model, const llama_layer *l, const or_span *spans, size_t n_spans,
+                   size_t rows, const or_kv_layer *kv, const or_scratch *s)
+{
+    const or_hparams *h = model->hparams;
+    const or_kernels *run = model->kernels;
+    run->matmul(&l->q, s->normed, rows, s->q); /* [rows, q] */
+    run->rope(spans, n_spans, h->n_heads, h->head_dim, model->rope_cos, model->rope_sin, s->q);
+    run->attention(&model->attention, spans, n_spans, kv, s->q, s->k, s->v, s->mixed, s->scores);
     run->matmul(&l->o, s->mixed, rows, s->out); /* [rows, d_model] */
 }
 
@@ -91,7 +108,7 @@ static void feed_forward(const or_model *model, const llama_layer *l, size_t row
 /* The taps are a block's output before the residual is added: s.out is taken at each of the two adds. The
  * pieces of `s` are the model's workspace and valid until it is reserved again. */
 static or_status run_layer(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
-                           size_t rows, float *hidden, const or_model_taps *taps)
+                           size_t rows, const or_kv_layer *kv, float *hidden, const or_model_taps *taps)
 {
     const llama_layer *l = bound;
     const size_t d = (size_t)model->hparams->d_model;
@@ -99,13 +116,24 @@ static or_status run_layer(or_model *model, const void *bound, const or_span *sp
     OR_TRY(or_model_reserve_rope(model, or_span_longest(spans, n_spans)));
     OR_TRY(or_scratch_lay_out(model, spans, n_spans, rows, &s));
 
-    attend(model, l, spans, n_spans, rows, hidden, &s);
+    make_keys(model, l, spans, n_spans, rows, kv, hidden, &s);
+    attend(model, l, spans, n_spans, rows, kv, &s);
     if (taps) or_gather_last(spans, n_spans, s.out, d, taps->attn);
     or_add(hidden, s.out, rows * d);
 
     feed_forward(model, l, rows, hidden, &s);
     if (taps) or_gather_last(spans, n_spans, s.out, d, taps->mlp);
     or_add(hidden, s.out, rows * d);
+    return OR_OK;
+}
+
+static or_status project(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
+                         size_t rows, const or_kv_layer *kv, const float *hidden)
+{
+    or_scratch s;
+    OR_TRY(or_model_reserve_rope(model, or_span_longest(spans, n_spans)));
+    OR_TRY(or_scratch_lay_out(model, spans, n_spans, rows, &s));
+    make_keys(model, bound, spans, n_spans, rows, kv, hidden, &s);
     return OR_OK;
 }
 
@@ -126,7 +154,8 @@ const or_family or_family_llama = {
     .bind_ends = bind_ends,
     .bind_layer = bind_layer,
     .unbind_layer = unbind_layer,
-    .embed = or_model_token_rows,
+    .embed = embed,
     .layer = run_layer,
+    .project = project,
     .finish = finish,
 };

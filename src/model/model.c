@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "gguf_model.h"
 #include "log.h"
+#include "threads.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -218,31 +219,44 @@ size_t or_model_bytes(const or_model *model)
 }
 
 /* out [rows, d_embed] */
-or_status or_model_token_rows(or_model *model, const int32_t *tokens, size_t rows, float *out)
+void or_model_token_rows(const or_model *model, const int32_t *tokens, size_t rows, float *out)
 {
     const or_matrix *table = &model->embedding;
     const size_t width = (size_t)table->columns;
     for (size_t row = 0; row < rows; row++)
         or_expand(table->data, table->dtype, (size_t)tokens[row] * width, width, out + row * width);
-    return OR_OK;
 }
 
 or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, size_t position, float *hidden)
 {
-    (void)position;
-    return model->family->embed(model, tokens, rows, hidden);
+    return model->family->embed(model, tokens, rows, position, hidden);
 }
 
-/* `bound` is an element of the family's own array, of which only the size is known here. */
+/* An element of the family's own array, of which only the size is known here. */
+static const void *bound_layer(const or_model *model, int layer)
+{
+    return (const char *)model->layers + (size_t)(layer - model->first) * model->family->layer_size;
+}
+
+static size_t sum_rows(const or_span *spans, size_t n_spans)
+{
+    size_t rows = 0;
+    for (size_t s = 0; s < n_spans; s++) rows += (size_t)spans[s].count;
+    return rows;
+}
+
 or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans,
                          const or_kv_layer *kv, float *hidden, const or_model_taps *taps)
 {
-    (void)kv;
-    size_t rows = 0;
-    for (size_t s = 0; s < n_spans; s++) rows += (size_t)spans[s].count;
-    const char *bound =
-        (const char *)model->layers + (size_t)(layer - model->first) * model->family->layer_size;
-    return model->family->layer(model, bound, spans, n_spans, rows, hidden, taps);
+    return model->family->layer(model, bound_layer(model, layer), spans, n_spans, sum_rows(spans, n_spans),
+                                kv, hidden, taps);
+}
+
+or_status or_model_project(or_model *model, int layer, const or_span *spans, size_t n_spans,
+                           const or_kv_layer *kv, const float *hidden)
+{
+    return model->family->project(model, bound_layer(model, layer), spans, n_spans, sum_rows(spans, n_spans),
+                                  kv, hidden);
 }
 
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits)
@@ -253,15 +267,47 @@ or_status or_model_logits(or_model *model, const float *rows, size_t n, float *l
     return OR_OK;
 }
 
-/* Matrices: q and o, k and v, and the feed-forward block. A pair of positions costs head_dim in each head
- * for its score and as much for its share of the value. Norms, biases, rotation and activations are not
+or_status or_model_candidates(or_model *model, const float *rows, size_t n, const int32_t *tokens, size_t k,
+                              float *logits)
+{
+    const size_t d_embed = (size_t)model->hparams->d_embed;
+    const float *states; /* [n, d_embed] */
+    OR_TRY(model->family->finish(model, rows, n, &states));
+#pragma omp parallel for schedule(static) num_threads(or_threads())
+    for (size_t i = 0; i < n * k; i++)
+        logits[i] = or_matrix_dot(&model->head, tokens[i], states + i / k * d_embed);
+    return OR_OK;
+}
+
+size_t or_hparams_page_floats(const or_hparams *h)
+{
+    return or_kv_page_floats(&(or_attention_shape){h->n_heads, h->n_kv_heads, h->head_dim});
+}
+
+/* Of one row: q and o, k and v, and the feed-forward block. Norms, biases, rotation and activations are not
  * counted. */
+static double matrix_macs(const or_hparams *h)
+{
+    const double d = h->d_model, q = (double)h->n_heads * h->head_dim;
+    return d * q * 2 + or_hparams_project_macs(h) + d * h->d_ff * (h->gated_ff ? 3 : 2);
+}
+
+/* The row at position p attends to p + 1 keys. A (query, key) pair costs head_dim in each head for its score
+ * and as much for its share of the value. */
+double or_hparams_rows_macs(const or_hparams *h, int64_t position, int64_t rows)
+{
+    const double n = (double)rows, pairs = n * (double)position + 0.5 * n * (n + 1);
+    return matrix_macs(h) * n + pairs * h->n_heads * h->head_dim * 2;
+}
+
 double or_hparams_layer_macs(const or_hparams *h, int64_t tokens)
 {
-    double d = h->d_model, q = (double)h->n_heads * h->head_dim, kv = (double)h->n_kv_heads * h->head_dim;
-    double matrices = d * q * 2 + d * kv * 2 + d * h->d_ff * (h->gated_ff ? 3 : 2);
-    double pairs = 0.5 * (double)tokens * ((double)tokens + 1); /* (query, key) pairs of causal attention */
-    return matrices * (double)tokens + pairs * q * 2;
+    return or_hparams_rows_macs(h, 0, tokens);
+}
+
+double or_hparams_project_macs(const or_hparams *h)
+{
+    return (double)h->d_model * h->n_kv_heads * h->head_dim * 2;
 }
 
 /* Output projection, with project_out before it where the embedding is narrower. */

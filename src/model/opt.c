@@ -128,33 +128,48 @@ static void normalise(const or_model *model, const float *weight, const float *b
     model->kernels->layer_norm(x, n, (size_t)h->d_model, weight, bias, h->norm_eps, out);
 }
 
-/* hidden[rows, d_model] = embedding, widened if it is narrower, plus the learned vector of the position.
- * The request is whole, so its positions are the first `rows` after FIRST_POSITION: one run of the table. */
-static or_status embed(or_model *model, const int32_t *tokens, size_t rows, float *hidden)
+/* hidden[rows, d_model] = embedding, widened if it is narrower, plus the learned vector of the position. The
+ * rows follow one another in one request: one run of the table. */
+static or_status embed(or_model *model, const int32_t *tokens, size_t rows, size_t position, float *hidden)
 {
     const size_t d = (size_t)model->hparams->d_model, d_embed = (size_t)model->hparams->d_embed;
     OR_TRY(or_workspace_reserve(&model->workspace, rows * (d + d_embed)));
     float *positions = model->workspace.data, *words = positions + rows * d; /* [rows, d], [rows, d_embed] */
     if (d_embed == d) {
-        OR_TRY(or_model_token_rows(model, tokens, rows, hidden));
+        or_model_token_rows(model, tokens, rows, hidden);
     } else {
-        OR_TRY(or_model_token_rows(model, tokens, rows, words));
+        or_model_token_rows(model, tokens, rows, words);
         model->kernels->matmul(&model->project_in, words, rows, hidden);
     }
-    or_expand(model->positions.data, model->positions.dtype, FIRST_POSITION * d, rows * d, positions);
+    or_expand(model->positions.data, model->positions.dtype, (FIRST_POSITION + position) * d, rows * d,
+              positions);
     or_add(hidden, positions, rows * d);
     return OR_OK;
 }
 
-/* s->out [rows, d_model] = O attention(...), for all rows of x [rows, d_model]; heads are d_model wide in
- * all */
-static void attend(const or_model *model, const opt_layer *l, const or_span *spans, size_t n_spans,
-                   size_t rows, const float *x, const or_scratch *s)
+/* What the attention block reads of hidden [rows, d_model]: n in s->normed, or x as it is. s->k, s->v [rows,
+ * d_model] = its keys and values, in the pages too. */
+static const float *make_keys(const or_model *model, const opt_layer *l, const or_span *spans, size_t n_spans,
+                              size_t rows, const or_kv_layer *kv, const float *hidden, const or_scratch *s)
 {
-    apply(model, &l->q, x, rows, s->q);
+    const float *x = hidden;
+    if (model->hparams->norm_first) {
+        normalise(model, l->attn_norm, l->attn_norm_bias, hidden, rows, s->normed);
+        x = s->normed;
+    }
     apply(model, &l->k, x, rows, s->k);
     apply(model, &l->v, x, rows, s->v);
-    model->kernels->attention(&model->attention, spans, n_spans, s->q, s->k, s->v, s->mixed, s->scores);
+    or_kv_put(&model->attention, spans, n_spans, s->k, s->v, kv);
+    return x;
+}
+
+/* s->out [rows, d_model] = O attention(...), for all rows of hidden; heads are d_model wide in all */
+static void attend(const or_model *model, const opt_layer *l, const or_span *spans, size_t n_spans,
+                   size_t rows, const or_kv_layer *kv, const float *hidden, const or_scratch *s)
+{
+    const float *x = make_keys(model, l, spans, n_spans, rows, kv, hidden, s);
+    apply(model, &l->q, x, rows, s->q);
+    model->kernels->attention(&model->attention, spans, n_spans, kv, s->q, s->k, s->v, s->mixed, s->scores);
     apply(model, &l->o, s->mixed, rows, s->out);
 }
 
@@ -175,26 +190,33 @@ static void feed_forward(const or_model *model, const opt_layer *l, size_t rows,
 /* Both orders in one body: the norm of a block is either before it, into s.normed, or after the residual,
  * in place. Taps are the block's output before the residual, as in llama.c. */
 static or_status run_layer(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
-                           size_t rows, float *hidden, const or_model_taps *taps)
+                           size_t rows, const or_kv_layer *kv, float *hidden, const or_model_taps *taps)
 {
     const opt_layer *l = bound;
     const bool norm_first = model->hparams->norm_first;
     const size_t d = (size_t)model->hparams->d_model;
     or_scratch s;
     OR_TRY(or_scratch_lay_out(model, spans, n_spans, rows, &s));
-    const float *x = norm_first ? s.normed : hidden; /* what a block reads */
 
-    if (norm_first) normalise(model, l->attn_norm, l->attn_norm_bias, hidden, rows, s.normed);
-    attend(model, l, spans, n_spans, rows, x, &s);
+    attend(model, l, spans, n_spans, rows, kv, hidden, &s);
     if (taps) or_gather_last(spans, n_spans, s.out, d, taps->attn);
     or_add(hidden, s.out, rows * d);
     if (!norm_first) normalise(model, l->attn_norm, l->attn_norm_bias, hidden, rows, hidden);
 
     if (norm_first) normalise(model, l->mlp_norm, l->mlp_norm_bias, hidden, rows, s.normed);
-    feed_forward(model, l, rows, x, &s);
+    feed_forward(model, l, rows, norm_first ? s.normed : hidden, &s);
     if (taps) or_gather_last(spans, n_spans, s.out, d, taps->mlp);
     or_add(hidden, s.out, rows * d);
     if (!norm_first) normalise(model, l->mlp_norm, l->mlp_norm_bias, hidden, rows, hidden);
+    return OR_OK;
+}
+
+static or_status project(or_model *model, const void *bound, const or_span *spans, size_t n_spans,
+                         size_t rows, const or_kv_layer *kv, const float *hidden)
+{
+    or_scratch s;
+    OR_TRY(or_scratch_lay_out(model, spans, n_spans, rows, &s));
+    make_keys(model, bound, spans, n_spans, rows, kv, hidden, &s);
     return OR_OK;
 }
 
@@ -225,5 +247,6 @@ const or_family or_family_opt = {
     .unbind_layer = unbind_layer,
     .embed = embed,
     .layer = run_layer,
+    .project = project,
     .finish = finish,
 };

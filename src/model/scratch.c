@@ -28,7 +28,7 @@ typedef struct piece {
 } piece;
 enum { PIECES = 9 };
 
-/* What a layer needs for `rows` rows in requests of up to `longest`; returns the sum. */
+/* What a layer needs for `rows` rows of sequences of up to `longest` positions; returns the sum. */
 static size_t list_pieces(const or_hparams *h, size_t rows, size_t longest, int threads, or_scratch *s,
                           piece pieces[PIECES])
 {
@@ -72,14 +72,14 @@ or_status or_scratch_lay_out(or_model *model, const or_span *spans, size_t n_spa
     return OR_OK;
 }
 
-/* The layer's pieces; rotary tables; and of a ramp the rows, normed and narrowed, and their logits. One
- * request of all rows is the worst case: scores and rotary tables grow with the longest. */
-size_t or_hparams_workspace(const or_hparams *h, size_t rows, size_t ramp_rows, int threads)
+/* The layer's pieces; rotary tables; and of a ramp the rows, normed and narrowed, and their logits. Scores
+ * and rotary tables grow with the longest sequence. */
+size_t or_hparams_workspace(const or_hparams *h, size_t rows, size_t positions, size_t ramp_rows, int threads)
 {
     or_scratch unused;
     piece pieces[PIECES];
-    const size_t layer = list_pieces(h, rows, rows, threads, &unused, pieces);
+    const size_t layer = list_pieces(h, rows, positions, threads, &unused, pieces);
     const size_t ramp = ramp_rows * (2 * (size_t)h->d_model + (size_t)h->d_embed + (size_t)h->n_vocab);
-    const size_t rotary = h->rope == OR_ROPE_NONE ? 0 : or_rope_positions(rows) * (size_t)h->head_dim;
+    const size_t rotary = h->rope == OR_ROPE_NONE ? 0 : or_rope_positions(positions) * (size_t)h->head_dim;
     return (layer + ramp + rotary) * sizeof(float);
 }

@@ -18,7 +18,7 @@ or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams 
     const size_t own = shares->head + (stage == 0 ? shares->embedding : 0);
     or_stage_memory m = {
         .weights = shares->other + (h->tied_head || shares->head == 0 ? tied : own),
-        .workspace = or_hparams_workspace(h, wave_tokens, OR_RAMP_ROWS, threads),
+        .workspace = or_hparams_workspace(h, wave_tokens, wave_tokens, OR_RAMP_ROWS, threads),
         .waves = HALF_WAVES * wave_tokens * (size_t)h->d_model * sizeof(float) / 2,
     };
     const int last = shares->one_layer ? plan->bound[stage] + 1 : plan->bound[stage + 1];

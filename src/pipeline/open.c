@@ -79,6 +79,45 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
     return OR_OK;
 }
 
+/* Scratch that attention to a whole context takes beyond that for the rows of a wave. */
+static uint64_t context_scratch(const or_hparams *h, size_t rows)
+{
+    const size_t context = (size_t)h->n_context;
+    if (context <= rows) return 0;
+    return or_hparams_workspace(h, rows, context, OR_RAMP_ROWS, or_threads()) -
+           or_hparams_workspace(h, rows, rows, OR_RAMP_ROWS, or_threads());
+}
+
+/* How many pages the KV cache has, on all ranks alike: as --kv-memory says, or half of what is left beside the
+ * rest (the other half is for waves that grow), and no more than all sequences can use. *limit becomes what is
+ * left. Collective. */
+static or_status find_pages(or_pipeline *p, const or_pipeline_options *options, const planned *o,
+                            uint64_t *limit, uint64_t *pages)
+{
+    const int layers = p->plan.bound[p->rank + 1] - p->plan.bound[p->rank];
+    const uint64_t page = or_kv_page_bytes(&o->h, layers),
+                   most = options->sequences * (((size_t)o->h.n_context + OR_PAGE - 1) / OR_PAGE),
+                   taken = o->memory.total + context_scratch(&o->h, options->wave_tokens),
+                   left = *limit > taken ? *limit - taken : 0,
+                   budget = options->kv_memory > 0 ? options->kv_memory : left / 2;
+    char has[OR_BYTES_TEXT], wants[OR_BYTES_TEXT], one[OR_BYTES_TEXT];
+    or_status status = OR_OK;
+    *pages = 0;
+    if (options->sequences == 0) return OR_OK;
+    *pages = budget / page < most ? budget / page : most;
+    if (budget > left || *pages == 0)
+        status = or_fail(OR_ERR_INPUT, "KV cache does not fit", NULL,
+                         "rank %d has %s left for it, it is to take %s, and a page of %d tokens is %s",
+                         p->rank, or_bytes_text(left, has), or_bytes_text(budget, wants), (int)OR_PAGE,
+                         or_bytes_text(page, one));
+    OR_TRY(or_transport_agree(p->transport, status));
+    OR_TRY(or_transport_least(p->transport, pages));
+    *limit = left + o->memory.total - *pages * page;
+    or_log_detail("KV cache of %llu pages of %d tokens, %s", (unsigned long long)*pages, (int)OR_PAGE,
+                  or_bytes_text(*pages * page, has));
+    return OR_OK;
+}
+
 /* The longest prompt, which is a wave by itself if it has to be: the model's context, what a message
  * holds, and on every rank what fits into memory. Collective. */
 static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
@@ -96,12 +135,16 @@ static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
 
 /* Opens this rank's layers and checks the policies, against the weights that are really here. Local;
  * blocks while the weights are read. */
-static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
+static or_status open_stage(or_pipeline *p, const or_pipeline_options *options, uint64_t pages)
 {
     OR_TRY(or_model_open(options->model, p->plan.bound[p->rank], p->plan.bound[p->rank + 1], &p->model));
     for (size_t i = 0; i < options->n_policies; i++)
         OR_TRY(or_policy_check(options->policies[i], or_model_hparams(p->model)->n_layers,
                                or_model_fingerprint(p->model), options->allow_other_model));
+    if (pages > 0)
+        OR_TRY(or_kv_open(&p->stage.kv, or_model_hparams(p->model),
+                          or_model_last(p->model) - or_model_first(p->model), (size_t)pages,
+                          options->sequences));
     if (p->rank == 0) OR_TRY(OR_NEW(p->gathered, (size_t)p->plan.n_stages));
     return OR_OK;
 }
@@ -111,11 +154,12 @@ static or_status open_stage(or_pipeline *p, const or_pipeline_options *options)
  * Collective. */
 static or_status open_together(or_pipeline *p, const or_pipeline_options *options, planned *o)
 {
-    uint64_t limit = 0;
+    uint64_t limit = 0, pages = 0;
     OR_TRY(or_transport_agree(p->transport, plan_stage(p, options, o)));
     OR_TRY(or_transport_agree(p->transport, check_memory(p, options, o, &limit)));
+    OR_TRY(find_pages(p, options, o, &limit, &pages));
     OR_TRY(find_longest(p, o, limit));
-    OR_TRY(or_transport_agree(p->transport, open_stage(p, options)));
+    OR_TRY(or_transport_agree(p->transport, open_stage(p, options, pages)));
     return or_transport_same(p->transport, or_model_fingerprint(p->model), "the model");
 }
 
@@ -145,6 +189,7 @@ or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *o
         p->rank = or_transport_rank(transport);
         p->credits = OR_CREDITS;
         p->wave_tokens = options->wave_tokens;
+        p->share_prefixes = !options->no_prefix_cache;
         status = open_together(p, options, &o);
     }
     or_shares_free(&o.shares);

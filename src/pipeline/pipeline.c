@@ -58,8 +58,7 @@ size_t or_pipeline_longest(const or_pipeline *p)
 
 size_t or_pipeline_room(const or_pipeline *p)
 {
-    (void)p;
-    return 0;
+    return p->stage.kv.n_slots > 0 ? p->stage.kv.n_pages * OR_PAGE : 0;
 }
 
 uint64_t or_pipeline_fingerprint(const or_pipeline *p)
@@ -70,7 +69,7 @@ uint64_t or_pipeline_fingerprint(const or_pipeline *p)
 /* ---- messages ----------------------------------------------------------------------------------------- */
 
 /* Puts a wave into the inbox. Never into `running`, which may be in the middle of a layer. A wave without
- * credit, of another layer than this stage begins at, or with tokens outside the vocabulary is refused.
+ * credit, of another layer than this stage begins at, or with numbers that cannot be is refused.
  * Local. */
 static or_status take_wave(or_pipeline *p, const or_message *message)
 {
@@ -78,15 +77,13 @@ static or_status take_wave(or_pipeline *p, const or_message *message)
         return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "rank %d sent one to rank %d without credit",
                        message->from, p->rank);
     or_wave *wave = &p->inbox[p->n_inbox];
-    OR_TRY(or_wave_decode(wave, message->data, message->size, p->stage.n_policies));
+    const or_hparams *h = or_model_hparams(p->model);
+    const or_wave_limits limits = {p->stage.n_policies, p->stage.kv.n_pages, p->stage.kv.n_slots, h->n_vocab,
+                                   h->n_layers};
+    OR_TRY(or_wave_decode(wave, message->data, message->size, &limits));
     if (wave->layer != p->plan.bound[p->rank])
         return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "it is at layer %d, rank %d begins after %d",
                        wave->layer, p->rank, p->plan.bound[p->rank]);
-    const int n_vocab = or_model_hparams(p->model)->n_vocab;
-    for (size_t i = 0; i < wave->n_choices; i++)
-        if (wave->choices[i] < 0 || wave->choices[i] >= n_vocab)
-            return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "choice %d is outside the vocabulary of %d",
-                           wave->choices[i], n_vocab);
     p->n_inbox++;
     p->stage.stats.waves_in++;
     p->stage.stats.requests_in += wave->n_riders;
@@ -129,9 +126,8 @@ static or_status take_stats(or_pipeline *p, const or_message *message)
     return OR_OK;
 }
 
-/* Messages of one sender may overtake each other, and none of them minds: a wave's place in the inbox
- * changes no number, credits are counted, the tracker waits for all records of a request, and FINISH and
- * CLOSE are sent when everything is answered. */
+/* Messages of one sender keep their order, on which the KV cache relies: a wave may attend to what an earlier one
+ * put there, and later ones may use its pages for something else. Those of different ranks come in any order. */
 static or_status act_on(or_pipeline *p, const or_message *message)
 {
     switch (message->tag) {
@@ -232,25 +228,63 @@ void or_pipeline_nap(or_pipeline *p, double *nap)
 
 /* ---- ranks after the first ---------------------------------------------------------------------------- */
 
+/* Gives back the credit of the first wave of the inbox, which is empty now, and makes room for another. */
+static or_status drop_first(or_pipeline *p)
+{
+    const or_wave first = p->inbox[0]; /* swapped, so that all keep their memory */
+    for (size_t i = 1; i < p->n_inbox; i++) p->inbox[i - 1] = p->inbox[i];
+    p->inbox[--p->n_inbox] = first;
+    return or_transport_send(p->transport, p->rank - 1, OR_TAG_CREDIT, NULL, 0);
+}
+
+/* Puts the first `n` riders of a wave that has arrived behind those that are running, and leaves the others where
+ * they are. */
+static or_status take_riders(or_pipeline *p, or_wave *wave, size_t n)
+{
+    const size_t before = p->running.n_riders, all = wave->n_riders;
+    OR_TRY(or_wave_append(&p->running, wave));
+    if (n == all) {
+        or_wave_clear(wave);
+        return OR_OK;
+    }
+    OR_RESERVE(p->stage.leaves, p->stage.leaves_capacity, before + all);
+    for (size_t r = 0; r < before + all; r++) p->stage.leaves[r] = r >= before + n;
+    or_wave_compact(&p->running, p->stage.leaves);
+    for (size_t r = 0; r < all; r++) p->stage.leaves[r] = r < n;
+    or_wave_compact(wave, p->stage.leaves);
+    return OR_OK;
+}
+
+/* How many riders of the wave fit into what is left of the budget, at least one if nothing is running yet. */
+static size_t riders_within(const or_pipeline *p, const or_wave *wave, size_t *rows)
+{
+    size_t n = 0;
+    for (; n < wave->n_riders; n++) {
+        const size_t sizes[2] = {*rows, or_stage_burden(&p->stage, &wave->riders[n])};
+        if (*rows > 0 && or_take_within(sizes, 2, p->wave_tokens) < 2) break;
+        *rows += sizes[1];
+    }
+    return n;
+}
+
 /* Merges waves from the inbox, oldest first, up to the token budget, into `running`, and returns their
  * credits. They go back before the layers are run, so that the next wave arrives while this one is
- * computed. All waves of an inbox are at the same layer (take_wave()). */
+ * computed. All waves of an inbox are at the same layer (take_wave()). Rows that wait here may join a wave and make
+ * it larger than it was: then it is run in parts. */
 static or_status take_inbox(or_pipeline *p)
 {
-    size_t rows[OR_CREDITS];
-    for (size_t i = 0; i < p->n_inbox; i++) rows[i] = p->inbox[i].n_rows;
-    const size_t taken = or_take_within(rows, p->n_inbox, p->wave_tokens);
+    size_t rows = 0;
     or_wave_clear(&p->running);
-    for (size_t i = 0; i < taken; i++) {
-        OR_TRY(or_wave_append(&p->running, &p->inbox[i]));
-        OR_TRY(or_transport_send(p->transport, p->rank - 1, OR_TAG_CREDIT, NULL, 0));
+    while (p->n_inbox > 0) {
+        or_wave *wave = &p->inbox[0];
+        if (or_wave_conflicts(&p->running, wave)) break;
+        or_stage_arrive(&p->stage, wave);
+        const size_t n = riders_within(p, wave, &rows), all = wave->n_riders;
+        if (n == 0) break;
+        OR_TRY(take_riders(p, wave, n));
+        if (n < all) break;
+        OR_TRY(drop_first(p));
     }
-    for (size_t i = 0; i + taken < p->n_inbox; i++) { /* swapped, so that all keep their memory */
-        or_wave moved = p->inbox[i];
-        p->inbox[i] = p->inbox[i + taken];
-        p->inbox[i + taken] = moved;
-    }
-    p->n_inbox -= taken;
     return OR_OK;
 }
 

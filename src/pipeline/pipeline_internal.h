@@ -24,7 +24,9 @@ struct or_pipeline {
     or_stage stage;
     size_t wave_tokens;
     size_t longest; /* tokens of the longest prompt, see or_pipeline_longest() */
-    bool failed;    /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
+    bool share_prefixes;
+    uint64_t numbers; /* rank 0: continuations so far */
+    bool failed; /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
 
     or_wave inbox[OR_CREDITS];
     size_t n_inbox;

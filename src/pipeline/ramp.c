@@ -1,11 +1,14 @@
-/* ramp.c - the check after a layer (AdaInfer, arXiv 2403.02181, section 4).
+/* ramp.c - the check after a layer (AdaInfer, arXiv 2403.02181, section 4), and the end at full depth.
  *
- *   riders that are due -> their last rows -> final norm, output projection -> softmax, top two
- *     -> observation -> policy: leaves or stays
+ *   rows that are due -> final norm, output projection -> softmax, top two -> observation
+ *     -> policy: leaves or stays; and of a continuation's row the token that is drawn there
  *
- * A rider is due where its policy has a ramp, at every layer when it is observed, and at full depth. Rows are
- * checked OR_RAMP_ROWS at a time, which bounds the memory for logits; each row is computed by itself.
+ * A rider's last row is due where its policy has a ramp - unless a shortlist shows that it would stay anyway
+ * (shortlist.c) -, at every layer when it is observed, and at full depth, where drafts of its continuation that
+ * came along are due as well. Rows are checked OR_RAMP_ROWS at a time, which bounds the memory for logits; each row
+ * is computed by itself.
  */
+#include "sample.h"
 #include "stage.h"
 
 #include "threads.h"
@@ -13,12 +16,62 @@
 #include <math.h>
 #include <string.h>
 
-/* `layer` counts layers executed, 1..L. */
-static bool is_due(const or_stage *stage, const or_rider *rider, int layer)
+/* ---- which rows ----------------------------------------------------------------------------------------- */
+
+static const or_policy *policy_of(const or_stage *stage, const or_rider *rider)
 {
-    if (rider->observe || layer == stage->n_layers) return true;
+    return rider->policy >= 0 ? stage->policies[rider->policy] : NULL;
+}
+
+/* Whether it asks for a token at all: not so the first pieces of a long prompt. */
+static bool asks(const or_rider *rider)
+{
+    return rider->step.sequence == 0 || rider->step.asks < rider->step.position + rider->rows;
+}
+
+/* Whether the ramp after `layer` layers (1..L-1) lets this rider's last row leave if it is sure enough. */
+static bool has_ramp(const or_stage *stage, const or_rider *rider, int layer)
+{
+    if (!asks(rider)) return false;
+    if (rider->step.exits_at > 0) return rider->step.exits_at == layer;
     return rider->policy >= 0 && or_policy_has_ramp(stage->policies[rider->policy], layer);
 }
+
+/* At full depth: the rows from or_step.asks on; of a scored prompt the last one. */
+static size_t add_final_rows(const or_stage *stage, const or_wave *wave, size_t r, or_due *due)
+{
+    const or_rider *rider = &wave->riders[r];
+    const or_span span = wave->spans[r];
+    int32_t from = span.count - 1;
+    (void)stage;
+    if (rider->step.sequence) from = rider->step.asks > span.position ? rider->step.asks - span.position : 0;
+    size_t n = 0;
+    for (int32_t i = from; i < span.count; i++) due[n++] = (or_due){r, span.first + i};
+    return n;
+}
+
+/* Lists what is due in stage->due, in ascending order, and lets nobody leave yet. */
+static or_status find_due(or_stage *stage, const or_wave *wave, size_t *n_due)
+{
+    size_t n = 0;
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const or_rider *rider = &wave->riders[r];
+        bool whole = rider->observe;
+        stage->leaves[r] = false;
+        if (wave->layer == stage->n_layers) {
+            OR_RESERVE(stage->due, stage->due_capacity, n + (size_t)wave->spans[r].count);
+            n += add_final_rows(stage, wave, r, stage->due + n);
+            continue;
+        }
+        if (!whole && has_ramp(stage, rider, wave->layer)) OR_TRY(or_shortlist_check(stage, wave, r, &whole));
+        OR_RESERVE(stage->due, stage->due_capacity, n + 1);
+        if (whole) stage->due[n++] = (or_due){r, wave->spans[r].first + wave->spans[r].count - 1};
+    }
+    *n_due = n;
+    return OR_OK;
+}
+
+/* ---- what they say -------------------------------------------------------------------------------------- */
 
 /* Index of the choice with the greatest logit, the first among equals; -1 without choices. */
 static int32_t best_choice(const float *logits, const int32_t *choices, int32_t n_choices)
@@ -29,117 +82,184 @@ static int32_t best_choice(const float *logits, const int32_t *choices, int32_t 
     return best;
 }
 
-/* The OR_BEST greatest logits, greatest first, lower ids first among equals. */
-static int32_t best_tokens(const float *logits, size_t n, or_token_logit *best)
+/* The token of a continuation. Drawn also where it will not leave: which is seldom, as then a shortlist has mostly
+ * spared the distribution. */
+static void draw(const or_stage *stage, const or_rider *rider, const float *logits, size_t n_vocab,
+                 or_record *record)
 {
-    int32_t count = 0;
-    for (size_t token = 0; token < n; token++) {
-        if (count == OR_BEST && !(logits[token] > best[OR_BEST - 1].logit)) continue;
-        int32_t at = count < OR_BEST ? count++ : OR_BEST - 1;
-        for (; at > 0 && logits[token] > best[at - 1].logit; at--) best[at] = best[at - 1];
-        best[at] = (or_token_logit){(int32_t)token, logits[token]};
-    }
-    return count;
+    const or_step *step = &rider->step;
+    or_token_logit *scratch = stage->draws + (size_t)or_thread_number() * n_vocab;
+    record->drawn = record->seen.token;
+    if (step->sampling.temperature > 0)
+        record->drawn = or_sample(&step->sampling, record->position, logits, n_vocab, scratch);
+    record->logprob = logits[step->target >= 0 ? step->target : record->drawn] - record->logsumexp;
+    if (step->likeliest) record->n_best = or_best_tokens(logits, n_vocab, record->best, OR_BEST);
 }
 
-/* The record of rider `r` from its row of logits [n_vocab]. Reads the wave and writes the record only, as
- * it runs beside the others'. `stable` and `leaves` follow in decide(). */
-static void fill_record(const or_stage *stage, const or_wave *wave, size_t r, const int32_t *choices,
+/* The record of a row from its logits [n_vocab]. Writes the record, and of the wave only the rider's own shortlist,
+ * as it runs beside the others'. What follows from it is in decide(). */
+static void fill_record(const or_stage *stage, or_wave *wave, const or_due *due, const int32_t *choices,
                         const float *logits, or_record *record)
 {
     const size_t n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
-    const or_rider *rider = &wave->riders[r];
+    const bool last = wave->layer == stage->n_layers;
+    or_rider *rider = &wave->riders[due->rider];
+    const or_policy *policy = policy_of(stage, rider);
     or_top top;
     or_kernels_get()->top(logits, n_vocab, &top);
     *record = (or_record){
         .index = rider->index,
+        .sequence = rider->step.sequence,
+        .slot = rider->step.slot,
+        .position = rider->step.position + due->row - wave->spans[due->rider].first,
+        .round = rider->step.round,
         .choice = best_choice(logits, choices, rider->n_choices),
         .seen = {.layer = wave->layer, .token = top.token, .top_prob = top.prob, .gap = top.gap},
         .logsumexp = top.logsumexp,
     };
     if (wave->taps) {
-        record->seen.cos_attn = stage->cosines[3 * r];
-        record->seen.cos_mlp = stage->cosines[3 * r + 1];
-        record->seen.cos_hidden = stage->cosines[3 * r + 2];
+        const float *cosines = stage->cosines + 3 * due->rider;
+        record->seen.cos_attn = cosines[0];
+        record->seen.cos_mlp = cosines[1];
+        record->seen.cos_hidden = cosines[2];
     }
-    if (rider->observe && wave->layer == stage->n_layers)
-        record->n_best = best_tokens(logits, n_vocab, record->best);
+    if (rider->step.sequence) draw(stage, rider, logits, n_vocab, record);
+    if (rider->observe && last) record->n_best = or_best_tokens(logits, n_vocab, record->best, OR_BEST);
+    if (policy && !last && or_policy_shortlist(policy) > 0) {
+        or_token_logit best[OR_SHORTLIST];
+        rider->n_short = or_best_tokens(logits, n_vocab, best, or_policy_shortlist(policy));
+        for (int32_t i = 0; i < rider->n_short; i++) rider->shortlist[i] = best[i].token;
+    }
 }
 
-/* Lists the riders that are due in stage->due, in ascending order, and lets nobody leave yet. */
-static size_t find_due(or_stage *stage, const or_wave *wave)
-{
-    size_t n_due = 0;
-    for (size_t r = 0; r < wave->n_riders; r++) {
-        stage->leaves[r] = false;
-        if (is_due(stage, &wave->riders[r], wave->layer)) stage->due[n_due++] = r;
-    }
-    return n_due;
-}
-
-/* Logits and records of the due riders [from, from + n), n <= OR_RAMP_ROWS. Only the last row of a prompt
- * says what comes next. Riders are met in order, so one walk finds where the choices of each begin. */
-static or_status check_rows(or_stage *stage, const or_wave *wave, size_t from, size_t n)
+/* Logits and records of the due rows [from, from + n), n <= OR_RAMP_ROWS. Riders are met in order, so one walk
+ * finds where the choices of each begin. */
+static or_status check_rows(or_stage *stage, or_wave *wave, size_t from, size_t n)
 {
     const size_t width = wave->width, n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
-    const int32_t *choices[OR_RAMP_ROWS];
-    const int32_t *choice = wave->choices;
+    const int32_t *choices[OR_RAMP_ROWS], *list = wave->lists;
+    const or_due *due = stage->due + from;
     for (size_t i = 0, r = 0; i < n; i++) {
-        for (; r < stage->due[from + i]; r++) choice += wave->riders[r].n_choices;
-        choices[i] = choice;
-        const or_span span = wave->spans[r];
-        memcpy(stage->rows + i * width, wave->hidden + (size_t)(span.first + span.count - 1) * width,
-               width * sizeof(float));
+        for (; r < due[i].rider; r++) list += or_rider_list(&wave->riders[r]);
+        choices[i] = list;
+        memcpy(stage->rows + i * width, wave->hidden + (size_t)due[i].row * width, width * sizeof(float));
     }
     OR_TRY(or_model_logits(stage->model, stage->rows, n, stage->logits)); /* [n, d_model] -> [n, n_vocab] */
 #pragma omp parallel for num_threads(or_threads())
     for (size_t i = 0; i < n; i++)
-        fill_record(stage, wave, stage->due[from + i], choices[i], stage->logits + i * n_vocab,
-                    &stage->records[from + i]);
+        fill_record(stage, wave, &due[i], choices[i], stage->logits + i * n_vocab, &stage->records[from + i]);
     return OR_OK;
 }
 
-/* Counts `stable` and asks the policy. `stable` counts over the policy's own ramps, or over all layers
- * without a policy; an observation at another layer of an observed rider has 0. At full depth everybody
- * leaves. */
+/* ---- what follows from it ------------------------------------------------------------------------------- */
+
+/* At a ramp. `stable` counts over the policy's own ramps, or over all layers without a policy; an observation at
+ * another layer of an observed rider has 0. */
+static bool leaves_here(or_stage *stage, or_rider *rider, or_record *record)
+{
+    const or_policy *policy = policy_of(stage, rider);
+    const int layer = record->seen.layer;
+    if (rider->step.exits_at > 0) return rider->step.exits_at == layer;
+    const bool ramp = policy && or_policy_has_ramp(policy, layer);
+    if (ramp || !policy) record->seen.stable = or_ramp_state_update(&rider->state, record->seen.token);
+    return ramp && or_policy_fires(policy, &record->seen);
+}
+
+/* At full depth: it leaves with its last row. Under verify the rows before that waited as drafts. */
+static void decide_final(const or_rider *rider, or_record *record)
+{
+    const or_step *step = &rider->step;
+    const bool last = step->sequence == 0 || record->position == step->position + rider->rows - 1;
+    record->leaves = last;
+    record->kind = step->sequence && step->kv == OR_KV_VERIFY ? OR_RECORD_VERDICT : OR_RECORD_ANSWER;
+    record->drafted = record->kind == OR_RECORD_VERDICT && (!last || step->drafted);
+}
+
+/* Before it: it stays, leaves, or leaves a draft and goes on without ramps. */
+static void decide_early(or_rider *rider, bool fires, or_record *record)
+{
+    or_step *step = &rider->step;
+    record->kind = fires ? OR_RECORD_ANSWER : OR_RECORD_SEEN;
+    record->leaves = fires;
+    if (!fires || step->sequence == 0 || step->kv != OR_KV_VERIFY) return;
+    record->kind = OR_RECORD_DRAFT;
+    if (!step->pushed) return;
+    record->leaves = 0;
+    step->drafted = 1;
+    step->exits_at = 0;
+    rider->policy = -1;
+}
+
 static or_status decide(or_stage *stage, or_rider *rider, or_record *record)
 {
-    const or_policy *policy = rider->policy >= 0 ? stage->policies[rider->policy] : NULL;
     const int layer = record->seen.layer;
     if (!isfinite(record->logsumexp))
         return or_fail(OR_ERR_FAILED, "numbers are not finite", NULL,
                        "request %llu after layer %d, expected finite logits; are the weights damaged?",
                        (unsigned long long)record->index, layer);
-    bool ramp = policy && layer < stage->n_layers && or_policy_has_ramp(policy, layer);
-    if (ramp || !policy) record->seen.stable = or_ramp_state_update(&rider->state, record->seen.token);
-    record->leaves = layer == stage->n_layers || (ramp && or_policy_fires(policy, &record->seen));
+    if (layer < stage->n_layers) {
+        decide_early(rider, leaves_here(stage, rider, record), record);
+    } else {
+        if (rider->policy < 0) record->seen.stable = or_ramp_state_update(&rider->state, record->seen.token);
+        decide_final(rider, record);
+    }
+    return OR_OK;
+}
+
+/* Riders that ask nothing and are through. */
+static void end_silent(or_stage *stage, const or_wave *wave)
+{
+    for (size_t r = 0; wave->layer == stage->n_layers && r < wave->n_riders; r++) {
+        const or_rider *rider = &wave->riders[r];
+        if (asks(rider)) continue;
+        stage->leaves[r] = true;
+        stage->records[stage->n_records++] = (or_record){
+            .index = rider->index,
+            .sequence = rider->step.sequence,
+            .slot = rider->step.slot,
+            .kind = OR_RECORD_SILENT,
+            .leaves = 1,
+            .position = rider->step.position + rider->rows - 1,
+            .round = rider->step.round,
+            .seen = {.layer = wave->layer},
+        };
+    }
+}
+
+static or_status reserve_ramp(or_stage *stage, const or_wave *wave, size_t n_due)
+{
+    const size_t n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
+    bool draws = false;
+    for (size_t r = 0; r < wave->n_riders; r++) draws |= wave->riders[r].step.sampling.temperature > 0;
+    OR_RESERVE(stage->records, stage->records_capacity, n_due + wave->n_riders);
+    if (n_due == 0) return OR_OK;
+    OR_RESERVE(stage->rows, stage->rows_capacity, OR_RAMP_ROWS * wave->width);
+    OR_RESERVE(stage->logits, stage->logits_capacity, OR_RAMP_ROWS * n_vocab);
+    if (draws) OR_RESERVE(stage->draws, stage->draws_capacity, (size_t)or_threads() * n_vocab);
     return OR_OK;
 }
 
 /* Local. Answers do not depend on OR_RAMP_ROWS: rows of logits are independent of each other (compute.h). */
-or_status or_ramp_check(or_stage *stage, const or_wave *wave)
+or_status or_ramp_check(or_stage *stage, or_wave *wave)
 {
-    OR_RESERVE(stage->due, stage->due_capacity, wave->n_riders);
+    size_t n_due = 0, kept = 0;
     OR_RESERVE(stage->leaves, stage->leaves_capacity, wave->n_riders);
-    const size_t n_due = find_due(stage, wave);
     stage->n_records = 0;
-    if (n_due == 0) return OR_OK;
-    OR_RESERVE(stage->records, stage->records_capacity, n_due);
-    OR_RESERVE(stage->rows, stage->rows_capacity, OR_RAMP_ROWS * wave->width);
-    OR_RESERVE(stage->logits, stage->logits_capacity,
-               OR_RAMP_ROWS * (size_t)or_model_hparams(stage->model)->n_vocab);
-
+    OR_TRY(find_due(stage, wave, &n_due));
+    OR_TRY(reserve_ramp(stage, wave, n_due));
     for (size_t from = 0; from < n_due; from += OR_RAMP_ROWS)
         OR_TRY(check_rows(stage, wave, from, n_due - from < OR_RAMP_ROWS ? n_due - from : OR_RAMP_ROWS));
-    size_t kept = 0; /* nobody waits for the record of a rider that stays and is not observed */
     for (size_t i = 0; i < n_due; i++) {
-        or_rider *rider = &wave->riders[stage->due[i]];
+        or_rider *rider = &wave->riders[stage->due[i].rider];
         or_record *record = &stage->records[i];
         OR_TRY(decide(stage, rider, record));
-        stage->leaves[stage->due[i]] = record->leaves;
-        if (record->leaves || rider->observe) stage->records[kept++] = *record;
+        stage->leaves[stage->due[i].rider] = record->leaves;
+        /* nobody waits for the record of a rider that stays and is not observed */
+        if (record->kind != OR_RECORD_SEEN || rider->observe) stage->records[kept++] = *record;
     }
     stage->n_records = kept;
+    end_silent(stage, wave);
     stage->stats.ramp_rows += n_due;
+    stage->stats.macs += (double)n_due * or_hparams_head_macs(or_model_hparams(stage->model));
     return OR_OK;
 }

@@ -1,16 +1,35 @@
-/* record.h - what a ramp reports to rank 0 about one request at one layer. Plain numbers, also on the wire. */
+/* record.h - what a ramp, or the full depth, reports to rank 0 about a request. Plain numbers, also on the wire.
+ *
+ * Every rider comes home with exactly one record that leaves; records before it do not.
+ */
 #ifndef OFFRAMP_PIPELINE_RECORD_H
 #define OFFRAMP_PIPELINE_RECORD_H
 
 #include <offramp/pipeline.h>
 
+typedef enum or_record_kind {
+    OR_RECORD_SEEN,    /* of an observed prompt: one more layer's observation */
+    OR_RECORD_ANSWER,  /* the token that was wanted */
+    OR_RECORD_DRAFT,   /* verify: an early token, to be confirmed */
+    OR_RECORD_VERDICT, /* verify: the full depth's token */
+    OR_RECORD_SILENT   /* rows that asked nothing are through */
+} or_record_kind;
+
 typedef struct or_record {
-    uint64_t index; /* of the request in its job */
-    int32_t leaves; /* 1: the request exits here; 0: one more observation of it */
+    uint64_t index;    /* of the request in its job */
+    uint64_t sequence; /* of a continuation, see or_step; 0: a scored prompt */
+    int32_t slot;      /* its slot */
+    int32_t kind;      /* or_record_kind */
+    int32_t leaves;    /* 1: the rider is not in the pipeline any more */
+    int32_t position;  /* continuations: of the row that was asked; the token is what follows it */
+    int32_t round;     /* or_step.round */
+    int32_t drafted;   /* VERDICT: that row left a draft behind, whose record is here or under way */
     int32_t choice;
+    int32_t drawn; /* continuations: the token; seen.token is the likeliest */
     or_observation seen;
     float logsumexp;
-    int32_t n_best; /* 0 unless an observed request exits here */
+    float logprob;  /* continuations: of `drawn` or of the target */
+    int32_t n_best; /* 0 unless asked for */
     or_token_logit best[OR_BEST];
 } or_record;
 

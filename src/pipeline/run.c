@@ -1,10 +1,15 @@
 /* run.c - rank 0 of a run: admits requests, runs stage 0, and puts the answers together from the records that
  * come home from all stages.
  *
- * A request is admitted (gets a track), travels as a rider, and is answered when the record with which it
- * left is here. There is no end message: the run is over when as many are answered as were admitted.
+ * A prompt that is scored is admitted (gets a track), travels as a rider, and is answered when the record with which
+ * it left is here. Continuations are the schedule's (schedule.h). A wave takes riders of these first, then the next
+ * requests. There is no end message: the run is over when all that was admitted has come to its end, and every rider
+ * has come home.
  */
 #include "pipeline_internal.h"
+
+#include "sample.h"
+#include "schedule.h"
 
 #include "clock.h"
 
@@ -21,13 +26,14 @@ typedef struct track {
 struct or_tracker {
     const or_job *job;
     int n_layers;
-    track **tracks; /* [n_requests], NULL before admission and after the answer */
-    size_t n_answered;
-    uint64_t *survivors; /* [n_layers + 1] */
+    track **tracks; /* [n_requests], NULL before admission, after the answer, and of continuations */
+    size_t n_scored, n_answered; /* prompts that were admitted, and that were answered */
+    uint64_t *survivors;         /* [n_layers + 1] */
+    or_schedule schedule;        /* n_slots 0 where nothing is generated */
 };
 
 /* Gives the answer to the job, and counts it, once the request has left and, if observed, all its
- * observations are in (those of different ranks may overtake each other). */
+ * observations are in (those of different ranks come in any order). */
 static or_status answer_if_complete(or_tracker *tracker, size_t index)
 {
     track *t = tracker->tracks[index];
@@ -58,6 +64,10 @@ or_status or_tracker_take(or_tracker *tracker, const or_record *records, size_t 
     for (size_t i = 0; i < n_records; i++) {
         const or_record *record = &records[i];
         const int layer = record->seen.layer;
+        if (record->sequence) {
+            OR_TRY(or_schedule_take(&tracker->schedule, record));
+            continue;
+        }
         track *t = record->index < tracker->job->n_requests ? tracker->tracks[record->index] : NULL;
         if (!t || layer < 1 || layer > tracker->n_layers || (t->has_left && record->leaves))
             return or_fail(OR_ERR_PEER, "unexpected record", NULL, "of request %llu at layer %d",
@@ -75,28 +85,61 @@ or_status or_tracker_take(or_tracker *tracker, const or_record *records, size_t 
     return OR_OK;
 }
 
-/* Checks what the job gave, so that no index or size from outside goes further. */
-static or_status check_request(const or_pipeline *p, size_t index, const or_request *request)
+static or_status check_tokens(const or_pipeline *p, size_t index, const char *what, const int32_t *tokens,
+                              size_t count)
 {
-    const or_hparams *h = or_model_hparams(p->model);
-    if (request->n_tokens < 1 || request->n_tokens > p->longest)
-        return or_fail(OR_ERR_INPUT, "prompt refused", NULL, "request %zu has %zu tokens, expected 1..%zu",
-                       index, request->n_tokens, p->longest);
-    for (size_t i = 0; i < request->n_tokens; i++)
-        if (request->tokens[i] < 0 || request->tokens[i] >= h->n_vocab)
-            return or_fail(OR_ERR_INPUT, "prompt refused", NULL,
-                           "request %zu has token %d, the model knows 0..%d", index, request->tokens[i],
-                           h->n_vocab - 1);
-    for (size_t i = 0; i < request->n_choices; i++)
-        if (request->choices[i] < 0 || request->choices[i] >= h->n_vocab)
-            return or_fail(OR_ERR_INPUT, "prompt refused", NULL,
-                           "request %zu has choice %d, the model knows 0..%d", index, request->choices[i],
-                           h->n_vocab - 1);
+    const int n_vocab = or_model_hparams(p->model)->n_vocab;
+    for (size_t i = 0; tokens && i < count; i++)
+        if (tokens[i] < 0 || tokens[i] >= n_vocab)
+            return or_fail(OR_ERR_INPUT, "request refused", NULL,
+                           "request %zu has %s %d, the model knows 0..%d", index, what, tokens[i],
+                           n_vocab - 1);
     return OR_OK;
 }
 
-/* Puts a request into the wave at layer 0: its rows are embedded, [n_tokens, d_model] behind those that
- * are there. */
+/* What only continuations have. */
+static or_status check_generation(const or_pipeline *p, size_t index, const or_request *request)
+{
+    const int n_layers = p->stage.n_layers;
+    const size_t room = or_pipeline_room(p);
+    if (request->n_tokens + request->max_tokens > room)
+        return or_fail(OR_ERR_INPUT, "request refused", NULL,
+                       "request %zu asks for %zu tokens behind %zu, the KV cache has room for %zu in all",
+                       index, request->max_tokens, request->n_tokens, room);
+    for (size_t i = 0; request->exits && i < request->max_tokens; i++)
+        if (request->exits[i] < 1 || request->exits[i] > n_layers)
+            return or_fail(OR_ERR_INPUT, "request refused", NULL,
+                           "request %zu is to exit at layer %d, expected 1..%d", index, request->exits[i],
+                           n_layers);
+    OR_TRY(check_tokens(p, index, "forced token", request->forced, request->max_tokens));
+    return or_sampling_check(&request->sampling, NULL);
+}
+
+/* Checks what the job gave, so that no index or size from outside goes further. */
+static or_status check_request(const or_pipeline *p, size_t index, const or_request *request)
+{
+    if (request->n_tokens < 1 || request->n_tokens > p->longest)
+        return or_fail(OR_ERR_INPUT, "prompt refused", NULL, "request %zu has %zu tokens, expected 1..%zu",
+                       index, request->n_tokens, p->longest);
+    OR_TRY(check_tokens(p, index, "token", request->tokens, request->n_tokens));
+    OR_TRY(check_tokens(p, index, "choice", request->choices, request->n_choices));
+    return request->max_tokens > 0 ? check_generation(p, index, request) : OR_OK;
+}
+
+/* Puts a rider into the wave at layer 0: its rows are embedded, [rows, d_model] behind those that are there. */
+static or_status board(or_pipeline *p, const or_rider *rider, const int32_t *tokens, const int32_t *choices,
+                       const int32_t *pages)
+{
+    const size_t row = p->running.n_rows, rows = (size_t)rider->rows;
+    OR_TRY(or_wave_add(&p->running, rider, choices, pages));
+    OR_TRY(or_model_embed(p->model, tokens, rows, (size_t)rider->step.position,
+                          p->running.hidden + row * p->running.width));
+    p->stage.stats.requests_in++;
+    p->stage.stats.rows_in += rows;
+    return OR_OK;
+}
+
+/* A prompt that is scored. */
 static or_status admit(or_pipeline *p, size_t index, const or_request *request)
 {
     or_tracker *tracker = p->tracker;
@@ -111,14 +154,9 @@ static or_status admit(or_pipeline *p, size_t index, const or_request *request)
     track *t = NULL;
     OR_TRY(OR_NEW(t, 1));
     tracker->tracks[index] = t;
+    tracker->n_scored++;
     if (request->observe) OR_TRY(OR_NEW(t->seen, (size_t)tracker->n_layers));
-    const size_t row = p->running.n_rows;
-    OR_TRY(or_wave_add(&p->running, &rider, request->choices));
-    OR_TRY(or_model_embed(p->model, request->tokens, request->n_tokens, 0,
-                          p->running.hidden + row * p->running.width));
-    p->stage.stats.requests_in++;
-    p->stage.stats.rows_in += request->n_tokens;
-    return OR_OK;
+    return board(p, &rider, request->tokens, request->choices, NULL);
 }
 
 /* What rank 0 has yet to admit: the next request is asked for one ahead, to see whether it still fits. */
@@ -128,28 +166,84 @@ typedef struct queue {
     or_request request;
 } queue;
 
-/* Fills the running wave with the next requests in order, up to the token budget; the first is taken
- * whatever its size. */
-static or_status fill_wave(or_pipeline *p, queue *q)
+/* The wave that is being filled. */
+typedef struct filling {
+    size_t rows;   /* that it may come to have in this stage (or_stage_burden()) */
+    size_t riders; /* of continuations that ask */
+} filling;
+
+/* Riders of continuations, as long as they fit. */
+static or_status feed_wave(or_pipeline *p, filling *f)
+{
+    or_schedule *schedule = &p->tracker->schedule;
+    or_feed feed;
+    while (f->riders < or_schedule_share(schedule) && (f->rows == 0 || f->rows < p->wave_tokens)) {
+        const size_t most = f->rows < p->wave_tokens ? p->wave_tokens - f->rows : 1;
+        if (!or_schedule_peek(schedule, most, &feed)) break;
+        const size_t sizes[2] = {f->rows, or_stage_burden(&p->stage, &feed.rider)};
+        if (f->rows > 0 && or_take_within(sizes, 2, p->wave_tokens) < 2) break;
+        or_schedule_feed(schedule, &feed);
+        OR_TRY(board(p, &feed.rider, feed.tokens, NULL, feed.pages));
+        f->rows += sizes[1];
+        f->riders += feed.rider.step.asks != INT32_MAX;
+    }
+    return OR_OK;
+}
+
+/* Asks for the next request, unless it is there already. */
+static or_status look_ahead(or_pipeline *p, queue *q)
 {
     const or_job *job = p->tracker->job;
+    if (q->ready) return OR_OK;
+    q->request = (or_request){.policy = -1, .sampling = {.top_p = 1}};
+    OR_TRY(job->request(job->context, q->next, &q->request));
+    OR_TRY(check_request(p, q->next, &q->request));
+    q->ready = true;
+    return OR_OK;
+}
+
+/* Takes the request that is looked at into the wave, or to the continuations, if there is room. */
+static or_status take_request(or_pipeline *p, queue *q, filling *f, bool *taken)
+{
+    const size_t sizes[2] = {f->rows, q->request.n_tokens};
+    *taken = false;
+    if (q->request.max_tokens > 0) {
+        OR_TRY(or_schedule_admit(&p->tracker->schedule, q->next, &q->request, taken));
+        return *taken ? feed_wave(p, f) : OR_OK;
+    }
+    if (f->rows > 0 && or_take_within(sizes, 2, p->wave_tokens) < 2) return OR_OK;
+    OR_TRY(admit(p, q->next, &q->request));
+    f->rows += sizes[1];
+    *taken = true;
+    return OR_OK;
+}
+
+/* Fills the running wave: continuations that are under way, then the next requests in order, up to the token budget;
+ * the first rider is taken whatever its size. It may stay empty. */
+static or_status fill_wave(or_pipeline *p, queue *q, bool admitting)
+{
+    filling f = {0};
     or_wave_clear(&p->running);
-    while (q->next < job->n_requests) {
-        if (!q->ready) {
-            q->request = (or_request){.policy = -1};
-            OR_TRY(job->request(job->context, q->next, &q->request));
-            OR_TRY(check_request(p, q->next, &q->request));
-            q->ready = true;
-        }
-        const size_t sizes[2] = {p->running.n_rows, q->request.n_tokens};
-        const bool first = p->running.n_riders == 0;
-        if (!first && or_take_within(sizes, 2, p->wave_tokens) < 2) break;
-        OR_TRY(admit(p, q->next, &q->request));
+    if (p->tracker->schedule.n_slots > 0) OR_TRY(feed_wave(p, &f));
+    for (bool taken = true; admitting && taken && q->next < p->tracker->job->n_requests;) {
+        OR_TRY(look_ahead(p, q));
+        OR_TRY(take_request(p, q, &f, &taken));
+        if (!taken) break;
         q->ready = false;
         q->next++;
     }
-    if (p->running.n_riders > 0) p->stage.stats.waves_in++;
+    if (p->running.n_riders == 0) return OR_OK;
+    p->stage.stats.waves_in++;
+    or_stage_arrive(&p->stage, &p->running);
     return OR_OK;
+}
+
+/* Whether all that was admitted has come to its end. After a stop continuations are left where they are. */
+static bool is_over(const or_pipeline *p, bool stopped)
+{
+    const or_tracker *t = p->tracker;
+    return !p->held && t->n_answered == t->n_scored && t->schedule.n_riders == 0 &&
+           (stopped || t->schedule.n_active == 0);
 }
 
 /* Admits and runs until everything admitted is answered. While a wave is held for lack of credit none is
@@ -165,11 +259,12 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
         OR_TRY(or_pipeline_pump(p));
         OR_TRY(or_pipeline_send_held(p));
         if (job->tick) OR_TRY(job->tick(job->context));
-        if (!*stopped && job->stop && q.next < job->n_requests) *stopped = job->stop(job->context);
+        const bool left = q.next < job->n_requests || p->tracker->schedule.n_active > 0;
+        if (!*stopped && job->stop && left) *stopped = job->stop(job->context);
         const bool admitting = q.next < job->n_requests && !*stopped;
-        if (!admitting && !p->held && p->tracker->n_answered == q.next) return OR_OK;
-        if (admitting && !p->held) {
-            OR_TRY(fill_wave(p, &q));
+        if (!admitting && is_over(p, *stopped)) return OR_OK;
+        if (!p->held && !*stopped) OR_TRY(fill_wave(p, &q, admitting));
+        if (!p->held && !*stopped && p->running.n_riders > 0) {
             OR_TRY(or_pipeline_advance(p));
             nap = 20e-6;
         } else {
@@ -197,6 +292,20 @@ static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
     return OR_OK;
 }
 
+/* Numbers of continuations go on from run to run, as the stages know them by these. */
+static or_status open_schedule(or_pipeline *p, or_tracker *tracker, or_run_stats *stats)
+{
+    or_schedule *s = &tracker->schedule;
+    if (p->stage.kv.n_slots == 0) return OR_OK;
+    s->job = tracker->job;
+    s->n_stages = p->plan.n_stages;
+    s->n_layers = tracker->n_layers;
+    s->share = p->share_prefixes;
+    s->survivors = tracker->survivors;
+    s->stats = stats;
+    return or_schedule_open(s, p->stage.kv.n_slots, p->stage.kv.n_pages, p->numbers);
+}
+
 /* After an error the other ranks may be in the middle of anything, so the pipeline is marked as failed:
  * closing it does not drain. A stop is no error. */
 or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats)
@@ -208,6 +317,7 @@ or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats
     or_status status = OR_NEW(tracker.tracks, job->n_requests);
     OR_TRY_GOTO(done, status);
     OR_TRY_GOTO(done, OR_NEW(tracker.survivors, (size_t)tracker.n_layers + 1));
+    OR_TRY_GOTO(done, open_schedule(p, &tracker, stats));
     p->tracker = &tracker;
     OR_TRY_GOTO(done, run_requests(p, &stopped));
     stats->seconds = or_clock_now() - begin;
@@ -219,6 +329,8 @@ or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats
 done:
     p->tracker = NULL;
     if (status != OR_OK && status != OR_STOPPED) p->failed = true;
+    if (tracker.schedule.n_slots > 0) p->numbers = tracker.schedule.numbers;
+    or_schedule_close(&tracker.schedule);
     for (size_t i = 0; tracker.tracks && i < job->n_requests; i++) {
         if (tracker.tracks[i]) free(tracker.tracks[i]->seen);
         free(tracker.tracks[i]);

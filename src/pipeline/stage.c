@@ -1,4 +1,4 @@
-/* stage.c - a wave's way through a stage: layer, ramp, compact; layer, ramp, compact; ... */
+/* stage.c - a wave's way through a stage: join, layer, ramp, compact; join, layer, ramp, compact; ... */
 #include "stage.h"
 
 #include <string.h>
@@ -10,6 +10,11 @@ void or_stage_free(or_stage *stage)
     free(stage->due);
     free(stage->records);
     free(stage->leaves);
+    free(stage->draws);
+    free(stage->waiting);
+    free(stage->ghosts);
+    free(stage->ghost_rows);
+    or_kv_close(&stage->kv);
     free(stage->last_hidden);
     free(stage->cosines);
     free(stage->new_attn);
@@ -49,18 +54,156 @@ static void compare_taps(or_stage *stage, or_wave *wave)
 /* One layer for all riders; with taps, what the cosines need is set aside before and compared after. */
 static or_status run_layer(or_stage *stage, or_wave *wave)
 {
+    or_kv_layer kv = {0};
     or_model_taps taps;
     if (wave->taps) {
         OR_TRY(reserve_taps(stage, wave));
         or_gather_last(wave->spans, wave->n_riders, wave->hidden, wave->width, stage->last_hidden);
         taps = (or_model_taps){stage->new_attn, stage->new_mlp};
     }
-    OR_TRY(or_model_layer(stage->model, wave->layer, wave->spans, wave->n_riders, NULL, wave->hidden,
+    if (stage->kv.n_slots > 0) kv = or_kv_layer_pages(&stage->kv, wave->layer - or_model_first(stage->model));
+    or_wave_bind_pages(wave);
+    OR_TRY(or_model_layer(stage->model, wave->layer, wave->spans, wave->n_riders, &kv, wave->hidden,
                           wave->taps ? &taps : NULL));
     if (wave->taps) compare_taps(stage, wave);
+    for (size_t r = 0; r < wave->n_riders; r++)
+        stage->stats.macs += or_hparams_rows_macs(or_model_hparams(stage->model), wave->spans[r].position,
+                                                  wave->spans[r].count);
     wave->layer++;
     return OR_OK;
 }
+
+/* ---- continuations: rows that wait ---------------------------------------------------------------------- */
+
+/* Ghosts have no rows in a wave: they only wait for the layers to project them. */
+void or_stage_arrive(or_stage *stage, or_wave *wave)
+{
+    const float *ghosts = wave->ghosts;
+    or_wave_bind_pages(wave);
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        or_step *step = &wave->riders[r].step;
+        if (step->sequence == 0) continue;
+        const int32_t first = step->position - step->ghosts;
+        or_kv_arrive(&stage->kv, step->slot, step->sequence, first);
+        or_kv_set_aside(&stage->kv, wave->spans[r].pages, first, step->ghosts, ghosts);
+        ghosts += (size_t)step->ghosts * wave->width;
+        step->ghosts = 0;
+    }
+    wave->n_ghosts = 0;
+}
+
+/* Behind the stage's last layer done[] counts what was handed on: all that it lacks may join on the way. */
+size_t or_stage_burden(const or_stage *stage, const or_rider *rider)
+{
+    const or_step *step = &rider->step;
+    int32_t first = step->position - step->ghosts;
+    if (step->sequence && stage->kv.sequences[step->slot] == step->sequence) {
+        const int32_t handed = or_kv_done(&stage->kv, step->slot)[stage->kv.n_layers];
+        if (handed < first) first = handed;
+    }
+    return (size_t)rider->rows + (size_t)(step->position - first);
+}
+
+/* Counts, for each rider, the positions that wait before layer `layer` of the stage (n_layers: before the next
+ * stage), and books them and the rider's own as done there. A rider may lie behind another one of its sequence in
+ * the same wave: hence one after the other. */
+static size_t find_waiting(or_stage *stage, const or_wave *wave, int layer, bool projected)
+{
+    size_t found = 0;
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const or_step *step = &wave->riders[r].step;
+        stage->waiting[r] = 0;
+        if (step->sequence == 0 || (step->kv == OR_KV_PROPAGATE) != projected) continue;
+        int32_t *done = or_kv_done(&stage->kv, step->slot) + layer;
+        if (*done < step->position) stage->waiting[r] = step->position - *done;
+        *done = step->position + wave->riders[r].rows;
+        found += (size_t)stage->waiting[r];
+    }
+    return found;
+}
+
+/* Rows that waited run with those of their sequence from here on, in front of them. */
+static or_status join_rows(or_stage *stage, or_wave *wave, int layer)
+{
+    if (find_waiting(stage, wave, layer, false) == 0) return OR_OK;
+    OR_TRY(or_wave_grow(wave, stage->waiting));
+    or_wave_bind_pages(wave);
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const or_span *span = &wave->spans[r];
+        if (stage->waiting[r] > 0)
+            or_kv_take_back(&stage->kv, span->pages, span->position, stage->waiting[r],
+                            wave->hidden + (size_t)span->first * wave->width);
+    }
+    return OR_OK;
+}
+
+/* Copies the hidden states of the waiting positions of all riders to `rows`, with a span for each in
+ * stage->ghosts; returns how many spans. */
+static size_t gather_ghosts(or_stage *stage, or_wave *wave, float *rows)
+{
+    size_t n_spans = 0;
+    int32_t row = 0;
+    or_wave_bind_pages(wave);
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const int32_t count = stage->waiting[r], position = wave->spans[r].position - count;
+        if (count == 0) continue;
+        stage->ghosts[n_spans++] = (or_span){row, count, position, wave->spans[r].pages};
+        or_kv_take_back(&stage->kv, wave->spans[r].pages, position, count, rows + (size_t)row * wave->width);
+        row += count;
+    }
+    return n_spans;
+}
+
+/* Keys and values of a layer for tokens that skip it. */
+static or_status project_waiting(or_stage *stage, or_wave *wave, int layer)
+{
+    const size_t count = find_waiting(stage, wave, layer, true);
+    if (count == 0) return OR_OK;
+    OR_RESERVE(stage->ghosts, stage->ghosts_capacity, wave->n_riders);
+    OR_RESERVE(stage->ghost_rows, stage->ghost_rows_capacity, count * wave->width);
+    const size_t n_spans = gather_ghosts(stage, wave, stage->ghost_rows);
+    const or_kv_layer kv = or_kv_layer_pages(&stage->kv, layer);
+    stage->stats.macs += (double)count * or_hparams_project_macs(or_model_hparams(stage->model));
+    return or_model_project(stage->model, wave->layer, stage->ghosts, n_spans, &kv, stage->ghost_rows);
+}
+
+/* The same at the end of the stage: they go along on the wire. */
+static or_status send_waiting(or_stage *stage, or_wave *wave)
+{
+    float *rows;
+    const size_t count = find_waiting(stage, wave, stage->kv.n_layers, true);
+    if (count == 0) return OR_OK;
+    OR_RESERVE(stage->ghosts, stage->ghosts_capacity, wave->n_riders);
+    OR_TRY(or_wave_add_ghosts(wave, count, &rows));
+    gather_ghosts(stage, wave, rows);
+    for (size_t r = 0; r < wave->n_riders; r++) wave->riders[r].step.ghosts = stage->waiting[r];
+    return OR_OK;
+}
+
+/* What waits before the layer that comes next, or before the next stage. */
+static or_status join(or_stage *stage, or_wave *wave)
+{
+    const int layer = wave->layer - or_model_first(stage->model);
+    if (stage->kv.n_slots == 0 || wave->n_riders == 0) return OR_OK;
+    OR_RESERVE(stage->waiting, stage->waiting_capacity, wave->n_riders);
+    OR_TRY(join_rows(stage, wave, layer));
+    return layer < stage->kv.n_layers ? project_waiting(stage, wave, layer) : send_waiting(stage, wave);
+}
+
+/* Before the full depth, the rows of a continuation that leaves wait where they are. */
+static void set_aside(or_stage *stage, or_wave *wave)
+{
+    if (wave->layer == stage->n_layers) return;
+    or_wave_bind_pages(wave);
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const or_span *span = &wave->spans[r];
+        if (stage->leaves[r] && wave->riders[r].step.sequence)
+            or_kv_set_aside(&stage->kv, span->pages, span->position, span->count,
+                            wave->hidden + (size_t)span->first * wave->width);
+    }
+}
+
+/* ---- the stage ------------------------------------------------------------------------------------------ */
 
 /* Every rider that leaves has a record, so without records there is nothing to compact. The wave is then
  * ready for the next layer, or to be sent on, before the records are handed over. */
@@ -68,12 +211,16 @@ or_status or_stage_run(or_stage *stage, or_wave *wave, or_stage_hook *hook, void
 {
     stage->stats.waves_run++;
     while (wave->layer < or_model_last(stage->model) && wave->n_riders > 0) {
+        OR_TRY(join(stage, wave));
         OR_TRY(run_layer(stage, wave));
         OR_TRY(or_ramp_check(stage, wave));
         const size_t before = wave->n_riders;
-        if (stage->n_records > 0) or_wave_compact(wave, stage->leaves);
+        if (stage->n_records > 0) {
+            set_aside(stage, wave);
+            or_wave_compact(wave, stage->leaves);
+        }
         stage->stats.exits += before - wave->n_riders;
         OR_TRY(hook(context, stage->records, stage->n_records));
     }
-    return OR_OK;
+    return join(stage, wave);
 }

@@ -130,8 +130,8 @@ static or_status add_flight(flights *list, const flight *started, MPI_Request re
     return OR_OK;
 }
 
-/* Takes one landed flight out of the list, if there is one; the last takes its place. So flights land in
- * no order, which is why messages of one sender may overtake each other. Local, non-blocking. */
+/* Takes a flight that has landed out of the list; the last takes its place. For sends, whose order does not
+ * matter. Local, non-blocking. */
 static or_status take_landed(flights *list, flight *landed, bool *found)
 {
     int at, done = 0;
@@ -144,6 +144,33 @@ static or_status take_landed(flights *list, flight *landed, bool *found)
     list->requests[at] = list->requests[list->count];
     list->flights[at] = list->flights[list->count];
     *found = true;
+    return OR_OK;
+}
+
+/* Whether an earlier message of the same sender is still arriving. */
+static bool must_wait(const flights *list, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (list->flights[i].message.from == list->flights[at].message.from) return true;
+    return false;
+}
+
+/* Takes the first message that has arrived and that none of the same sender is ahead of. The list is in the order
+ * in which they were announced, which is the order in which each sender sent them (MPI 3.1, section 3.5). */
+static or_status take_next(flights *list, flight *landed, bool *found)
+{
+    *found = false;
+    for (size_t i = 0; i < list->count && !*found; i++) {
+        int done = 0;
+        if (must_wait(list, i)) continue;
+        TRY_MPI(MPI_Test(&list->requests[i], &done, MPI_STATUS_IGNORE));
+        if (!done) continue;
+        *landed = list->flights[i];
+        *found = true;
+        list->count--;
+        memmove(list->requests + i, list->requests + i + 1, (list->count - i) * sizeof *list->requests);
+        memmove(list->flights + i, list->flights + i + 1, (list->count - i) * sizeof *list->flights);
+    }
     return OR_OK;
 }
 
@@ -200,7 +227,7 @@ or_status or_transport_poll(or_transport *transport, or_message *message, bool *
     OR_TRY(free_sent(transport));
     for (bool started = true; started;) OR_TRY(start_receive(transport, &started));
     flight landed;
-    OR_TRY(take_landed(&transport->receives, &landed, arrived));
+    OR_TRY(take_next(&transport->receives, &landed, arrived));
     if (*arrived) *message = landed.message;
     return OR_OK;
 }

@@ -7,6 +7,7 @@
  *   "I'll go"  ->  I | 'll | Ġgo  ->  I | ' l l | Ġ g o  ->  I | 'll | Ġgo
  */
 #include "alphabet.h"
+#include "decoder.h"
 #include "merge.h"
 #include "utf8.h"
 
@@ -103,25 +104,14 @@ static or_status encode(const or_tokenizer *t, const char *text, size_t size, or
     return status;
 }
 
-/* A piece that is not spelled in the alphabet (a token somebody added) is its text as it stands, as in the
- * tokenizers library. */
-static or_status put_bytes(const or_piece *piece, or_buffer *bytes)
+/* Everything is bytes, and a character may be spread over tokens. A piece that is not spelled in the alphabet
+ * (a token somebody added) is its text as it stands, as in the tokenizers library. */
+static or_status decode(const or_piece *piece, or_decoder *decoder)
 {
     bool understood;
     if (piece->kind == OR_PIECE_CONTROL) return OR_OK;
-    OR_TRY(or_alphabet_bytes(piece->text, piece->length, bytes, &understood));
-    return understood ? OR_OK : or_buffer_append(bytes, piece->text, piece->length);
+    OR_TRY(or_alphabet_bytes(piece->text, piece->length, &decoder->bytes, &understood));
+    return understood ? OR_OK : or_buffer_append(&decoder->bytes, piece->text, piece->length);
 }
 
-/* All bytes are gathered first: a character may be spread over tokens. */
-static or_status decode(const or_tokenizer *t, const int32_t *ids, size_t count, or_buffer *out)
-{
-    or_buffer bytes = {0};
-    or_status status = OR_OK;
-    for (size_t i = 0; i < count && status == OR_OK; i++) status = put_bytes(&t->pieces[ids[i]], &bytes);
-    if (status == OR_OK) status = or_tokenizer_put_bytes(&bytes, true, out);
-    or_buffer_free(&bytes);
-    return status;
-}
-
-const or_tokenizer_kind or_tokenizer_kind_bpe = {"byte-level BPE", encode, decode};
+const or_tokenizer_kind or_tokenizer_kind_bpe = {"byte-level BPE", encode, decode, .subparts = true};

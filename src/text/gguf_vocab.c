@@ -106,12 +106,27 @@ static or_status read_id(const or_tokenizer *t, const or_gguf *g, const char *ke
     return OR_OK;
 }
 
+/* EOS, the end of a turn, and in files of ours all that the model's folder named. */
+static or_status read_ends(or_tokenizer *t, const or_gguf *g)
+{
+    const char *path = or_gguf_path(g);
+    int32_t turn = -1;
+    or_gguf_items ends = {.left = 0};
+    OR_TRY(read_id(t, g, KEY("eot_token_id"), &turn));
+    if (t->eos >= 0) OR_TRY(or_tokenizer_add_end(t, t->eos, KEY("eos_token_id"), path));
+    if (turn >= 0) OR_TRY(or_tokenizer_add_end(t, turn, KEY("eot_token_id"), path));
+    if (or_gguf_has(g, OR_GGUF_ENDS)) OR_TRY(or_gguf_numbers(g, OR_GGUF_ENDS, &ends));
+    while (ends.left > 0) OR_TRY(or_tokenizer_add_end(t, or_gguf_next_number(&ends), OR_GGUF_ENDS, path));
+    return OR_OK;
+}
+
 /* llama.cpp puts EOS behind the text where the file says so; prompts here are to be continued. */
 static or_status read_specials(or_tokenizer *t, const or_gguf *g)
 {
     OR_TRY(read_id(t, g, KEY("bos_token_id"), &t->bos));
     OR_TRY(read_id(t, g, KEY("eos_token_id"), &t->eos));
     OR_TRY(read_id(t, g, KEY("unknown_token_id"), &t->unknown));
+    OR_TRY(read_ends(t, g));
     OR_TRY(or_gguf_opt_bool(g, KEY("add_bos_token"), &t->adds_bos));
     if (t->bos < 0) t->adds_bos = false;
     bool adds_eos = false;

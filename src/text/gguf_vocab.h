@@ -8,7 +8,8 @@
  *   tokenizer.ggml.merges     "a b"; with llama only in files of ours: they count then, and not the scores
  *   tokenizer.ggml.bos_token_id, .eos_token_id, .unknown_token_id, .add_bos_token, .add_space_prefix,
  *                  .add_eos_token (refused when true)
- *   offramp.tokenizer.prefix_if_none, .fuse_unknown   files of ours: what llama.cpp has no word for
+ *   tokenizer.ggml.eot_token_id  ends a text as well: the end of a turn
+ *   offramp.tokenizer.prefix_if_none, .fuse_unknown, .ends   files of ours: what llama.cpp has no word for
  */
 #ifndef OFFRAMP_TEXT_GGUF_VOCAB_H
 #define OFFRAMP_TEXT_GGUF_VOCAB_H
@@ -26,6 +27,8 @@ enum or_gguf_token_type {
     OR_GGUF_UNUSED,
     OR_GGUF_BYTE
 };
+
+#define OR_GGUF_ENDS "offramp.tokenizer.ends" /* token ids */
 
 /* A way of cutting text, by llama.cpp's name of it. */
 typedef struct or_gguf_pre {

@@ -157,6 +157,21 @@ static or_status put_id(or_gguf_writer *writer, const char *key, int32_t id)
     return id < 0 ? OR_OK : or_gguf_put_u32(writer, key, (uint32_t)id);
 }
 
+/* llama.cpp has keys for EOS and for one more; ours has all of them where there are more still. */
+static or_status put_ends(const or_tokenizer *t, or_gguf_writer *writer)
+{
+    int32_t other = -1;
+    size_t others = 0;
+    for (size_t i = t->ends.count; i-- > 0;) {
+        if (t->ends.ids[i] == t->eos) continue;
+        other = t->ends.ids[i];
+        others++;
+    }
+    OR_TRY(put_id(writer, KEY("eos_token_id"), t->eos));
+    OR_TRY(put_id(writer, KEY("eot_token_id"), other));
+    return others > 1 ? or_gguf_put_i32s(writer, OR_GGUF_ENDS, t->ends.ids, t->ends.count) : OR_OK;
+}
+
 or_status or_tokenizer_put_gguf(const or_tokenizer *t, size_t n_rows, or_gguf_writer *writer)
 {
     if (n_rows < t->n_pieces)
@@ -166,7 +181,7 @@ or_status or_tokenizer_put_gguf(const or_tokenizer *t, size_t n_rows, or_gguf_wr
             t->n_pieces, n_rows);
     OR_TRY((t->kind == &or_tokenizer_kind_spm ? put_spm : put_bpe)(t, n_rows, writer));
     OR_TRY(put_id(writer, KEY("bos_token_id"), t->bos));
-    OR_TRY(put_id(writer, KEY("eos_token_id"), t->eos));
+    OR_TRY(put_ends(t, writer));
     OR_TRY(put_id(writer, KEY("unknown_token_id"), t->unknown));
     OR_TRY(or_gguf_put_bool(writer, KEY("add_bos_token"), t->adds_bos));
     return or_gguf_put_bool(writer, KEY("add_space_prefix"), t->prefix_space);

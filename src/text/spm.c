@@ -8,6 +8,7 @@
  *
  * merge.c does the merging.
  */
+#include "decoder.h"
 #include "merge.h"
 
 #include "utf8.h"
@@ -99,15 +100,6 @@ static or_status encode(const or_tokenizer *tokenizer, const char *text, size_t 
     return status;
 }
 
-/* Appends bytes that came as <0xXX>; of those that form no UTF-8 each becomes U+FFFD (as SentencePiece
- * does; the tokenizers library gives up the whole run instead). */
-static or_status flush_bytes(or_buffer *bytes, or_buffer *out)
-{
-    OR_TRY(or_tokenizer_put_bytes(bytes, false, out));
-    bytes->size = 0;
-    return OR_OK;
-}
-
 /* A piece's text, its ▁ as spaces. */
 static or_status put_piece(const or_piece *piece, or_buffer *out)
 {
@@ -122,23 +114,13 @@ static or_status put_piece(const or_piece *piece, or_buffer *out)
     return OR_OK;
 }
 
-/* The space in front is dropped by the caller, or_tokenizer_decode(). */
-static or_status decode(const or_tokenizer *tokenizer, const int32_t *ids, size_t count, or_buffer *out)
+/* Bytes that came as <0xXX> are a character of their own: any other token cuts it off. Of those that form no
+ * UTF-8 each becomes U+FFFD (as SentencePiece does; the tokenizers library gives up the whole run instead). */
+static or_status decode(const or_piece *piece, or_decoder *decoder)
 {
-    or_buffer bytes = {0}; /* of a character that may go on */
-    or_status status = OR_OK;
-    for (size_t i = 0; i < count && status == OR_OK; i++) {
-        const or_piece *piece = &tokenizer->pieces[ids[i]];
-        if (piece->kind == OR_PIECE_BYTE) {
-            status = or_buffer_append(&bytes, &piece->byte, 1);
-        } else {
-            status = flush_bytes(&bytes, out);
-            if (status == OR_OK && piece->kind != OR_PIECE_CONTROL) status = put_piece(piece, out);
-        }
-    }
-    if (status == OR_OK) status = flush_bytes(&bytes, out);
-    or_buffer_free(&bytes);
-    return status;
+    if (piece->kind == OR_PIECE_BYTE) return or_buffer_append(&decoder->bytes, &piece->byte, 1);
+    OR_TRY(or_decoder_settle(decoder, false));
+    return piece->kind == OR_PIECE_CONTROL ? OR_OK : put_piece(piece, &decoder->text);
 }
 
-const or_tokenizer_kind or_tokenizer_kind_spm = {"SentencePiece BPE", encode, decode};
+const or_tokenizer_kind or_tokenizer_kind_spm = {"SentencePiece BPE", encode, decode, .subparts = false};

@@ -3,15 +3,18 @@
  * BOS and EOS come from the tokenizer file first (SentencePiece: the ids its trainer noted; tokenizer.json:
  * <s>, </s>, or GPT-2's <|endoftext|>, and the token its template puts in front; GGUF: its keys) and
  * prompts begin with BOS if that file says so. In a folder, config.json's model type comes next (OPT), and
- * tokenizer_config.json, where there is one, has the last word on all three.
+ * tokenizer_config.json, where there is one, has the last word on all three. What ends a text besides EOS is
+ * named by the model's files, not by the tokenizer's.
  */
 #include "json_internal.h"
 
+#include "decoder.h"
 #include "file.h"
 #include "gguf_vocab.h"
 #include "json.h"
 #include "utf8.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The first file that is there is read. */
@@ -99,6 +102,40 @@ static or_status read_config(or_tokenizer *t, const char *folder)
     return status;
 }
 
+or_status or_tokenizer_add_end(or_tokenizer *t, double id, const char *key, const char *where)
+{
+    if (!(id >= 0 && id < (double)t->n_pieces) || id != floor(id))
+        return or_fail(OR_ERR_INPUT, "tokenizer refused", where, "%s has %g, expected 0..%zu", key, id,
+                       t->n_pieces - 1);
+    for (size_t i = 0; i < t->ends.count; i++)
+        if (t->ends.ids[i] == (int32_t)id) return OR_OK;
+    return or_tokens_add(&t->ends, (int32_t)id);
+}
+
+static or_status read_end(or_tokenizer *t, const cJSON *item, const char *path)
+{
+    if (cJSON_IsNumber(item)) return or_tokenizer_add_end(t, item->valuedouble, "\"eos_token_id\"", path);
+    return or_fail(OR_ERR_INPUT, "tokenizer refused", path,
+                   "\"eos_token_id\" was not understood, expected the id of a token, or a list of them");
+}
+
+/* "eos_token_id" of a file of this name: a number, a list of them, or null. */
+static or_status read_ends(or_tokenizer *t, const char *folder, const char *name)
+{
+    char *path = NULL;
+    cJSON *config = NULL;
+    or_status status = or_json_load_beside(folder, name, &path, &config);
+    const cJSON *ends = config ? or_json_find(config, "eos_token_id") : NULL;
+    if (cJSON_IsArray(ends))
+        for (const cJSON *end = ends->child; end && status == OR_OK; end = end->next)
+            status = read_end(t, end, path);
+    else if (ends)
+        status = read_end(t, ends, path);
+    cJSON_Delete(config);
+    free(path);
+    return status;
+}
+
 /* Reads the first tokenizer file of the folder. */
 static or_status read_first(or_tokenizer *t, const char *folder)
 {
@@ -123,7 +160,10 @@ static or_status read_folder(or_tokenizer *t, const char *folder)
 {
     OR_TRY(read_first(t, folder));
     OR_TRY(read_family(t, folder));
-    return read_config(t, folder);
+    OR_TRY(read_config(t, folder));
+    if (t->eos >= 0) OR_TRY(or_tokenizer_add_end(t, t->eos, "EOS", folder));
+    OR_TRY(read_ends(t, folder, "generation_config.json"));
+    return read_ends(t, folder, "config.json");
 }
 
 /* A model's shape is a file, FILE.json (src/formats/shape.c); a tokenizer for it, if there is one, lies beside it. */
@@ -177,6 +217,7 @@ void or_tokenizer_close(or_tokenizer *t)
     or_splits_free(t->splits);
     free(t->piece_slots);
     free(t->merge_slots);
+    or_tokens_free(&t->ends);
     free(t);
 }
 
@@ -192,40 +233,20 @@ or_status or_tokenizer_encode(const or_tokenizer *t, const char *text, size_t si
     return size == 0 ? OR_OK : t->kind->encode(t, text, size, tokens);
 }
 
-/* Ids are checked here once for all kinds, which then index the pieces without asking. */
 or_status or_tokenizer_decode(const or_tokenizer *t, const int32_t *ids, size_t count, char **text,
                               size_t *size)
 {
-    or_buffer out = {0};
-    for (size_t i = 0; i < count; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= t->n_pieces)
-            return or_fail(OR_ERR_INPUT, "token refused", NULL, "id %d was found, expected 0..%zu", ids[i],
-                           t->n_pieces - 1);
-    or_status status = or_buffer_append(&out, "", 0); /* not NULL for no text either */
-    if (status == OR_OK) status = t->kind->decode(t, ids, count, &out);
-    if (status != OR_OK) {
-        or_buffer_free(&out);
-        return status;
+    or_decoder decoder = {.tokenizer = t};
+    or_status status = or_buffer_append(&decoder.text, "", 0); /* not NULL for no text either */
+    for (size_t i = 0; i < count && status == OR_OK; i++) status = or_decoder_put(&decoder, ids[i]);
+    if (status == OR_OK) status = or_decoder_end(&decoder);
+    if (status == OR_OK) {
+        *text = decoder.text.data;
+        *size = decoder.text.size;
+        decoder.text = (or_buffer){0};
     }
-    if (t->prefix_space && out.data[0] == ' ') memmove(out.data, out.data + 1, out.size--); /* with the NUL */
-    *text = out.data;
-    *size = out.size;
-    return OR_OK;
-}
-
-/* U+FFFD is EF BF BD. Each round takes at least one byte. */
-or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffer *out)
-{
-    for (size_t i = 0; i < bytes->size;) {
-        const char *at = bytes->data + i;
-        const size_t left = bytes->size - i, length = or_utf8_length(at, left);
-        if (length > 0)
-            OR_TRY(or_buffer_append(out, at, length));
-        else
-            OR_TRY(or_buffer_puts(out, "\xef\xbf\xbd"));
-        i += length > 0 ? length : subparts ? or_utf8_broken(at, left) : 1;
-    }
-    return OR_OK;
+    or_decoder_free(&decoder);
+    return status;
 }
 
 int or_tokenizer_vocab(const or_tokenizer *t)
@@ -246,6 +267,12 @@ int or_tokenizer_eos(const or_tokenizer *t)
 bool or_tokenizer_adds_bos(const or_tokenizer *t)
 {
     return t->adds_bos;
+}
+
+size_t or_tokenizer_ends(const or_tokenizer *t, const int32_t **ids)
+{
+    *ids = t->ends.ids;
+    return t->ends.count;
 }
 
 const char *or_tokenizer_piece(const or_tokenizer *t, int32_t id)

@@ -5,7 +5,7 @@
  *   vocab.json + merges.txt  --bpe_files.c-------------------------------->  or_tokenizer {pieces, merges}
  *   a GGUF file              --gguf_vocab.c------------------------------->  either
  *
- *   text  --spm.c or bpe.c, over merge.c-->  ids
+ *   text  --spm.c or bpe.c, over merge.c-->  ids  --spm.c or bpe.c, under decoder.c-->  text
  *
  * A kind is an algorithm (or_tokenizer_kind), a reader a file format (or_tokenizer_reader); each is a const
  * struct in a file of its own. json_tokenizer.c says how to write the next reader.
@@ -39,11 +39,16 @@ typedef struct or_merge {
     uint32_t rank;
 } or_merge;
 
+struct or_decoder; /* decoder.h */
+
 typedef struct or_tokenizer_kind {
     const char *name;
-    /* Appends the ids of valid UTF-8 to tokens / the text of valid ids to *out. */
+    /* Appends the ids of valid UTF-8 to tokens / what a token stands for to the decoder's text, or to its bytes
+     * where characters are put together from several tokens. */
     or_status (*encode)(const or_tokenizer *tokenizer, const char *text, size_t size, or_tokens *tokens);
-    or_status (*decode)(const or_tokenizer *tokenizer, const int32_t *ids, size_t count, or_buffer *out);
+    or_status (*decode)(const or_piece *piece, struct or_decoder *decoder);
+    bool
+        subparts; /* U+FFFD stands for each maximal ill-formed subpart of the bytes; or else for each of them */
 } or_tokenizer_kind;
 
 struct or_tokenizer {
@@ -54,6 +59,7 @@ struct or_tokenizer {
     int32_t bytes[256];        /* id of <0xXX>, in byte-level BPE of the byte's character; -1: none */
     int32_t unknown, bos, eos; /* -1: none */
     bool adds_bos;
+    or_tokens ends; /* tokens that end a text, each once */
 
     /* Which neighbours merge. by_text: any two whose texts together are a piece, at that piece's rank (as
      * SentencePiece's own file has it); otherwise the pairs that are listed (as tokenizer.json has it). */
@@ -77,6 +83,10 @@ enum {
     OR_VOCAB_MAX = 1 << 24, /* tokens */
     OR_PIECE_MAX = 1 << 12  /* bytes of a piece */
 };
+
+/* After all pieces are set: adds a token to `ends`, unless it is there. Refused when it is not in the
+ * vocabulary. */
+or_status or_tokenizer_add_end(or_tokenizer *tokenizer, double id, const char *key, const char *where);
 
 /* Makes room for ids 0 .. n-1, none of them set. */
 or_status or_vocab_reserve(or_tokenizer *tokenizer, size_t n, const char *where);
@@ -116,10 +126,6 @@ or_status or_vocab_rank(or_tokenizer *tokenizer, const float *scores);
  * that is no piece; text: the bytes of both. */
 bool or_vocab_can_merge(const or_tokenizer *tokenizer, int32_t left, int32_t right, const char *text,
                         size_t length, or_merge *merge);
-
-/* Appends bytes as text. What forms no UTF-8 becomes U+FFFD: one for each maximal ill-formed subpart, or
- * for each byte. */
-or_status or_tokenizer_put_bytes(const or_buffer *bytes, bool subparts, or_buffer *out);
 
 extern const or_tokenizer_kind or_tokenizer_kind_spm; /* SentencePiece BPE, spm.c */
 extern const or_tokenizer_kind or_tokenizer_kind_bpe; /* byte-level BPE, bpe.c */

@@ -136,6 +136,58 @@ static void opts_prompts_begin_with_its_eos(void **state)
     assert_null(t);
 }
 
+/* Opens the small vocabulary with these files beside it (NULL: not there). */
+static or_status open_with_ends(const char *config, const char *generation, or_tokenizer **t)
+{
+    or_tokenizer_close(made("h e\n", NULL, NULL));
+    if (config) put_text(path_in(folder, "config.json"), config);
+    if (generation) put_text(path_in(folder, "generation_config.json"), generation);
+    return or_tokenizer_open(folder, t);
+}
+
+static void ends_are_those_of_all_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *generation;
+        size_t count;
+        int32_t ends[4];
+    } cases[] = {
+        {NULL, NULL, 1, {259}},
+        {"{}", "{\"eos_token_id\": null}", 1, {259}},
+        {"{\"eos_token_id\": 259}", "{\"eos_token_id\": [259, 259]}", 1, {259}},
+        {"{\"eos_token_id\": 0}", NULL, 2, {259, 0}},
+        {NULL, "{\"eos_token_id\": 258}", 2, {258, 259}},
+        {"{\"eos_token_id\": [258, 7]}", "{\"eos_token_id\": [7, 9]}", 4, {259, 7, 9, 258}},
+        {"{\"model_type\": \"opt\", \"eos_token_id\": 258}", "{\"eos_token_id\": []}", 1, {258}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        or_tokenizer *t = NULL;
+        assert_ok(open_with_ends(cases[i].config, cases[i].generation, &t));
+        check_ends(t, cases[i].count, cases[i].ends);
+        or_tokenizer_close(t);
+    }
+}
+
+static void ends_that_are_no_tokens_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"260",      "-1",      "1.5",   "[1, 260]", "1e300",
+                                      "\"</s>\"", "[\"a\"]", "[[1]]", "true"};
+    char text[64];
+    or_tokenizer *t = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "{\"eos_token_id\": %s}", bad[i]);
+        assert_fails(open_with_ends(text, NULL, &t), OR_ERR_INPUT, "/config.json)");
+        assert_fails(open_with_ends("{}", text, &t), OR_ERR_INPUT, "/generation_config.json)");
+        assert_non_null(strstr(or_status_message(), "\"eos_token_id\""));
+    }
+    assert_fails(open_with_ends("{}", "{\"eos_token_id\": 260}", &t), OR_ERR_INPUT,
+                 "has 260, expected 0..259");
+    assert_fails(open_with_ends("{}", "[", &t), OR_ERR_INPUT, "generation_config.json");
+    assert_null(t);
+}
+
 /* The OPT folder as it is, and without the file that says how prompts begin. */
 static void opts_folder(void **state)
 {
@@ -182,6 +234,8 @@ int main(void)
         cmocka_unit_test(broken_vocabularies_are_refused),
         cmocka_unit_test(a_space_may_be_put_in_front),
         cmocka_unit_test(opts_prompts_begin_with_its_eos),
+        cmocka_unit_test(ends_are_those_of_all_files),
+        cmocka_unit_test(ends_that_are_no_tokens_are_refused),
         cmocka_unit_test(opts_folder),
         cmocka_unit_test(other_files_are_read_before),
     };

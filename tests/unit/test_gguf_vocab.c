@@ -292,6 +292,8 @@ typedef struct gguf_parts {
     const float *scores;
     bool no_types, no_scores, few_types;
     int64_t bos, eos, unknown;
+    int64_t eot;                      /* 0: not written */
+    const int32_t *ends;              /* ours: two tokens */
     int add_bos, add_eos, add_prefix; /* 1 and 2: false and true */
 } gguf_parts;
 
@@ -329,6 +331,8 @@ static or_status open_gguf(gguf_parts p, or_tokenizer **t)
     if (p.merges) put_texts(writer, KEY("merges"), p.merges);
     if (p.bos >= 0) assert_ok(or_gguf_put_u32(writer, KEY("bos_token_id"), (uint32_t)p.bos));
     if (p.eos >= 0) assert_ok(or_gguf_put_u32(writer, KEY("eos_token_id"), (uint32_t)p.eos));
+    if (p.eot) assert_ok(or_gguf_put_u32(writer, KEY("eot_token_id"), (uint32_t)p.eot));
+    if (p.ends) assert_ok(or_gguf_put_i32s(writer, OR_GGUF_ENDS, p.ends, 2));
     if (p.unknown >= 0) assert_ok(or_gguf_put_u32(writer, KEY("unknown_token_id"), (uint32_t)p.unknown));
     if (p.add_bos) assert_ok(or_gguf_put_bool(writer, KEY("add_bos_token"), p.add_bos == 2));
     if (p.add_eos) assert_ok(or_gguf_put_bool(writer, KEY("add_eos_token"), p.add_eos == 2));
@@ -373,6 +377,33 @@ static void sentencepiece_forms_that_are_read(void **state)
     t = made_gguf((gguf_parts){.types = unused, .bos = 1});
     check_ids(t, "ab", "3 4 5");
     or_tokenizer_close(t);
+}
+
+static void ends_are_eos_and_the_end_of_a_turn(void **state)
+{
+    (void)state;
+    const int32_t two[] = {5, 6}, others[] = {0, 8};
+    const struct {
+        gguf_parts parts;
+        size_t count;
+        int32_t ends[4];
+    } cases[] = {
+        {{.bos = 1, .eos = 2}, 1, {2}},
+        {{.bos = 1, .eos = 2, .eot = 2}, 1, {2}},
+        {{.bos = 1, .eos = 2, .eot = 5}, 2, {2, 5}},
+        {{.bos = 1, .eos = -1, .eot = 5}, 1, {5}},
+        {{.bos = 1, .eos = -1}, 0, {0}},
+        {{.bos = 1, .eos = 2, .eot = UINT32_MAX}, 1, {2}},
+        {{.bos = 1, .eos = 2, .eot = 5, .ends = two}, 3, {2, 5, 6}},
+        {{.bos = 1, .eos = -1, .ends = others}, 2, {0, 8}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        or_tokenizer *t = made_gguf(cases[i].parts), *after = open_path(put_gguf(t));
+        check_ends(t, cases[i].count, cases[i].ends);
+        check_ends(after, cases[i].count, cases[i].ends); /* there and back */
+        or_tokenizer_close(after);
+        or_tokenizer_close(t);
+    }
 }
 
 /* Merges go before scores: here a b comes first by score, and ▁ a is the only merge. */
@@ -441,6 +472,9 @@ static void broken_vocabularies_are_refused(void **state)
     refuse((gguf_parts){.bos = 9}, "bos_token_id is 9, expected 0..8");
     refuse((gguf_parts){.eos = 100}, "eos_token_id is 100");
     refuse((gguf_parts){.unknown = UINT32_MAX - 1}, "unknown_token_id");
+    refuse((gguf_parts){.eot = 9}, "eot_token_id is 9, expected 0..8");
+    refuse((gguf_parts){.ends = (int32_t[]){8, 9}}, "offramp.tokenizer.ends has 9, expected 0..8");
+    refuse((gguf_parts){.ends = (int32_t[]){-1, 8}}, "offramp.tokenizer.ends has -1");
     refuse((gguf_parts){.model = "gpt2", .pre = "gpt-2"}, "byte 0x00 has no token");
 }
 
@@ -544,6 +578,7 @@ int main(void)
         cmocka_unit_test(llama3s_pattern_comes_back),
         cmocka_unit_test(patterns_without_a_name_are_not_written),
         cmocka_unit_test(sentencepiece_forms_that_are_read),
+        cmocka_unit_test(ends_are_eos_and_the_end_of_a_turn),
         cmocka_unit_test(merges_go_before_scores),
         cmocka_unit_test(other_vocabularies_are_refused_by_name),
         cmocka_unit_test(broken_vocabularies_are_refused),

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "compute.h"
+#include "kv.h"
 #include "memory.h"
 #include "threads.h"
 #include "vector.h"
@@ -95,6 +96,9 @@ static void products_are_right(void **state)
                     }
                 }
             }
+            or_kernels_find("reference")->matmul(&w, x, rows, y);
+            for (size_t o = 0; o < outs; o += 3)
+                assert_true(or_matrix_dot(&w, (int)o, x + columns) == y[outs + o]);
             free(x), free(y), free(values), free((void *)w.data);
         }
     }
@@ -174,6 +178,7 @@ static void interleaved_products_are_the_same(void **state)
             kernel_set(set)->matmul(&pairs, x, N, y_pairs);
             assert_memory_equal(y, y_pairs, N * ROWS * sizeof *y);
         }
+        for (int o = 0; o < ROWS; o++) assert_true(or_matrix_dot(&w, o, x) == or_matrix_dot(&pairs, o, x));
         free(stored), free(values), free((void *)w.data);
     }
     free(x), free(y), free(y_pairs);
@@ -221,7 +226,7 @@ static void attention_is_right(void **state)
     float *scratch = or_alloc(
         or_attention_scratch(&attention_shape, or_span_longest(spans, SPANS), or_threads()), sizeof *scratch);
     for (int set = 0; set < SETS; set++) {
-        kernel_set(set)->attention(&attention_shape, spans, SPANS, q, k, v, out, scratch);
+        kernel_set(set)->attention(&attention_shape, spans, SPANS, NULL, q, k, v, out, scratch);
         for (size_t s = 0; s < SPANS; s++) {
             const size_t first = (size_t)spans[s].first;
             for (size_t i = 0; i < (size_t)spans[s].count; i++) {
@@ -258,14 +263,141 @@ static void attention_does_not_depend_on_company(void **state)
             float *scratch =
                 or_alloc(or_attention_scratch(&attention_shape, or_span_longest(spans, 3), or_threads()),
                          sizeof *scratch);
-            run->attention(&attention_shape, spans, 3, q, k, v, out, scratch);
+            run->attention(&attention_shape, spans, 3, NULL, q, k, v, out, scratch);
             or_threads_set(1);
-            run->attention(&attention_shape, &only, 1, q + q_at, k + kv_at, v + kv_at, alone, scratch);
+            run->attention(&attention_shape, &only, 1, NULL, q + q_at, k + kv_at, v + kv_at, alone, scratch);
             assert_memory_equal(alone, out + q_at, (size_t)n * Q_WIDTH * sizeof *out);
             free(scratch);
         }
     }
     free(q), free(k), free(v), free(out), free(alone);
+}
+
+/* ---- attention through pages ---------------------------------------------------------------------------- */
+
+enum { PAGES = 12, LONGEST = 3 * OR_PAGE + 5 };
+
+/* Pages that hold NaN wherever nothing was put. */
+static or_kv_layer empty_pages(void)
+{
+    or_kv_layer kv = {.stride = or_kv_page_floats(&attention_shape) + 7}; /* other things lie between */
+    kv.data = or_alloc(PAGES * kv.stride, sizeof *kv.data);
+    assert_non_null(kv.data);
+    for (size_t i = 0; i < PAGES * kv.stride; i++) kv.data[i] = NAN;
+    return kv;
+}
+
+static void attend(const or_kernels *run, const or_span *spans, size_t n_spans, const or_kv_layer *kv,
+                   const float *q, const float *k, const float *v, float *out)
+{
+    float *scratch =
+        or_alloc(or_attention_scratch(&attention_shape, or_span_longest(spans, n_spans), or_threads()),
+                 sizeof *scratch);
+    or_kv_put(&attention_shape, spans, n_spans, k, v, kv);
+    run->attention(&attention_shape, spans, n_spans, kv, q, k, v, out, scratch);
+    free(scratch);
+}
+
+static void page_is_laid_out_as_told(void **state)
+{
+    (void)state;
+    uint64_t seed = 21;
+    float *k = random_floats(&seed, 2 * KV_WIDTH), *v = random_floats(&seed, 2 * KV_WIDTH);
+    const int32_t pages[] = {5, 2};
+    /* row 1 of the wave is position 33: slot 1 of page 2 */
+    const or_span span = {.first = 1, .count = 1, .position = OR_PAGE + 1, .pages = pages};
+    const or_kv_layer kv = empty_pages();
+    or_kv_put(&attention_shape, &span, 1, k, v, &kv);
+    size_t put = 0;
+    for (size_t i = 0; i < PAGES * kv.stride; i++) put += !isnan(kv.data[i]);
+    assert_int_equal(put, 2 * KV_WIDTH);
+    for (size_t head = 0; head < KV_HEADS; head++) {
+        const float *keys = kv.data + 2 * kv.stride + head * HEAD_DIM * OR_PAGE;
+        const float *values = kv.data + 2 * kv.stride + (KV_HEADS + head) * OR_PAGE * HEAD_DIM;
+        for (size_t i = 0; i < HEAD_DIM; i++) {
+            assert_true(keys[i * OR_PAGE + 1] == k[KV_WIDTH + head * HEAD_DIM + i]);
+            assert_true(values[HEAD_DIM + i] == v[KV_WIDTH + head * HEAD_DIM + i]);
+        }
+    }
+    free(k), free(v), free(kv.data);
+}
+
+/* The same bits in pages, in chunks of any size, as in one piece. */
+static void pages_change_no_bit(void **state)
+{
+    (void)state;
+    static const int32_t pages[] = {7, 3, 11, 0}; /* the other ones hold NaN */
+    static const int chunks[] = {1, 5, 31, 32, 33, LONGEST};
+    uint64_t seed = 22;
+    float *q = random_floats(&seed, LONGEST * Q_WIDTH), *k = random_floats(&seed, LONGEST * KV_WIDTH);
+    float *v = random_floats(&seed, LONGEST * KV_WIDTH), *whole = or_alloc(LONGEST * Q_WIDTH, sizeof *whole);
+    float *out = or_alloc(LONGEST * Q_WIDTH, sizeof *out);
+    for (size_t i = 0; i < LONGEST * Q_WIDTH; i++) q[i] *= 8.0f;
+    for (int set = 0; set < SETS; set++) {
+        const or_kernels *run = kernel_set(set);
+        or_threads_set(1);
+        attend(run, &(or_span){.count = LONGEST}, 1, NULL, q, k, v, whole);
+        for (size_t c = 0; c < 2 * (sizeof chunks / sizeof *chunks); c++) {
+            const or_kv_layer kv = empty_pages();
+            const int chunk = chunks[c / 2];
+            or_threads_set(1 + (int)(c % 2));
+            memset(out, 0, LONGEST * Q_WIDTH * sizeof *out);
+            for (int at = 0; at < LONGEST; at += chunk) {
+                const int n = LONGEST - at < chunk ? LONGEST - at : chunk;
+                const or_span span = {.count = n, .position = at, .pages = pages};
+                attend(run, &span, 1, &kv, q + at * Q_WIDTH, k + at * KV_WIDTH, v + at * KV_WIDTH,
+                       out + at * Q_WIDTH);
+            }
+            if (memcmp(whole, out, LONGEST * Q_WIDTH * sizeof *out) != 0)
+                fail_msg("%s: other bits in chunks of %d", sets[set], chunk);
+            free(kv.data);
+        }
+    }
+    free(q), free(k), free(v), free(whole), free(out);
+}
+
+/* Rows of a wave: a prompt without pages, a sequence's next rows in two spans, one row of another sequence. What
+ * was put before is there; each has the bits it has in one piece. */
+static void spans_of_all_kinds_share_a_wave(void **state)
+{
+    (void)state;
+    enum { LONG = 70, SHORT = 41, PROMPT = 9, AT = 30, CUT = 17, ROWS = PROMPT + (LONG - AT) + 1 };
+    static const int32_t long_pages[] = {4, 9, 1}, short_pages[] = {10, 6};
+    uint64_t seed = 23;
+    float *q = random_floats(&seed, LONG * Q_WIDTH), *k = random_floats(&seed, LONG * KV_WIDTH);
+    float *v = random_floats(&seed, LONG * KV_WIDTH), *out = or_alloc(ROWS * Q_WIDTH, sizeof *out);
+    float *other_k = random_floats(&seed, LONG * KV_WIDTH), *whole = or_alloc(LONG * Q_WIDTH, sizeof *whole);
+    float *wave_q = or_alloc(ROWS * Q_WIDTH, sizeof *q), *wave_k = or_alloc(ROWS * KV_WIDTH, sizeof *k);
+    float *wave_v = or_alloc(ROWS * KV_WIDTH, sizeof *v);
+    /* first row in the wave, count, position: of the prompt, of the long sequence, of the short one */
+    const or_span spans[] = {{0, PROMPT, 0, NULL},
+                             {PROMPT, CUT, AT, long_pages},
+                             {PROMPT + CUT, LONG - AT - CUT, AT + CUT, long_pages},
+                             {ROWS - 1, 1, SHORT - 1, short_pages}};
+    for (int s = 0; s < 4; s++) {
+        const size_t to = (size_t)spans[s].first, from = (size_t)spans[s].position,
+                     n = (size_t)spans[s].count;
+        memcpy(wave_q + to * Q_WIDTH, q + from * Q_WIDTH, n * Q_WIDTH * sizeof *q);
+        memcpy(wave_k + to * KV_WIDTH, (s == 3 ? other_k : k) + from * KV_WIDTH, n * KV_WIDTH * sizeof *k);
+        memcpy(wave_v + to * KV_WIDTH, v + from * KV_WIDTH, n * KV_WIDTH * sizeof *v);
+    }
+    for (int set = 0; set < SETS; set++) {
+        const or_kernels *run = kernel_set(set);
+        const or_kv_layer kv = empty_pages();
+        or_threads_set(2 - set);
+        or_kv_put(&attention_shape, &(or_span){.count = AT, .pages = long_pages}, 1, k, v, &kv);
+        or_kv_put(&attention_shape, &(or_span){.count = SHORT - 1, .pages = short_pages}, 1, other_k, v, &kv);
+        attend(run, spans, 4, &kv, wave_q, wave_k, wave_v, out);
+        attend(run, &(or_span){.count = LONG}, 1, NULL, q, k, v, whole);
+        assert_memory_equal(out, whole, PROMPT * Q_WIDTH * sizeof *out);
+        assert_memory_equal(out + PROMPT * Q_WIDTH, whole + AT * Q_WIDTH,
+                            (LONG - AT) * Q_WIDTH * sizeof *out);
+        attend(run, &(or_span){.count = SHORT}, 1, NULL, q, other_k, v, whole);
+        assert_memory_equal(out + (ROWS - 1) * Q_WIDTH, whole + (SHORT - 1) * Q_WIDTH, Q_WIDTH * sizeof *out);
+        free(kv.data);
+    }
+    free(q), free(k), free(v), free(out), free(other_k), free(whole), free(wave_q), free(wave_k),
+        free(wave_v);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------------------- */
@@ -282,6 +414,8 @@ static void norm_rope_and_silu_are_right(void **state)
     float pair[] = {1, 2, 1, 2}, cosines[] = {1, 0}, sines[] = {0, 1}; /* position 1 turns by 90 degrees */
     run->rope(&(or_span){.first = 0, .count = 2}, 1, 1, 2, cosines, sines, pair);
     assert_true(pair[0] == 1 && pair[1] == 2 && pair[2] == -2 && pair[3] == 1);
+    run->rope(&(or_span){.first = 0, .count = 1, .position = 1}, 1, 1, 2, cosines, sines, pair);
+    assert_true(pair[0] == -2 && pair[1] == 1 && pair[2] == -2 && pair[3] == 1);
 
     float gate[] = {0, 1, -30}, up[] = {5, 2, 1};
     run->silu_mul(gate, up, 3);
@@ -544,6 +678,9 @@ int main(void)
         cmocka_unit_test(interleaved_products_are_the_same),
         cmocka_unit_test(attention_is_right),
         cmocka_unit_test(attention_does_not_depend_on_company),
+        cmocka_unit_test(page_is_laid_out_as_told),
+        cmocka_unit_test(pages_change_no_bit),
+        cmocka_unit_test(spans_of_all_kinds_share_a_wave),
         cmocka_unit_test(norm_rope_and_silu_are_right),
         cmocka_unit_test(norms_are_right_in_any_company),
         cmocka_unit_test(layer_norms_are_right_in_any_company),

@@ -56,9 +56,9 @@ static void waves_and_workspace_are_counted(void **state)
     /* three waves (running, two that arrived) with room for half as much again, and four as bytes on the
      * wire (two leaving, two arriving), 16 rows of 8 floats each */
     assert_int_equal(m.waves, (3 * 3 + 2 * 4) * 16 * 8 * 4 / 2);
-    /* normed, out, q and mixed 16x8; k and v 16x4; gate and up 16x12; scores of 16 and keys 16x4 for 2
-     * threads */
-    const size_t layer = 4 * 16 * 8 + 2 * 16 * 4 + 2 * 16 * 12 + 2 * (16 + 16 * 4);
+    /* normed, out, q and mixed 16x8; k and v 16x4; gate and up 16x12; scores of a page of 32 and its
+     * keys 32x4 for 2 threads */
+    const size_t layer = 4 * 16 * 8 + 2 * 16 * 4 + 2 * 16 * 12 + 2 * (32 + 32 * 4);
     /* 64 rows: gathered, normed and narrowed 64x8, logits 64x20 */
     const size_t ramp = 64 * (3 * 8 + 20);
     const size_t rotary = 2 * 512 * 2; /* cosines and sines of 2 pairs, for 512 positions at least */
@@ -73,14 +73,17 @@ static void workspace_grows_as_it_should(void **state)
     (void)state;
     or_hparams ungated = shape;
     ungated.gated_ff = false;
-    const size_t at_2048 = or_hparams_workspace(&shape, 2048, 0, 1);
-    assert_int_equal(at_2048 - or_hparams_workspace(&ungated, 2048, 0, 1), 1024 * 12 * 4);
-    assert_true(or_hparams_workspace(&shape, 2048, 0, 2) > at_2048);
-    assert_int_equal(or_hparams_workspace(&shape, 2048, 1, 1) - at_2048, (3 * 8 + 20) * 4);
+    const size_t at_2048 = or_hparams_workspace(&shape, 2048, 2048, 0, 1);
+    assert_int_equal(at_2048 - or_hparams_workspace(&ungated, 2048, 2048, 0, 1), 1024 * 12 * 4);
+    assert_true(or_hparams_workspace(&shape, 2048, 2048, 0, 2) > at_2048);
+    /* a sequence of two pages more: scores 64, keys 64x4, half as many more rotary positions */
+    assert_int_equal(or_hparams_workspace(&shape, 2048, 2048 + 64, 0, 1) - at_2048,
+                     (64 + 64 * 4 + 2 * 96 * 2) * 4);
+    assert_int_equal(or_hparams_workspace(&shape, 2048, 2048, 1, 1) - at_2048, (3 * 8 + 20) * 4);
     ungated.rope = OR_ROPE_NONE;
-    const size_t without = or_hparams_workspace(&ungated, 2048, 0, 1);
+    const size_t without = or_hparams_workspace(&ungated, 2048, 2048, 0, 1);
     ungated.rope = OR_ROPE_LLAMA3;
-    assert_int_equal(or_hparams_workspace(&ungated, 2048, 0, 1) - without,
+    assert_int_equal(or_hparams_workspace(&ungated, 2048, 2048, 0, 1) - without,
                      2 * 3072 * 2 * 4); /* half as many more */
 }
 
@@ -163,10 +166,12 @@ static size_t taken_by_wave(int rows, int threads)
     const size_t before = heap();
     float *ramp = malloc(RAMP_ROWS * (width + (size_t)h->n_vocab) * sizeof *ramp);
     assert_non_null(ramp);
-    for (int layer = 0; layer < 2; layer++) assert_ok(or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
+    for (int layer = 0; layer < 2; layer++)
+        assert_ok(or_model_layer(model, layer, &span, 1, NULL, hidden, NULL));
     memset(ramp, 0, RAMP_ROWS * width * sizeof *ramp);
     assert_ok(or_model_logits(model, ramp, RAMP_ROWS, ramp + RAMP_ROWS * width));
-    const size_t taken = heap() - before, said = or_hparams_workspace(h, (size_t)rows, RAMP_ROWS, threads);
+    const size_t taken = heap() - before,
+                 said = or_hparams_workspace(h, (size_t)rows, (size_t)rows, RAMP_ROWS, threads);
     if (taken > said + 4096 || taken < said / 2) /* allocator and threads have a little of their own */
         fail_msg("%d rows, %d threads: %zu bytes taken, %zu estimated", rows, threads, taken, said);
     free(hidden);

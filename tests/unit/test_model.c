@@ -4,6 +4,7 @@
 
 #include "compute.h"
 #include "memory.h"
+#include "paged.h"
 #include "threads.h"
 #include "tiny_model.h"
 
@@ -158,6 +159,36 @@ static void demo_requests_do_not_depend_on_company(void **state)
         assert_true(memcmp(alone, logits, DEMO_VOCAB * sizeof *alone) != 0); /* the others are others */
     }
     free(alone), free(logits);
+}
+
+/* ---- keys and values in pages ---- */
+
+static void pieces_give_the_same_bits(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"reference", NULL};
+    for (size_t set = 0; set < 2; set++) {
+        or_model *model;
+        assert_ok(or_kernels_use(sets[set]));
+        assert_ok(or_model_open(tiny_folder("BF16", tiny_config), 0, TINY_LAYERS, &model));
+        check_pages(model, 61);
+        or_model_close(model);
+        assert_ok(or_model_open(source_path("configs/demo/model"), 0, 3, &model));
+        check_pages(model, 101);
+        or_model_close(model);
+    }
+}
+
+/* Rotary tables reach the last position, not only the last row. */
+static void far_positions_give_the_same_bits(void **state)
+{
+    (void)state;
+    or_model *model;
+    for (int chunk = 100; chunk <= 300; chunk += 200) {
+        assert_ok(or_model_open(source_path("configs/demo/model"), 0, 1, &model));
+        check_chunks(model, 800, chunk);
+        or_model_close(model);
+    }
 }
 
 /* ---- folders that hold the same model ---- */
@@ -343,6 +374,9 @@ static void macs_are_counted(void **state)
                     .n_vocab = 7};
     /* q 4x6, k and v 4x3, o 6x4, three of 4x5: 132 per token; pairs (1 + 2 + 3) x 2 heads x 3 x 2 */
     assert_near(or_hparams_layer_macs(&h, 3), 3 * 132 + 6 * 12, 0);
+    assert_near(or_hparams_rows_macs(&h, 0, 3), 3 * 132 + 6 * 12, 0);
+    assert_near(or_hparams_rows_macs(&h, 10, 2), 2 * 132 + (11 + 12) * 12, 0);
+    assert_near(or_hparams_project_macs(&h), 24, 0);
     assert_near(or_hparams_head_macs(&h), 28, 0);
     h.gated_ff = false;
     h.d_embed = 3; /* 4x3 to narrow a row, then 3x7 */
@@ -357,6 +391,8 @@ int main(void)
         cmocka_unit_test(company_does_not_matter),
         cmocka_unit_test(demo_gives_the_same_bits_in_any_split),
         cmocka_unit_test(demo_requests_do_not_depend_on_company),
+        cmocka_unit_test(pieces_give_the_same_bits),
+        cmocka_unit_test(far_positions_give_the_same_bits),
         cmocka_unit_test(storage_does_not_matter),
         cmocka_unit_test(shards_are_one_model),
         cmocka_unit_test(tied_heads_have_either_name),

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "compute.h"
+#include "paged.h"
 #include "threads.h"
 #include "tiny_model.h"
 
@@ -348,6 +349,18 @@ static void company_does_not_matter(void **state)
     }
 }
 
+/* Through pages; positions are learned, so those of pieces are looked up. */
+static void pieces_give_the_same_bits(void **state)
+{
+    (void)state;
+    for (int i = 0; i < VARIANTS; i++) {
+        or_model *model;
+        assert_ok(or_model_open(opt_folder(&variants[i]), 0, LAYERS, &model));
+        check_pages(model, CONTEXT - 1);
+        or_model_close(model);
+    }
+}
+
 /* Names with "model." and without, and another type. */
 static void folders_of_one_model_give_the_same_bits(void **state)
 {
@@ -501,6 +514,7 @@ int main(void)
         cmocka_unit_test(layers_are_right),
         cmocka_unit_test(any_split_gives_the_same_bits),
         cmocka_unit_test(company_does_not_matter),
+        cmocka_unit_test(pieces_give_the_same_bits),
         cmocka_unit_test(folders_of_one_model_give_the_same_bits),
         cmocka_unit_test(bytes_are_counted_once),
         cmocka_unit_test(missing_and_misshapen_tensors_are_refused),

@@ -27,6 +27,8 @@ static const char *policy_with(const char *key, const char *value)
         assert_ok(or_buffer_printf(&json, "%s\"%s\": %s", comma, fields[i][0], other ? value : fields[i][1]));
         comma = ", ";
     }
+    if (key && value && !strstr(json.data, key)) /* one that may be absent */
+        assert_ok(or_buffer_printf(&json, ", \"%s\": %s", key, value));
     assert_ok(or_buffer_puts(&json, "}"));
     static const char *folder; /* one for all: there are more cases than scratch folders */
     if (!folder) folder = scratch_folder();
@@ -57,6 +59,45 @@ static void test_gap_policy(void **state)
     assert_false(or_policy_fires(policy, &seen));
     or_policy_free(policy);
     or_policy_free(NULL);
+}
+
+static void test_shortlist(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        int tokens;
+    } good[] = {{NULL, 0}, {"0", 0}, {"null", 0}, {"2", 2}, {"64", OR_SHORTLIST}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        or_policy *policy;
+        assert_ok(or_policy_load(policy_with("shortlist", good[i].value), &policy));
+        assert_int_equal(or_policy_shortlist(policy), good[i].tokens);
+        or_policy_free(policy);
+    }
+}
+
+/* Ramps behind layers 2, 3 and 5 of 8, a head of 2000 and a classifier that costs nothing: a later ramp with
+ * a shortlist of 10 of 100 tokens costs 200. */
+static void test_ramp_macs(void **state)
+{
+    (void)state;
+    static const int exits[4] = {2, 3, 5, 8};
+    static const double whole[4] = {2000, 4000, 6000, 6000};
+    static const double shortlist[4] = {2000, 2000 + 200 + 2000, 2000 + 200 + 200 + 2000, 2000 + 200 + 200};
+    const or_hparams h = {.n_layers = 8, .d_model = 20, .d_embed = 20, .n_vocab = 100};
+    const or_hparams small = {.n_layers = 8, .d_model = 20, .d_embed = 20, .n_vocab = 10};
+    or_policy *policy;
+    assert_near(or_hparams_head_macs(&h), 2000, 0);
+    assert_ok(or_policy_load(policy_with(NULL, NULL), &policy));
+    for (int i = 0; i < 4; i++) assert_near(or_policy_ramp_macs(policy, &h, exits[i]), whole[i], 0);
+    or_policy_free(policy);
+    assert_ok(or_policy_load(policy_with("shortlist", "10"), &policy));
+    for (int i = 0; i < 4; i++) assert_near(or_policy_ramp_macs(policy, &h, exits[i]), shortlist[i], 0);
+    assert_near(or_policy_ramp_macs(policy, &small, 5), 600, 0); /* nothing is spared: three heads of 200 */
+    or_policy_free(policy);
+    assert_ok(or_policy_load(policy_with("ramps", "[]"), &policy));
+    assert_near(or_policy_ramp_macs(policy, &h, 8), 0, 0);
+    or_policy_free(policy);
 }
 
 static void test_a_policy_that_never_fires(void **state)
@@ -104,6 +145,8 @@ static void test_fingerprint_is_of_what_decides(void **state)
     assert_true(fingerprint_with("threshold", "0.626") != plain);
     assert_true(fingerprint_with("ramps", "[2, 3, 6]") != plain);
     assert_true(fingerprint_with("layers", "9") != plain);
+    assert_true(fingerprint_with("shortlist", "8") != plain);
+    assert_true(fingerprint_with("shortlist", "8") != fingerprint_with("shortlist", "9"));
 }
 
 static void test_every_field_is_checked(void **state)
@@ -135,6 +178,11 @@ static void test_every_field_is_checked(void **state)
         {"ramps", "[7, 8]", "holds 8 after 7"},
         {"ramps", "[1e999]", "\"ramps\" holds inf"},
         {"ramps", "[\"2\"]", "holds -1"},
+        {"shortlist", "1", "\"shortlist\" is 1, expected 0 (none) or a whole number 2..64"},
+        {"shortlist", "65", "\"shortlist\" is 65, expected a whole number 0..64"},
+        {"shortlist", "-1", "\"shortlist\" is -1"},
+        {"shortlist", "2.5", "\"shortlist\""},
+        {"shortlist", "\"8\"", "\"shortlist\" is a string"},
         {"threshold", NULL, "\"threshold\" is nothing"},
         {"threshold", "null", "\"threshold\" is nothing"},
         {"threshold", "1e999", "expected a finite number or \"never\""},
@@ -181,6 +229,7 @@ static or_policy *svm_policy(const char *path)
     policy->features[0] = OR_FEATURE_GAP;
     policy->features[1] = OR_FEATURE_COS_MLP;
     policy->ramp[3] = policy->ramp[7] = true;
+    policy->shortlist = 24;
     policy->threshold = 1.0 / 3;
     policy->fingerprint = 0x123456789abcdef0;
     return policy;
@@ -199,6 +248,7 @@ static void test_what_is_saved_is_loaded(void **state)
     assert_true(or_policy_wants_cosines(policy));
     assert_int_equal(policy->n_layers, 8);
     assert_memory_equal(policy->ramp, made->ramp, 9);
+    assert_int_equal(or_policy_shortlist(policy), 24);
     assert_int_equal(policy->n_features, 2);
     assert_true(policy->threshold == made->threshold);
     assert_true(policy->fingerprint == made->fingerprint);
@@ -306,6 +356,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gap_policy),
+        cmocka_unit_test(test_shortlist),
+        cmocka_unit_test(test_ramp_macs),
         cmocka_unit_test(test_a_policy_that_never_fires),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_fingerprint_is_of_what_decides),

@@ -9,8 +9,12 @@
 
 enum { LAYERS = 3 };
 
-static const or_trace_meta meta = {
-    .fingerprint = 0xfedcba9876543210, .n_layers = LAYERS, .layer_macs = 1e9 / 3, .ramp_macs = 2.5};
+static const or_trace_meta meta = {.fingerprint = 0xfedcba9876543210,
+                                   .n_layers = LAYERS,
+                                   .n_vocab = 50,
+                                   .layer_macs = 1e9 / 3,
+                                   .row_macs = 1e7 / 3,
+                                   .ramp_macs = 2.5};
 
 /* Any float of 0..1 or -1..1, with all its digits. */
 static float any(uint64_t *seed, bool negative)
@@ -63,6 +67,8 @@ static void test_what_is_written_is_read(void **state)
     assert_true(trace.meta.fingerprint == meta.fingerprint);
     assert_int_equal(trace.meta.n_layers, LAYERS);
     assert_true(trace.meta.layer_macs == meta.layer_macs && trace.meta.ramp_macs == meta.ramp_macs);
+    assert_true(trace.meta.row_macs == meta.row_macs);
+    assert_int_equal(trace.meta.n_vocab, 50);
     for (int i = 0; i < ITEMS; i++) {
         const or_trace_item *item = &trace.items[i];
         assert_string_equal(item->task, items[i].task);
@@ -89,19 +95,24 @@ static void test_files_of_one_model_join(void **state)
     or_trace trace = {0};
     uint64_t seed = 1;
     make_item(&seed, seen, &item);
-    for (int file = 0; file < 2; file++) {
+    for (int file = 0; file < 3; file++) { /* the last is an older one, which lacks some figures */
         char path[1024];
         snprintf(path, sizeof path, "%s/%d.csv", folder, file);
         or_trace_meta its = meta;
         its.layer_macs = file == 0 ? 100 : 400;
+        its.row_macs = file == 0 ? 10 : file == 1 ? 40 : 0;
+        its.n_vocab = file == 2 ? 0 : 50;
         or_trace_writer *writer;
         assert_ok(or_trace_begin(path, LAYERS, &writer));
-        for (int i = 0; i < (file == 0 ? 1 : 2); i++) assert_ok(or_trace_put(writer, &item));
+        for (int i = 0; i < file + 1; i++) assert_ok(or_trace_put(writer, &item));
         assert_ok(or_trace_end(writer, &its));
         assert_ok(or_trace_read(path, &trace));
+        static const double layers[3] = {100, 300, 350}, rows[3] = {10, 30, 0}; /* means over all instances */
+        assert_near(trace.meta.layer_macs, layers[file], 1e-9);
+        assert_near(trace.meta.row_macs, rows[file], 1e-9);
+        assert_int_equal(trace.meta.n_vocab, 50);
     }
-    assert_int_equal(trace.count, 3);
-    assert_near(trace.meta.layer_macs, 300, 1e-9); /* the mean over all instances */
+    assert_int_equal(trace.count, 6);
 
     char other[1024];
     snprintf(other, sizeof other, "%s/other.csv", folder);
@@ -112,7 +123,7 @@ static void test_files_of_one_model_join(void **state)
     assert_ok(or_trace_end(writer, &its));
     assert_fails(or_trace_read(other, &trace), OR_ERR_INPUT,
                  "model 0000000000000005 with 3 layers, the traces before of fedcba9876543210");
-    assert_int_equal(trace.count, 3);
+    assert_int_equal(trace.count, 6);
     or_trace_free(&trace);
 }
 
@@ -169,12 +180,14 @@ static void test_writing_that_ends_badly_leaves_nothing(void **state)
     assert_ok(or_trace_begin(path, LAYERS, &writer));
     or_trace_abandon(writer);
     or_trace_abandon(NULL);
-    or_trace_meta bad[4] = {meta, meta, meta, meta};
+    or_trace_meta bad[6] = {meta, meta, meta, meta, meta, meta};
     bad[0].n_layers = 4;
     bad[1].layer_macs = 0;
     bad[2].ramp_macs = -1;
     bad[3].layer_macs = NAN;
-    for (int i = 0; i < 4; i++) {
+    bad[4].row_macs = -1;
+    bad[5].row_macs = INFINITY;
+    for (int i = 0; i < 6; i++) {
         assert_ok(or_trace_begin(path, LAYERS, &writer));
         assert_fails(or_trace_end(writer, &bad[i]), OR_ERR_FAILED, "trace cannot be written");
     }
@@ -196,7 +209,8 @@ static const char *write_files(const char *csv, const char *side)
 }
 
 static const char good_side[] = "{\"format\": \"offramp-trace-1\", \"fingerprint\": \"0000000000000001\", "
-                                "\"layers\": 2, \"instances\": 2, \"layer_macs\": 10, \"ramp_macs\": 0}";
+                                "\"layers\": 2, \"instances\": 2, \"layer_macs\": 10, \"ramp_macs\": 0, "
+                                "\"vocab\": 9, \"row_macs\": 5}";
 #define HEADER OR_TRACE_HEADER "\n"
 #define FIRST                                                                                                \
     "a,0,0,1,0.5,0.75,0,0,-1,4,5,-1\n"                                                                       \
@@ -288,6 +302,9 @@ static void test_side_files_that_are_refused(void **state)
         {"\"layer_macs\"", "\"macs\"", "\"layer_macs\" is nothing"},
         {"\"ramp_macs\": 0", "\"ramp_macs\": -1", "ramps -1"},
         {"\"ramp_macs\"", "\"macs\"", "\"ramp_macs\" is nothing"},
+        {"\"vocab\": 9", "\"vocab\": -1", "\"vocab\" is -1, expected a whole number 0.."},
+        {"\"row_macs\": 5", "\"row_macs\": -1", "(-1 for a row)"},
+        {"\"row_macs\": 5", "\"row_macs\": \"5\"", "\"row_macs\""},
     };
     or_trace trace = {0};
     for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {

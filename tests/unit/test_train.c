@@ -44,7 +44,12 @@ static void make_item(or_trace_item *item, int n_layers, uint64_t *seed, int lia
 
 static or_trace make_trace(size_t count, int n_layers, uint64_t seed, int liars)
 {
-    or_trace trace = {.meta = {.fingerprint = 7, .n_layers = n_layers, .layer_macs = 1e8, .ramp_macs = 5e6},
+    or_trace trace = {.meta = {.fingerprint = 7,
+                               .n_layers = n_layers,
+                               .n_vocab = 1000,
+                               .layer_macs = 1e8,
+                               .row_macs = 1e7,
+                               .ramp_macs = 5e6},
                       .count = count,
                       .capacity = count};
     assert_ok(OR_NEW(trace.items, count));
@@ -216,13 +221,15 @@ static double naive_work(const or_scores *scores, double t, const or_prices *pri
 {
     double work = 0;
     for (size_t i = 0; i < scores->count; i++) {
-        bool left = false;
+        bool left = false, first = true;
         for (int layer = 1; layer <= scores->n_ramps + 1 && !left; layer++) {
             work += prices->layer;
             if (layer > scores->n_ramps) work += prices->head;
             if (layer > scores->n_ramps || !ramp[layer]) continue;
-            work += prices->ramp;
+            work += first ? prices->first_ramp : prices->later_ramp;
             left = scores->score[i * (size_t)scores->n_ramps + (size_t)layer - 1] >= t;
+            if (left && !first) work += prices->confirm;
+            first = false;
         }
     }
     return work;
@@ -236,7 +243,9 @@ static void test_ramps_against_trying_everything(void **state)
     int best_found = 0, fewer = 0;
     for (int round = 0; round < 300; round++) {
         or_scores scores = random_scores(&seed, 20, RAMPS, 8);
-        or_prices prices = {.layer = 8, .ramp = random_bits(&seed) % 12, .head = 2};
+        double dear = random_bits(&seed) % 12;
+        or_prices prices = {.layer = 8, .first_ramp = dear, .later_ramp = dear, .head = 2};
+        if (round % 2) prices.later_ramp = 1, prices.confirm = dear;
         bool ramp[RAMPS + 1], other[RAMPS + 1] = {false};
         double least = INFINITY;
         assert_ok(or_ramps_choose(&scores, 0.5, &prices, ramp));
@@ -282,13 +291,14 @@ static int simulate(const or_policy *policy, const or_trace_item *item, int n_la
     return n_layers;
 }
 
-static void test_replay_is_what_the_pipeline_does(void **state)
+/* With a shortlist of 50 of the 1000 tokens a ramp behind the first has a twentieth of a head, 2.5e5. */
+static void check_replay(int shortlist)
 {
-    (void)state;
     char path[1024];
     or_trace trace = make_trace(300, 12, 31, 20);
     or_train_options options = defaults("svm");
     options.features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_STABLE | 1u << OR_FEATURE_LAYER;
+    options.shortlist = shortlist;
     or_train_report report;
     or_policy *policy;
     assert_ok(or_train(&trace, &options, policy_path(path), &report));
@@ -306,8 +316,11 @@ static void test_replay_is_what_the_pipeline_does(void **state)
         agree += token == trace.items[i].final_token;
         early += exit < 12;
         work += 1e8 * exit + (exit == 12 ? 5e6 : 0);
+        int passed = 0;
         for (int l = 1; l <= exit; l++)
-            if (or_policy_has_ramp(policy, l)) work += 5e6 + (double)or_policy_cost(policy);
+            if (or_policy_has_ramp(policy, l))
+                work += (shortlist && passed++ ? 2.5e5 : 5e6) + (double)or_policy_cost(policy);
+        if (passed > 1 && exit < 12) work += 5e6;
         all[i] = i;
     }
     assert_true(early > 100 && early < 300);
@@ -322,6 +335,13 @@ static void test_replay_is_what_the_pipeline_does(void **state)
     assert_int_equal(result.instances, 0);
     or_policy_free(policy);
     or_trace_free(&trace);
+}
+
+static void test_replay_is_what_the_pipeline_does(void **state)
+{
+    (void)state;
+    check_replay(0);
+    check_replay(50);
 }
 
 static void test_oracle_leaves_where_the_token_stays(void **state)
@@ -594,6 +614,62 @@ static void test_dear_ramps_are_few(void **state)
     or_trace_free(&trace);
 }
 
+/* Where a head costs half a layer, a shortlist pays for more ramps, and saves more; so do dear layers. */
+static void test_a_shortlist_makes_ramps_more(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(400, 16, 2, 0);
+    const char *kinds[] = {"svm", "gap"};
+    trace.meta.ramp_macs = 0.5 * trace.meta.row_macs;
+    for (int k = 0; k < 2; k++) {
+        or_train_options options = defaults(kinds[k]);
+        or_train_report prompts, whole, cheap;
+        or_policy *policy;
+        options.target_agreement = 0.9;
+        assert_ok(or_train(&trace, &options, policy_path(path), &prompts));
+        options.generation = true;
+        assert_ok(or_train(&trace, &options, path, &whole));
+        options.shortlist = 10;
+        assert_ok(or_train(&trace, &options, path, &cheap));
+        assert_true(prompts.n_ramps > whole.n_ramps && cheap.n_ramps > whole.n_ramps && whole.n_ramps > 0);
+        assert_true(cheap.calibration.work_saved > whole.calibration.work_saved + 0.02);
+        assert_ok(or_policy_load(path, &policy));
+        assert_int_equal(or_policy_shortlist(policy), 10);
+        or_policy_free(policy);
+        or_buffer json = contents(path);
+        assert_non_null(strstr(json.data, "\"training\": {\"for\": \"generation\", "));
+        or_buffer_free(&json);
+    }
+    or_trace_free(&trace);
+}
+
+/* Traces of versions that did not write n_vocab and row_macs train what they always did. */
+static void test_what_an_older_trace_cannot_price(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(200, 6, 2, 0);
+    or_train_report report;
+    or_train_options options = defaults("gap");
+    trace.meta.n_vocab = 0;
+    trace.meta.row_macs = 0;
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    options.generation = true;
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT,
+                 "the trace has no \"row_macs\", expected what a layer costs for one row");
+    options.generation = false;
+    options.shortlist = 8;
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT,
+                 "the trace has no \"vocab\", expected the size of the vocabulary");
+    trace.meta.n_vocab = 8;
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT,
+                 "found a shortlist of 8 tokens, expected fewer than the vocabulary's 8");
+    trace.meta.n_vocab = 9;
+    assert_ok(or_train(&trace, &options, path, &report));
+    or_trace_free(&trace);
+}
+
 /* All become clear at the same layer: ramps before it go (those behind are never reached and cost nothing),
  * and the rows that are left have one label. */
 static void test_ramps_where_all_is_right(void **state)
@@ -650,6 +726,9 @@ static void test_options_that_are_refused(void **state)
     REFUSES(options.gamma = -1, OR_ERR_USAGE, "gamma");
     REFUSES(options.max_rows = 1, OR_ERR_USAGE, "rows fitted");
     REFUSES(options.max_rows = 2000000, OR_ERR_USAGE, "rows fitted");
+    REFUSES(options.shortlist = 1, OR_ERR_USAGE, "the shortlist must have 2..64 tokens, or 0");
+    REFUSES(options.shortlist = -2, OR_ERR_USAGE, "shortlist");
+    REFUSES(options.shortlist = OR_SHORTLIST + 1, OR_ERR_USAGE, "shortlist");
     REFUSES(options.classifier = "tree", OR_ERR_INPUT, "found \"tree\"");
     REFUSES((options.classifier = "gap", options.features = 1u << OR_FEATURE_LAYER), OR_ERR_INPUT,
             "looks at gap alone");
@@ -680,6 +759,8 @@ int main(void)
         cmocka_unit_test(test_one_label_only),
         cmocka_unit_test(test_a_target_out_of_reach),
         cmocka_unit_test(test_dear_ramps_are_few),
+        cmocka_unit_test(test_a_shortlist_makes_ramps_more),
+        cmocka_unit_test(test_what_an_older_trace_cannot_price),
         cmocka_unit_test(test_ramps_where_all_is_right),
         cmocka_unit_test(test_options_that_are_refused),
     };

@@ -42,9 +42,22 @@ static void beginnings_are_one_each(void **state)
             char text[8] = "";
             memcpy(text, characters[i], length);
             text[length] = 'x';
+            assert_true(or_utf8_begins(text, length));
+            assert_false(or_utf8_begins(text, length + 1));
             assert_int_equal(or_utf8_broken(text, length), length);
             assert_int_equal(or_utf8_broken(text, length + 1), length);
         }
+}
+
+/* What is complete, or can be completed by nothing, begins no character. */
+static void other_bytes_begin_none(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a",        "\x80",         "\xc0",     "\xc1",
+                                        "\xf5",     "\xff",         "\xc2\x80", "\xe0\x80",
+                                        "\xed\xa0", "\xe2\x82\xac", "\xf0\x80", "\xf4\x90"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(or_utf8_begins(texts[i], strlen(texts[i])));
 }
 
 static void strict_utf8(void **state)
@@ -66,6 +79,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_characters_are_maximal_subparts),
         cmocka_unit_test(beginnings_are_one_each),
+        cmocka_unit_test(other_bytes_begin_none),
         cmocka_unit_test(strict_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,13 @@
 
 enum { WIDTH = 3, MOST = 64 };
 
+static const or_wave_limits limits = {.n_policies = 3,
+                                      .n_pages = 9,
+                                      .n_slots = 2,
+                                      .n_vocab = 1000000,
+                                      .n_layers = 9},
+                            no_policies = {.n_pages = 9, .n_slots = 2, .n_vocab = 1000000, .n_layers = 9};
+
 /* What a rider's numbers must be, whatever was merged and compacted: made from its index. */
 static float number(uint64_t index, size_t row, size_t column)
 {
@@ -17,7 +24,7 @@ static void add(or_wave *wave, uint64_t index, int rows, int n_choices, int poli
     for (int c = 0; c < n_choices; c++) choices[c] = (int32_t)index * 10 + c;
     const size_t r = wave->n_riders, row = wave->n_rows;
     const or_rider rider = {.index = index, .rows = rows, .policy = policy, .n_choices = n_choices};
-    assert_ok(or_wave_add(wave, &rider, choices));
+    assert_ok(or_wave_add(wave, &rider, choices, NULL));
     for (size_t i = 0; i < (size_t)rows; i++)
         for (size_t c = 0; c < WIDTH; c++) wave->hidden[(row + i) * WIDTH + c] = number(index, i, c);
     for (size_t c = 0; wave->taps && c < WIDTH; c++) {
@@ -40,14 +47,14 @@ static void assert_holds(const or_wave *wave, const uint64_t *indices, size_t n)
             for (size_t c = 0; c < WIDTH; c++)
                 assert_true(wave->hidden[row * WIDTH + c] == number(rider->index, i, c));
         for (int c = 0; c < rider->n_choices; c++, choice++)
-            assert_int_equal(wave->choices[choice], (int32_t)rider->index * 10 + c);
+            assert_int_equal(wave->lists[choice], (int32_t)rider->index * 10 + c);
         for (size_t c = 0; wave->taps && c < WIDTH; c++) {
             assert_true(wave->attn[r * WIDTH + c] == number(rider->index, 500, c));
             assert_true(wave->mlp[r * WIDTH + c] == number(rider->index, 600, c));
         }
     }
     assert_int_equal(wave->n_rows, row);
-    assert_int_equal(wave->n_choices, choice);
+    assert_int_equal(wave->n_list, choice);
 }
 
 /* Through the wire and back. */
@@ -56,7 +63,7 @@ static void send_over(or_wave *to, const or_wave *from)
     const size_t size = or_wave_wire_size(from);
     char *bytes = malloc(size);
     or_wave_encode(from, bytes);
-    assert_ok(or_wave_decode(to, bytes, size, 3));
+    assert_ok(or_wave_decode(to, bytes, size, &limits));
     assert_int_equal(to->layer, from->layer);
     free(bytes);
 }
@@ -116,16 +123,16 @@ static void damaged_waves_are_refused(void **state)
     for (size_t cut = 0; cut < size; cut++) {
         char *part = malloc(cut ? cut : 1);
         memcpy(part, bytes, cut);
-        assert_fails(or_wave_decode(&arrived, part, cut, 3), OR_ERR_PEER, "refused");
+        assert_fails(or_wave_decode(&arrived, part, cut, &limits), OR_ERR_PEER, "refused");
         free(part);
     }
-    assert_fails(or_wave_decode(&narrow, bytes, size, 3), OR_ERR_PEER, "another job");
-    assert_fails(or_wave_decode(&arrived, bytes, size, 0), OR_ERR_PEER,
+    assert_fails(or_wave_decode(&narrow, bytes, size, &limits), OR_ERR_PEER, "another job");
+    assert_fails(or_wave_decode(&arrived, bytes, size, &no_policies), OR_ERR_PEER,
                  "do not add up");    /* policy 0 of none */
     for (int i = 0; i < 20000; i++) { /* refused or read, never a crash; the sizes always fit each other */
         memcpy(damaged, bytes, size);
         damaged[random_bits(&seed) % size] ^= (char)(1u << random_bits(&seed) % 8);
-        if (or_wave_decode(&arrived, damaged, size, 3) == OR_OK) {
+        if (or_wave_decode(&arrived, damaged, size, &limits) == OR_OK) {
             assert_int_equal(arrived.n_riders, 2);
             assert_int_equal(arrived.n_rows, 5);
         }
@@ -152,7 +159,7 @@ static void riders_keep_their_state(void **state)
                             .state = {.token = 4095, .stable = 7}};
     add(&wave, 1, 3, 2, 0);
     wave.layer = 5;
-    assert_ok(or_wave_add(&other, &rider, &(int32_t){-3}));
+    assert_ok(or_wave_add(&other, &rider, &(int32_t){3}, NULL));
     for (size_t i = 0; i < 2 * WIDTH; i++) other.hidden[i] = i % 2 ? -0.0f : 1e-42f;
     other.layer = 5;
     assert_ok(or_wave_append(&wave, &other));
@@ -161,7 +168,7 @@ static void riders_keep_their_state(void **state)
     assert_int_equal(arrived.layer, 5);
     assert_int_equal(arrived.n_riders, 1);
     assert_memory_equal(&arrived.riders[0], &rider, sizeof rider);
-    assert_int_equal(arrived.choices[0], -3);
+    assert_int_equal(arrived.lists[0], 3);
     assert_memory_equal(arrived.hidden, other.hidden, 2 * WIDTH * sizeof(float));
     or_wave_free(&wave);
     or_wave_free(&other);
@@ -188,7 +195,7 @@ static void empty_waves_are_waves(void **state)
     assert_holds(&other, (const uint64_t[]){3}, 1);
     or_wave_compact(&other, (const bool[]){true});
     assert_holds(&other, NULL, 0);
-    assert_ok(or_wave_add(&other, &(or_rider){.rows = 1}, NULL)); /* where taps of another rider were */
+    assert_ok(or_wave_add(&other, &(or_rider){.rows = 1}, NULL, NULL)); /* where taps of another rider were */
     for (size_t c = 0; c < WIDTH; c++) assert_true(other.attn[c] == 0 && other.mlp[c] == 0);
     or_wave_free(&wave);
     or_wave_free(&other);
@@ -199,7 +206,7 @@ static void empty_waves_are_waves(void **state)
     or_wave_free(&wave);
 }
 
-/* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, choices (8 each). */
+/* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, list, ghosts (8 each). */
 enum {
     AT_MAGIC = 0,
     AT_LAYER = 4,
@@ -207,9 +214,10 @@ enum {
     AT_TAPS = 16,
     AT_RIDERS = 24,
     AT_ROWS = 32,
-    AT_CHOICES = 40
+    AT_LIST = 40,
+    HEAD = 56
 };
-#define AT_RIDER(r, field) (48 + (r) * sizeof(or_rider) + offsetof(or_rider, field))
+#define AT_RIDER(r, field) (HEAD + (r) * sizeof(or_rider) + offsetof(or_rider, field))
 
 static void every_wrong_field_is_refused(void **state)
 {
@@ -232,8 +240,8 @@ static void every_wrong_field_is_refused(void **state)
                  {AT_ROWS, 8, 4, sizes},
                  {AT_ROWS, 8, INT64_C(1) << 31, sizes},
                  {AT_ROWS, 8, (INT64_C(1) << 62) + 5, sizes}, /* x 3 x 4 bytes is 5 rows' again, mod 2^64 */
-                 {AT_CHOICES, 8, 1, sizes},
-                 {AT_CHOICES, 8, (INT64_C(1) << 62) + 2, sizes},
+                 {AT_LIST, 8, 1, sizes},
+                 {AT_LIST, 8, (INT64_C(1) << 62) + 2, sizes},
                  {AT_RIDER(0, rows), 4, 0, sums},
                  {AT_RIDER(0, rows), 4, -2, sums},
                  {AT_RIDER(0, rows), 4, 1, sums},
@@ -256,15 +264,15 @@ static void every_wrong_field_is_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         or_wave_encode(&wave, bytes);
         memcpy(bytes + cases[i].at, &cases[i].value, cases[i].size);
-        assert_fails(or_wave_decode(&arrived, bytes, size, 3), OR_ERR_PEER, cases[i].part);
+        assert_fails(or_wave_decode(&arrived, bytes, size, &limits), OR_ERR_PEER, cases[i].part);
         or_wave_encode(&wave, bytes); /* a wave that was refused leaves the next one alone */
-        assert_ok(or_wave_decode(&arrived, bytes, size, 3));
+        assert_ok(or_wave_decode(&arrived, bytes, size, &limits));
         assert_holds(&arrived, (const uint64_t[]){1, 2}, 2);
     }
     char *longer = malloc(size + 1);
     or_wave_encode(&wave, longer);
     longer[size] = 0;
-    assert_fails(or_wave_decode(&arrived, longer, size + 1, 3), OR_ERR_PEER, sizes);
+    assert_fails(or_wave_decode(&arrived, longer, size + 1, &limits), OR_ERR_PEER, sizes);
     free(bytes), free(longer);
     or_wave_free(&wave);
     or_wave_free(&arrived);
@@ -274,7 +282,7 @@ static void waves_that_mpi_cannot_send_have_no_size(void **state)
 {
     (void)state;
     or_wave wave = {.width = 8192, .n_riders = 1, .n_rows = 65535}; /* 64 KiB short of 2 GiB of numbers */
-    assert_int_equal(or_wave_wire_size(&wave), 48 + sizeof(or_rider) + (size_t)65535 * 8192 * 4);
+    assert_int_equal(or_wave_wire_size(&wave), HEAD + sizeof(or_rider) + (size_t)65535 * 8192 * 4);
     wave.n_rows = 65536;
     assert_int_equal(or_wave_wire_size(&wave), 0);
     wave.n_rows = SIZE_MAX / 4;

@@ -39,6 +39,18 @@ static inline void check_bos(const or_tokenizer *t, int bos, int eos, bool adds)
     assert_int_equal(or_tokenizer_adds_bos(t), adds);
 }
 
+/* The tokens that end a text, in any order: as many as expected, and each of these. */
+static inline void check_ends(const or_tokenizer *t, size_t count, const int32_t *expected)
+{
+    const int32_t *ids;
+    assert_int_equal(or_tokenizer_ends(t, &ids), count);
+    for (size_t i = 0; i < count; i++) {
+        bool found = false;
+        for (size_t j = 0; j < count; j++) found = found || ids[j] == expected[i];
+        if (!found) fail_msg("token %d ends no text", expected[i]);
+    }
+}
+
 /* The ids are those of the JSON array. `text` is for the message. */
 static inline void check_token_list(const char *text, const or_tokens *tokens, const cJSON *expected)
 {

@@ -1,0 +1,131 @@
+/* pages.c - taking, sharing and giving back pages. */
+#include "pages.h"
+
+#include "memory.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+or_status or_pages_open(or_pages *pages, size_t n_pages)
+{
+    *pages = (or_pages){.n_pages = n_pages};
+    OR_TRY(OR_NEW(pages->pages, n_pages));
+    OR_TRY(OR_NEW(pages->free, n_pages));
+    OR_TRY(OR_NEW(pages->buckets, n_pages));
+    for (size_t i = 0; i < n_pages; i++) {
+        pages->free[i] = (int32_t)(n_pages - 1 - i); /* the first page is taken first */
+        pages->buckets[i] = -1;
+    }
+    pages->n_free = n_pages;
+    return OR_OK;
+}
+
+void or_pages_close(or_pages *pages)
+{
+    free(pages->pages);
+    free(pages->free);
+    free(pages->buckets);
+    *pages = (or_pages){0};
+}
+
+size_t or_pages_available(const or_pages *pages)
+{
+    return pages->n_free + pages->n_idle;
+}
+
+static int32_t *bucket_of(or_pages *pages, uint64_t parent, const int32_t *tokens)
+{
+    const uint64_t hash = XXH3_64bits_withSeed(tokens, OR_PAGE * sizeof *tokens, parent);
+    return &pages->buckets[hash % pages->n_pages];
+}
+
+static uint64_t number_of(const or_pages *pages, int32_t page)
+{
+    return page < 0 ? 0 : pages->pages[page].number;
+}
+
+int32_t or_pages_find(or_pages *pages, int32_t parent, const int32_t *tokens)
+{
+    const uint64_t number = number_of(pages, parent);
+    int32_t found = *bucket_of(pages, number, tokens);
+    for (; found >= 0; found = pages->pages[found].next)
+        if (pages->pages[found].parent == number &&
+            memcmp(pages->pages[found].tokens, tokens, sizeof pages->pages[found].tokens) == 0)
+            break;
+    if (found < 0) return -1;
+    or_page *page = &pages->pages[found];
+    if (page->uses++ == 0) pages->n_idle--;
+    page->used = ++pages->clock;
+    return found;
+}
+
+void or_pages_share(or_pages *pages, int32_t page, int32_t parent, const int32_t *tokens)
+{
+    or_page *p = &pages->pages[page];
+    int32_t *bucket = bucket_of(pages, number_of(pages, parent), tokens);
+    p->shared = true;
+    p->fed = false;
+    p->number = ++pages->numbers;
+    p->parent = number_of(pages, parent);
+    p->used = ++pages->clock;
+    p->next = *bucket;
+    memcpy(p->tokens, tokens, sizeof p->tokens);
+    *bucket = page;
+}
+
+/* Out of its bucket. */
+static void forget(or_pages *pages, int32_t page)
+{
+    or_page *p = &pages->pages[page];
+    int32_t *at = bucket_of(pages, p->parent, p->tokens);
+    while (*at != page) at = &pages->pages[*at].next;
+    *at = p->next;
+    p->shared = false;
+}
+
+/* Pages of a prefix are used in the order of their places, so the last one has been used last: it must go before
+ * those that lead to it. Hence not the oldest use alone, but of the oldest prefix the page that no idle one follows;
+ * a page that is followed by one in use is in use itself. */
+static int32_t oldest_idle(const or_pages *pages)
+{
+    int32_t oldest = -1, child;
+    for (size_t i = 0; i < pages->n_pages; i++) {
+        const or_page *page = &pages->pages[i];
+        if (page->shared && page->uses == 0 && (oldest < 0 || page->used < pages->pages[oldest].used))
+            oldest = (int32_t)i;
+    }
+    do { /* to the end of the prefix */
+        child = -1;
+        for (size_t i = 0; i < pages->n_pages && child < 0; i++)
+            if (pages->pages[i].shared && pages->pages[i].parent == pages->pages[oldest].number)
+                child = (int32_t)i;
+        if (child >= 0) oldest = child;
+    } while (child >= 0);
+    return oldest;
+}
+
+int32_t or_pages_take(or_pages *pages)
+{
+    int32_t page;
+    if (pages->n_free > 0) {
+        page = pages->free[--pages->n_free];
+    } else {
+        page = oldest_idle(pages);
+        forget(pages, page);
+        pages->n_idle--;
+    }
+    pages->pages[page] = (or_page){.uses = 1};
+    return page;
+}
+
+void or_pages_release(or_pages *pages, int32_t page)
+{
+    or_page *p = &pages->pages[page];
+    if (--p->uses > 0) return;
+    if (p->shared && p->fed) {
+        pages->n_idle++;
+        return;
+    }
+    if (p->shared) forget(pages, page);
+    pages->free[pages->n_free++] = page;
+}

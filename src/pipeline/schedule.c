@@ -1,0 +1,181 @@
+/* schedule.c - continuations: admission, whose turn it is, and the end. What one sequence knows is in sequence.c. */
+#include "sequence.h"
+
+#include <string.h>
+
+or_status or_schedule_open(or_schedule *s, size_t n_slots, size_t n_pages, uint64_t numbers)
+{
+    s->n_slots = n_slots;
+    s->numbers = numbers;
+    OR_TRY(OR_NEW(s->slots, n_slots));
+    OR_TRY(OR_NEW(s->queue, n_slots));
+    return or_pages_open(&s->pages, n_pages);
+}
+
+void or_schedule_close(or_schedule *s)
+{
+    for (size_t slot = 0; s->slots && slot < s->n_slots; slot++) or_sequence_free(s->slots[slot]);
+    free(s->slots);
+    free(s->queue);
+    or_pages_close(&s->pages);
+    *s = (or_schedule){0};
+}
+
+size_t or_schedule_share(const or_schedule *s)
+{
+    const size_t stages = (size_t)s->n_stages;
+    return s->n_active < stages ? 1 : (s->n_active + stages - 1) / stages;
+}
+
+/* ---- pages ---------------------------------------------------------------------------------------------- */
+
+static int32_t pages_for(const or_request *request)
+{
+    return (int32_t)((request->n_tokens + request->max_tokens + OR_PAGE - 1) / OR_PAGE);
+}
+
+/* Whole pages of what others begin with too; the prompt's last token is always run, as it asks. */
+static int32_t pages_shared(const or_schedule *s, const or_request *request)
+{
+    const size_t others = s->share ? request->n_shared : 0, own = request->n_tokens - 1;
+    return (int32_t)((others < own ? others : own) / OR_PAGE);
+}
+
+/* Gives the sequence its pages: those of its prefix that are there, and new ones. False, and nothing is taken, when
+ * there are not enough. */
+static bool take_pages(or_schedule *s, or_sequence *q)
+{
+    const int32_t *tokens = q->request.tokens;
+    while (q->n_found < q->n_shared) {
+        const int32_t parent = q->n_found > 0 ? q->pages[q->n_found - 1] : -1;
+        const int32_t page = or_pages_find(&s->pages, parent, tokens + (size_t)q->n_found * OR_PAGE);
+        if (page < 0) break;
+        q->pages[q->n_found++] = page;
+    }
+    if (or_pages_available(&s->pages) < (size_t)(q->n_pages - q->n_found)) {
+        while (q->n_found > 0) or_pages_release(&s->pages, q->pages[--q->n_found]);
+        return false;
+    }
+    for (int32_t i = q->n_found; i < q->n_pages; i++) {
+        q->pages[i] = or_pages_take(&s->pages);
+        if (i < q->n_shared)
+            or_pages_share(&s->pages, q->pages[i], i > 0 ? q->pages[i - 1] : -1,
+                           tokens + (size_t)i * OR_PAGE);
+    }
+    return true;
+}
+
+/* ---- the queue ------------------------------------------------------------------------------------------ */
+
+static void enqueue(or_schedule *s, or_sequence *q)
+{
+    if (q->queued) return;
+    s->queue[(s->queue_first + s->n_queued++) % s->n_slots] = q->slot;
+    q->queued = true;
+}
+
+/* The sequence whose turn it is. */
+static or_sequence *dequeue(or_schedule *s)
+{
+    or_sequence *q = s->slots[s->queue[s->queue_first]];
+    s->queue_first = (s->queue_first + 1) % s->n_slots;
+    s->n_queued--;
+    q->queued = false;
+    return q;
+}
+
+/* A sequence that has to wait for its prefix, which another one is feeding, lets the next one go ahead. */
+bool or_schedule_peek(or_schedule *s, size_t most, or_feed *feed)
+{
+    for (size_t tried = 0, n = s->n_queued; tried < n; tried++) {
+        or_sequence *q = s->slots[s->queue[s->queue_first]];
+        if (or_sequence_next(q, &s->pages, (int32_t)(most < INT32_MAX ? most : INT32_MAX), feed)) return true;
+        dequeue(s);
+        if (or_sequence_waits(q)) enqueue(s, q);
+    }
+    return false;
+}
+
+void or_schedule_feed(or_schedule *s, const or_feed *feed)
+{
+    or_sequence *q = dequeue(s);
+    or_sequence_feed(q, &s->pages, feed);
+    s->n_riders++;
+    if (or_sequence_waits(q)) enqueue(s, q);
+}
+
+/* ---- begin and end -------------------------------------------------------------------------------------- */
+
+or_status or_schedule_admit(or_schedule *s, size_t index, const or_request *request, bool *admitted)
+{
+    or_sequence *q = NULL;
+    int32_t slot = 0;
+    *admitted = false;
+    if (s->n_active == s->n_slots) return OR_OK;
+    while (s->slots[slot]) slot++;
+    OR_TRY(or_sequence_new(index, request, pages_for(request), pages_shared(s, request), &q));
+    if (!take_pages(s, q)) {
+        or_sequence_free(q);
+        return OR_OK;
+    }
+    q->slot = slot;
+    q->number = ++s->numbers;
+    q->fed = q->n_found * OR_PAGE;
+    s->slots[slot] = q;
+    s->n_active++;
+    s->stats->prompt_tokens += request->n_tokens;
+    s->stats->prompt_tokens_shared += (size_t)q->fed;
+    enqueue(s, q);
+    *admitted = true;
+    return OR_OK;
+}
+
+/* Takes it out of the queue. */
+static void unqueue(or_schedule *s, const or_sequence *q)
+{
+    for (size_t n = s->n_queued; n > 0; n--) {
+        or_sequence *other = dequeue(s);
+        if (other != q) enqueue(s, other);
+    }
+}
+
+/* Slot and pages are free from now on. */
+static or_status end_sequence(or_schedule *s, or_sequence *q, or_finish why)
+{
+    const size_t index = q->index;
+    if (q->queued) unqueue(s, q);
+    for (int32_t i = 0; i < q->n_pages; i++) or_pages_release(&s->pages, q->pages[i]);
+    s->slots[q->slot] = NULL;
+    s->n_active--;
+    or_sequence_free(q);
+    return s->job->finish(s->job->context, index, why);
+}
+
+/* Gives the job the tokens that have become final, and goes on or ends. */
+static or_status give_tokens(or_schedule *s, or_sequence *q)
+{
+    or_token token;
+    while (or_sequence_settle(q, s->stats, &token)) {
+        bool more = true;
+        s->stats->tokens++;
+        for (int layer = 0; layer < token.exit_layer; layer++) s->survivors[layer]++;
+        OR_TRY(s->job->token(s->job->context, q->index, &token, &more));
+        if (or_sequence_ended(q)) return end_sequence(s, q, OR_FINISH_END);
+        if (!more) return end_sequence(s, q, OR_FINISH_STOP);
+        if ((size_t)q->given == q->request.max_tokens) return end_sequence(s, q, OR_FINISH_LENGTH);
+    }
+    if (or_sequence_waits(q)) enqueue(s, q);
+    return OR_OK;
+}
+
+or_status or_schedule_take(or_schedule *s, const or_record *record)
+{
+    if (record->slot < 0 || (size_t)record->slot >= s->n_slots || (record->leaves && s->n_riders == 0))
+        return or_fail(OR_ERR_PEER, "unexpected record", NULL, "of slot %d, which no rider is in",
+                       record->slot);
+    s->n_riders -= record->leaves != 0;
+    or_sequence *q = s->slots[record->slot];
+    if (!q || q->number != record->sequence) return OR_OK; /* it has ended meanwhile */
+    OR_TRY(or_sequence_take(q, record));
+    return give_tokens(s, q);
+}
