@@ -54,6 +54,48 @@ jq -e '.type == "bf16" and .plan == [3, 13] and .params == 4198528' "$scratch/ro
 echo '{"shape": "tiny.json", "p": "8", "t": 1, "r": 1, "o": "jsonl"}' >"$scratch/bench.json"
 on 0 bench --config "$scratch/bench.json" | jq -e '.test == "pp8"' >/dev/null || fail "--config"
 
+# ---- continuations, and exits by a curve: the work saved is the curve's, at any number of ranks ----
+echo '[1, 1, 0.5, 0.25, 0]' >"$scratch/curve.json"
+bench 2 -p 8 -n 4 -b 3 -t 1 -o jsonl
+[ "$(jq -r .test "$scratch/rows" | paste -sd,)" = 'pp8 b3,tg4 b3' ] || fail "tests: $(cat "$scratch/rows")"
+for ranks in 1 2 4; do
+    bench "$ranks" -n 40 -b 5 -t 1 --survivors "$scratch/curve.json" -o jsonl
+    [ "$(jq -c '[.test, .exits]' "$scratch/rows" | paste -sd,)" = '["tg40 b5",null],["tg40 b5","propagate"]' ] ||
+        fail "survivors: $(cat "$scratch/rows")"
+    jq -r 'select(.exits) | .work_saved' "$scratch/rows" >>"$scratch/saved"
+    jq -se '.[1].ratio > 0 and .[0].ratio == null' "$scratch/rows" >/dev/null || fail "ratio: $(cat "$scratch/rows")"
+done
+[ "$(sort -u "$scratch/saved" | wc -l)" -eq 1 ] || fail "the work saved depends on the ranks: $(cat "$scratch/saved")"
+# 1.25 of 4 layers are skipped; their keys and values, and the output projections, are computed
+awk '{exit !($1 > 0.2 && $1 < 0.3125)}' "$scratch/saved" || fail "work saved: $(cat "$scratch/saved")"
+bench 2 -n 40 -b 5 -t 1 --survivors "$scratch/curve.json" --plan 2,2 --exit-plan 1,3 -o jsonl
+[ "$(jq -c .plan "$scratch/rows" | paste -sd' ')" = '[2,2] [1,3]' ] || fail "plans: $(cat "$scratch/rows")"
+jq -r 'select(.exits) | .work_saved' "$scratch/rows" >>"$scratch/saved"
+[ "$(sort -u "$scratch/saved" | wc -l)" -eq 1 ] || fail "the work saved depends on the plan: $(cat "$scratch/saved")"
+echo '[1, 1, 1, 1, 0]' >"$scratch/full.json"
+for kv in deferred propagate verify; do # nobody leaves early: the same work
+    bench 2 -n 8 -b 2 -t 1 --survivors "$scratch/full.json" --kv $kv -o jsonl
+    jq -se --arg kv $kv '.[1].work_saved == 0 and .[1].exits == $kv' "$scratch/rows" >/dev/null ||
+        fail "full depth, $kv: $(cat "$scratch/rows")"
+done
+bench 2 -n 8 -b 2 -t 1 --survivors "$scratch/curve.json"
+[ "$(awk -F'|' '{print NF}' "$scratch/rows" | sort -u)" = 12 ] || fail "md: $(cat "$scratch/rows")"
+
+# by a trace: an oracle saves no less than the policy
+on 0 trace --model "$demo/model" --task "$demo/tasks/color_v_animal_3.json" --limit 8 --output "$scratch/trace.csv" --quiet ||
+    fail "trace: code $?"
+saved=()
+for policy in '' "$demo/policy/svm.json"; do
+    on 2 bench --model "$demo/model" -n 6 -b 2 -t 1 -r 1 --survivors "$scratch/trace.csv" ${policy:+--policy "$policy"} \
+        -o jsonl >"$scratch/rows" || fail "by a trace: code $?"
+    saved+=("$(jq 'select(.exits) | .work_saved' "$scratch/rows")")
+done
+awk -v oracle="${saved[0]}" -v policy="${saved[1]}" 'BEGIN {exit !(oracle >= policy && policy > 0)}' ||
+    fail "by a trace: an oracle saves ${saved[0]}, the policy ${saved[1]}"
+expect 2 'found a policy for a curve that is given' 2 bench --shape "$shape" --survivors "$scratch/curve.json" \
+    --policy "$demo/policy/svm.json"
+expect 3 'the trace is of 16 layers, expected 4' 2 bench --shape "$shape" --survivors "$scratch/trace.csv"
+
 # ---- what is refused ----
 expect 2 'expected either --model, or --shape' 0 bench -p 8
 expect 2 'expected either --model, or --shape' 0 bench --model "$demo/model" --dtype f32
