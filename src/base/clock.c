@@ -1,6 +1,7 @@
 /* clock.c - over POSIX: clock_gettime() and nanosleep(). */
 #include "clock.h"
 
+#include <sys/prctl.h>
 #include <time.h>
 
 /* CLOCK_MONOTONIC goes on evenly when somebody sets the host's time. It begins at another moment on every
@@ -18,4 +19,13 @@ void or_clock_sleep(double seconds)
     struct timespec time = {.tv_sec = (time_t)seconds};
     time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
     nanosleep(&time, NULL);
+}
+
+/* Linux lets timers of a thread be late by 50 us, unless the thread asks for better. */
+void or_clock_nap(double *nap)
+{
+    static const double most = 1e-3;
+    if (*nap == OR_CLOCK_NAP) prctl(PR_SET_TIMERSLACK, 1000UL);
+    or_clock_sleep(*nap);
+    *nap = *nap * 1.125 < most ? *nap * 1.125 : most;
 }

@@ -4,7 +4,7 @@
  * run.c) and between layers (hand_over()), so that waves arrive and credits return while a wave is
  * computed. Acting on a message never runs a stage; it only fills the inbox, the credits and the tracker.
  *
- * Waiting is by naps that begin at 20 us and double to about 1 ms while nothing happens.
+ * Waiting is by naps (or_clock_nap()).
  */
 #include "pipeline_internal.h"
 
@@ -21,7 +21,7 @@ static or_status drain(or_pipeline *p)
 {
     for (int rank = 1; p->rank == 0 && rank < p->plan.n_stages; rank++)
         OR_TRY(or_transport_send(p->transport, rank, OR_TAG_CLOSE, NULL, 0));
-    double nap = 20e-6;
+    double nap = OR_CLOCK_NAP;
     while (p->credits < OR_CREDITS || or_transport_sending(p->transport) > 0) {
         OR_TRY(or_pipeline_pump(p));
         or_pipeline_nap(p, &nap);
@@ -217,13 +217,12 @@ or_status or_pipeline_advance(or_pipeline *p)
 void or_pipeline_nap(or_pipeline *p, double *nap)
 {
     double begin = or_clock_now();
-    or_clock_sleep(*nap);
+    or_clock_nap(nap);
     double slept = or_clock_now() - begin;
     if (p->held)
         p->stage.stats.wait += slept;
     else
         p->stage.stats.idle += slept;
-    if (*nap < 1e-3) *nap *= 2;
 }
 
 /* ---- ranks after the first ---------------------------------------------------------------------------- */
@@ -293,7 +292,7 @@ static or_status take_inbox(or_pipeline *p)
  * is nothing to do. */
 static or_status serve(or_pipeline *p)
 {
-    double nap = 20e-6;
+    double nap = OR_CLOCK_NAP;
     while (!p->closing) {
         OR_TRY(or_pipeline_pump(p));
         OR_TRY(or_pipeline_send_held(p));
@@ -303,7 +302,7 @@ static or_status serve(or_pipeline *p)
         }
         OR_TRY(take_inbox(p));
         OR_TRY(or_pipeline_advance(p));
-        nap = 20e-6;
+        nap = OR_CLOCK_NAP;
     }
     return OR_OK;
 }

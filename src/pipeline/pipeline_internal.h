@@ -52,7 +52,7 @@ or_status or_pipeline_send_held(or_pipeline *pipeline);
 /* Begins the counts of a run. */
 void or_pipeline_reset_stats(or_pipeline *pipeline);
 
-/* A nap of *nap seconds, booked as waiting or idle; doubles *nap up to 1 ms. */
+/* or_clock_nap(), booked as waiting or idle. */
 void or_pipeline_nap(or_pipeline *pipeline, double *nap);
 
 /* Rank 0: takes records of any stage (run.c). */

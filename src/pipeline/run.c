@@ -253,7 +253,7 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
 {
     const or_job *job = p->tracker->job;
     queue q = {0};
-    double nap = 20e-6;
+    double nap = OR_CLOCK_NAP;
     *stopped = false;
     for (;;) {
         OR_TRY(or_pipeline_pump(p));
@@ -266,7 +266,7 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
         if (!p->held && !*stopped) OR_TRY(fill_wave(p, &q, admitting));
         if (!p->held && !*stopped && p->running.n_riders > 0) {
             OR_TRY(or_pipeline_advance(p));
-            nap = 20e-6;
+            nap = OR_CLOCK_NAP;
         } else {
             or_pipeline_nap(p, &nap);
         }
@@ -280,7 +280,7 @@ static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
     p->n_gathered = 1;
     for (int rank = 1; rank < p->plan.n_stages; rank++)
         OR_TRY(or_transport_send(p->transport, rank, OR_TAG_FINISH, NULL, 0));
-    double nap = 20e-6;
+    double nap = OR_CLOCK_NAP;
     stats->n_stages = p->plan.n_stages;
     stats->stage[0] = p->stage.stats;
     while (p->n_gathered < p->plan.n_stages) {

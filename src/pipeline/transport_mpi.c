@@ -43,15 +43,14 @@ struct or_transport {
             return or_fail(OR_ERR_PEER, "MPI failed", NULL, "%s returned %d", #call, or_mpi_);               \
     } while (0)
 
-/* Waits for a collective without spinning: naps from 20 us up to 1 ms. */
+/* Waits for a collective without spinning. */
 static or_status wait_asleep(MPI_Request *request)
 {
-    double nap = 20e-6;
+    double nap = OR_CLOCK_NAP;
     for (int done = 0;;) {
         TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
         if (done) return OR_OK;
-        or_clock_sleep(nap);
-        if (nap < 1e-3) nap *= 2;
+        or_clock_nap(&nap);
     }
 }
 
