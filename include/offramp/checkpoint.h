@@ -72,13 +72,14 @@ typedef struct or_checkpoint or_checkpoint;
 
 /* Opens a Hugging Face folder (config.json with model.safetensors, or shards with
  * model.safetensors.index.json), or a GGUF file (of split ones the first, whose name ends in
- * -00001-of-000NN.gguf). The caller closes; *checkpoint is NULL unless OR_OK. OR_ERR_INPUT when the path or
+ * -00001-of-000NN.gguf), or makes up a model of the shape that a .json file says (src/formats/shape.c; random weights
+ * in memory, for measuring). The caller closes; *checkpoint is NULL unless OR_OK. OR_ERR_INPUT when the path or
  * what is there is refused. Other formats are one file and one line in src/formats/checkpoint.c. */
 or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint);
 void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
 const char *or_checkpoint_path(const or_checkpoint *checkpoint);
-const char *or_checkpoint_format(const or_checkpoint *checkpoint); /* "safetensors", "gguf" */
+const char *or_checkpoint_format(const or_checkpoint *checkpoint); /* "safetensors", "gguf", "shape" */
 size_t or_checkpoint_files(const or_checkpoint *checkpoint);
 const char *or_checkpoint_file_path(const or_checkpoint *checkpoint, size_t file); /* or_tensor.file */
 const or_hparams *or_checkpoint_hparams(const or_checkpoint *checkpoint);
@@ -116,6 +117,7 @@ typedef struct or_shares {
     size_t other; /* final norm, positions, and what belongs to no layer */
     uint64_t parameters;
     size_t *layers; /* [n_layers], malloc'ed */
+    bool one_layer; /* all layers of a rank are one in memory (a shape with share_layers) */
 } or_shares;
 or_status or_checkpoint_shares(const or_checkpoint *checkpoint, or_shares *shares);
 void or_shares_free(or_shares *shares);

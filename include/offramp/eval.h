@@ -1,7 +1,7 @@
 /* eval.h - running evaluations and traces over the pipeline, and writing their results.
  *
- * A run is a list of groups: task x shots x policy. A group's instances go through the pipeline together; each
- * finished one is in the journal before it counts. From the journal come
+ * A run is a list of groups: task x shots x policy. A group's instances go through the pipeline together;
+ * each finished one is in the journal before it counts. From the journal come
  *   results.jsonl  a line per instance, sorted by group and index: no times, so that runs compare by cmp
  *   summary.json   a line of figures per group
  *   run.json       command line, versions, hosts, plan, model fingerprint
@@ -24,29 +24,37 @@ typedef struct or_eval_plan {
     bool dense;               /* run full depth too; implied without policies */
     size_t limit;             /* instances per task at most, 0: all */
     size_t longest;           /* or_pipeline_longest(); must be set */
+    size_t room;              /* or_pipeline_room(); 0: no answer is generated */
+    or_kv_policy kv;          /* for answers that are generated */
     or_prompt_options prompt; /* its shots are ignored */
 } or_eval_plan;
 
-/* One group's figures. NAN (null in JSON) where there is nothing to count. */
+/* One group's figures. NAN (null in JSON) where there is nothing to count. Generated answers (task.h) have an
+ * exit layer for each of their tokens; with the other metrics a request is one token. */
 typedef struct or_group_summary {
     const char *task, *policy; /* "full" for full depth */
     int shots;
     size_t n;
-    double accuracy, standard_error;        /* sqrt(a (1 - a) / (n - 1)), as lm-eval's */
-    double agreement;                       /* with full depth; NAN unless dense */
-    double exit_layer_mean, exit_layer_var; /* layers executed; sample variance */
-    double layers_saved;                    /* 1 - mean / L: the paper's layer ratio */
-    double
-        flops_ratio; /* multiply-adds executed, ramps (or_policy_ramp_macs()) included, over full depth's */
-    double requests_per_second, tokens_per_second; /* of what this process ran; NAN if it ran nothing */
-    or_run_stats stats;                            /* n_stages 0 if it ran nothing */
+    double accuracy, standard_error; /* mean score, and its sample deviation / sqrt(n), as lm-eval's */
+    double exact_match; /* share of generated answers that are a reference; NAN if not generated */
+    double agreement;   /* share of answers (whole texts) that are full depth's; NAN unless dense */
+    double exit_layer_mean, exit_layer_var; /* layers executed; of all tokens; sample variance */
+    double layers_saved; /* 1 - mean / L: the paper's layer ratio; layers that a token did not wait for */
+    /* Multiply-adds executed, ramps (or_policy_ramp_macs()) included, over full depth's. For generated
+     * answers as the stages counted them: NAN unless this process ran the group and its full-depth twin
+     * whole. */
+    double flops_ratio;
+    /* Of what this process ran, NAN if it ran nothing; tokens of prompts, or of generated answers. */
+    double requests_per_second, tokens_per_second;
+    or_run_stats stats; /* n_stages 0 if it ran nothing */
 } or_group_summary;
 
 typedef struct or_eval or_eval;
 
-/* Builds every instance once, so that a bad one is refused before anything runs: OR_ERR_INPUT names task and
- * row when a prompt is longer than the model's context or an answer is outside its vocabulary. Rank 0; local.
- * `tokenizer` and what `plan` points to must stay valid. */
+/* Builds every instance once, so that a bad one is refused before anything runs: OR_ERR_INPUT names task
+ * and row when a prompt is longer than the model's context, a generated answer would not fit behind it, or
+ * an answer is outside its vocabulary. Rank 0; local. `tokenizer` and what `plan` points to must stay
+ * valid. */
 or_status or_eval_open(const or_eval_plan *plan, const or_tokenizer *tokenizer, const or_hparams *hparams,
                        or_eval **eval);
 void or_eval_close(or_eval *eval); /* NULL is fine */
@@ -67,8 +75,11 @@ typedef struct or_eval_progress {
 } or_eval_progress;
 typedef void or_eval_show(void *context, const or_eval_progress *progress);
 
-/* Runs what is not in the journal yet; then writes results.jsonl and summary.json. Returns OR_STOPPED when
- * stop() asked (may be NULL): what was admitted is in the journal. Rank 0; the others serve. */
+/* Generated answers are greedy and share the demonstrations that all prompts of a group begin with.
+ *
+ * Runs what is not in the journal yet; then writes results.jsonl and summary.json. Returns OR_STOPPED when
+ * stop() asked (may be NULL): what was admitted is in the journal, but for answers that were still being
+ * generated. Rank 0; the others serve. */
 or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, bool (*stop)(void *),
                       void *context);
 
@@ -84,8 +95,9 @@ or_status or_eval_total(const or_eval *eval, size_t t, or_group_summary *summary
  * survivors are left out. */
 void or_eval_stages(const or_eval *eval, or_run_stats *stats);
 
-/* Runs all instances at full depth and writes trace.csv (see trace.h). The plan must have no policies, whose
- * groups would not run to the end; the pipeline must have taps. Rank 0; the others serve. */
+/* Runs all instances at full depth and writes trace.csv (see trace.h); where answers are generated, of
+ * their first token, with an answer token of -1. The plan must have no policies, whose groups would not
+ * run to the end; the pipeline must have taps. Rank 0; the others serve. */
 or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
                         bool (*stop)(void *), void *context);
 

@@ -10,9 +10,10 @@
  * Keys that may be absent: "train" (no demonstrations then); "input" and "output" (what the format calls
  * question and answer: "input" and "output" of jsonl, json and csv, "question" and "answer" of mmlu,
  * commonsense_qa and squad); "answer" (" {output}"); "separator" ("\n\n"); "metric" ("first_token");
- * "description" ("", literal text before the demonstrations); and "choices" (texts for the metric "choice",
- * each put into "answer" as {output}; mmlu and commonsense_qa have their letters without). Any other key is
- * refused.
+ * "description" ("", literal text before the demonstrations); "choices" (texts for the metric "choice",
+ * each put into "answer" as {output}; mmlu and commonsense_qa have their letters without); and for the
+ * metrics that look at a generated text "max_tokens" (32: its tokens at most) and "stop" ("\n": the text or
+ * the list of texts at which it ends). Any other key is refused.
  *
  * A prompt is the description, per demonstration prompt + answer + separator, and the prompt of the row that
  * is asked about.
@@ -29,7 +30,13 @@
 
 typedef enum or_metric {
     OR_METRIC_FIRST_TOKEN, /* the next token's argmax equals the answer's first token (AdaInfer) */
-    OR_METRIC_CHOICE       /* the argmax over the choices' first tokens is the answer's (lm-eval's MMLU) */
+    OR_METRIC_CHOICE,      /* the argmax over the choices' first tokens is the answer's (lm-eval's MMLU) */
+
+    /* Of a generated text against the texts that count as right, as SQuAD v1.1's script does it: lower case,
+     * without punctuation and articles, the best of several references. The references are the row's {output}
+     * (without what "answer" puts around it), or all answers that squad has for a question. */
+    OR_METRIC_EXACT_MATCH, /* 1 when it is one of them */
+    OR_METRIC_F1           /* 0..1: harmonic mean of precision and recall of its words */
 } or_metric;
 
 typedef struct or_task or_task;
@@ -42,6 +49,10 @@ void or_task_free(or_task *task); /* NULL is fine */
 
 const char *or_task_name(const or_task *task);
 or_metric or_task_metric(const or_task *task);
+/* Generated answers: tokens at most, and the texts at which they end. 0 and none with the metrics that look
+ * at one token. */
+size_t or_task_max_tokens(const or_task *task);
+const char *const *or_task_stops(const or_task *task, size_t *count);
 size_t or_task_test_count(const or_task *task);
 size_t or_task_train_count(const or_task *task);
 uint64_t or_task_fingerprint(const or_task *task); /* hash of the task file's meaning and of all rows */
@@ -59,14 +70,19 @@ typedef struct or_prompt_options {
 /* One question, ready to run. */
 typedef struct or_instance {
     or_tokens prompt;     /* BOS as the tokenizer says */
-    int32_t answer_token; /* the token after `prompt` that begins the answer */
+    int32_t answer_token; /* the token after `prompt` that begins the answer; -1 with generated answers */
     or_tokens choices;    /* OR_METRIC_CHOICE: the first tokens of the choices, in order; else empty */
+    /* Generated answers: [n_references] texts that count as right; else NULL. The texts are the task's. */
+    const char **references;
+    size_t n_references;
 } or_instance;
 
 /* Builds instance `index` of the split. answer_token is the first token of encode(prompt + answer) that is
  * not in encode(prompt); where the two part before the prompt's end, `prompt` is cut to their common part,
  * so that the answer token is what follows it. With OR_METRIC_CHOICE that common part is the one of
- * encode(prompt) and encode(prompt + choice) of all choices. OR_ERR_INPUT names task and row when the
+ * encode(prompt) and encode(prompt + choice) of all choices. Where the answer is generated the prompt is
+ * encode(prompt), whatever the answer: it should not end in a space, which most tokenizers take for the
+ * beginning of a word. OR_ERR_INPUT names task and row when the
  * answer adds no token, when nothing is left of the prompt, when there are fewer train rows than shots
  * (with OR_SPLIT_TRAIN: than shots + 1), or when two choices begin with the same token; OR_ERR_USAGE when
  * shots is negative. */

@@ -88,6 +88,16 @@ or_status or_map_open(const char *path, uint64_t offset, size_t size, or_map *ma
     return status;
 }
 
+or_status or_map_memory(size_t size, or_map *map, unsigned char **data)
+{
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *map = (or_map){0};
+    if (pages == MAP_FAILED) return or_fail_memory(size);
+    *data = pages;
+    *map = (or_map){*data, size};
+    return OR_OK;
+}
+
 /* What lies before `data` on its page was mapped as well. */
 void or_map_close(or_map *map)
 {

@@ -42,8 +42,8 @@ typedef struct or_common {
 /* Rows of an option table for the fields of an or_common `c`. */
 #define OR_OPTION_MODEL(c)                                                                                   \
     {                                                                                                        \
-        "model", OR_OPTION_PATH, &(c).model, "M", "model: a Hugging Face folder or a .gguf file", 0, 0,      \
-            false                                                                                            \
+        "model", OR_OPTION_PATH, &(c).model, "M",                                                            \
+            "model: a Hugging Face folder, a .gguf file, or a .json shape", 0, 0, false                      \
     }
 #define OR_OPTIONS_COMPUTE(c)                                                                                \
     {"threads", OR_OPTION_INT, &(c).threads, "N", "threads per rank; 0: the cores it may run on (0)",        \
@@ -148,6 +148,6 @@ or_status or_print_summary(const or_eval *eval);
 or_status or_print_batch(const or_batch *batch);
 
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
-    or_command_train, or_command_eval, or_command_run, or_command_plan, or_command_quantize;
+    or_command_train, or_command_eval, or_command_run, or_command_plan, or_command_quantize, or_command_bench;
 
 #endif

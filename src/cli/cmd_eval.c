@@ -8,14 +8,15 @@
 #include "log.h"
 #include "tasks.h"
 #include "threads.h"
+#include "transport.h"
 
 #include <stdio.h>
 
 /* One command per process, so its options are variables of the file; what they begin with is the default. */
-static or_common common = {.wave_tokens = 1024};
+static or_common common = {.wave_tokens = 1024, .sequences = 32};
 static or_task_options tasks = {.seed = 1};
 static or_list policy_paths;
-static char *output;
+static char *output, *kv;
 static bool dense, resume;
 
 static or_option options[] = {
@@ -28,6 +29,9 @@ static or_option options[] = {
     {"resume", OR_OPTION_FLAG, &resume, "", "go on with the interrupted run in --output", 0, 0, false},
     {"allow-other-model", OR_OPTION_FLAG, &common.allow_other_model, "", "accept policies of another model",
      0, 0, false},
+    {"kv", OR_OPTION_TEXT, &kv, "K",
+     "generated answers, skipped layers: deferred, propagate or verify (deferred)", 0, 0, false},
+    OR_OPTIONS_GENERATION(common),
     OR_OPTIONS_PIPELINE(common),
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,
@@ -51,7 +55,15 @@ static or_status parse(int argc, char **argv, bool *helped)
     OR_TRY(or_options_need(options, "model"));
     OR_TRY(or_options_need(options, "task"));
     OR_TRY(or_options_need(options, "output"));
+    if (kv && or_kv_policy_find(kv) < 0)
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                       "--kv is \"%s\", expected deferred, propagate or verify", kv);
     return or_task_options_check(&tasks);
+}
+
+static or_kv_policy kv_policy(void)
+{
+    return kv ? (or_kv_policy)or_kv_policy_find(kv) : OR_KV_DEFERRED;
 }
 
 /* What a run holds, in the order in which it is made. */
@@ -69,7 +81,7 @@ typedef struct run {
  *
  *   {"command": ["offramp", "eval", ...],
  *    "version": "...", "model": "...", "fingerprint": "16 hexadecimal digits", "kernels": "openblas",
- *    "threads": 2, "wave_tokens": 1024, "seed": 1,
+ *    "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred",
  *    "ranks": [
  *     {"layers": [1, 16], "host": "node01"},           counted from 1, both ends included
  *     {"layers": [17, 32], "host": "node02"}]} */
@@ -89,10 +101,10 @@ static or_status write_run(const run *r)
     OR_TRY_GOTO(done, or_buffer_printf(&out,
                                        ",\n \"fingerprint\": \"%016llx\",\n \"kernels\": \"%s\",\n"
                                        " \"threads\": %d,\n \"wave_tokens\": %lld,\n \"seed\": %lld,\n"
-                                       " \"ranks\": [",
+                                       " \"kv\": \"%s\",\n \"ranks\": [",
                                        (unsigned long long)or_pipeline_fingerprint(r->pipeline),
                                        or_kernels_get()->name, or_threads(), (long long)common.wave_tokens,
-                                       (long long)tasks.seed));
+                                       (long long)tasks.seed, or_kv_policy_name(kv_policy())));
     for (int s = 0; s < plan->n_stages; s++) {
         OR_TRY_GOTO(done, or_buffer_printf(&out, "%s\n  {\"layers\": [%d, %d], \"host\": ", s ? "," : "",
                                            plan->bound[s] + 1, plan->bound[s + 1]));
@@ -108,7 +120,18 @@ done:
     return status;
 }
 
-/* Rank 0: tasks, instances, output folder. run.json comes last, so that a job whose folder is refused
+/* Pages for keys and values are set aside only where answers are generated, which rank 0 knows: the others
+ * name no number of their own. Collective. */
+static or_status count_sequences(run *r)
+{
+    uint64_t sequences = UINT64_MAX;
+    if (r->session->rank == 0) sequences = or_task_set_generates(&r->set) ? (uint64_t)common.sequences : 0;
+    OR_TRY(or_transport_least(r->session->transport, &sequences));
+    common.sequences = (int64_t)sequences;
+    return OR_OK;
+}
+
+/* Rank 0: instances, output folder. run.json comes last, so that a job whose folder is refused
  * leaves the old one. */
 static or_status prepare(run *r)
 {
@@ -117,6 +140,8 @@ static or_status prepare(run *r)
         .n_policies = r->policies.count,
         .dense = dense,
         .longest = or_pipeline_longest(r->pipeline),
+        .room = or_pipeline_room(r->pipeline),
+        .kv = kv_policy(),
     };
     OR_TRY(or_progress_open(&common, "eval", &r->progress));
     OR_TRY(
@@ -148,13 +173,15 @@ static or_status finish(run *r, or_status status)
 }
 
 /* Collective. Each block of local work ends in an agreement, so that ranks never part ways: policies on
- * all ranks, then the pipeline, then tasks and output on rank 0. */
+ * all ranks and tasks on rank 0, then the pipeline, then instances and output on rank 0. */
 static or_status run_eval(or_session *session)
 {
     run r = {.session = session};
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK) status = or_policies_load(&policy_paths, &r.policies);
+    if (status == OR_OK && session->rank == 0) status = or_task_set_load(&tasks, &r.set);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
+    OR_TRY_GOTO(release, count_sequences(&r));
     OR_TRY_GOTO(release, or_common_open(&common, session, or_policies_want_cosines(&r.policies),
                                         r.policies.items, r.policies.count, &r.pipeline));
     status = session->rank == 0 ? prepare(&r) : OR_OK;

@@ -74,6 +74,7 @@ static void print_text(const or_checkpoint *checkpoint, const or_shares *s)
         for (last = layer + 1; last < h->n_layers && s->layers[last] == s->layers[layer];) last++;
         printf("  layers %d..%d: %zu bytes each\n", layer + 1, last, s->layers[layer]);
     }
+    if (s->one_layer) printf("  all layers of a rank are one in memory (share_layers)\n");
     printf("tensors      %zu\n", or_checkpoint_count(checkpoint));
     for (size_t i = 0; i < or_checkpoint_count(checkpoint); i++) {
         const or_tensor *tensor = or_checkpoint_at(checkpoint, i);
@@ -99,11 +100,12 @@ static or_status print_json(const or_checkpoint *checkpoint, const or_shares *s)
         "\"d_embed\": %d, \"d_ff\": %d, \"n_heads\": %d, \"n_kv_heads\": %d, \"head_dim\": %d, \"n_vocab\": "
         "%d, "
         "\"n_context\": %d, "
-        "\"tied_head\": %s, \"bytes\": %zu, \"embedding_bytes\": %zu, \"head_bytes\": %zu, \"layer_bytes\": "
+        "\"tied_head\": %s, \"share_layers\": %s, \"bytes\": %zu, \"embedding_bytes\": %zu, \"head_bytes\": "
+        "%zu, \"layer_bytes\": "
         "[",
         h->family, or_checkpoint_format(checkpoint), (unsigned long long)s->parameters, h->n_layers,
         h->d_model, h->d_embed, h->d_ff, h->n_heads, h->n_kv_heads, h->head_dim, h->n_vocab, h->n_context,
-        h->tied_head ? "true" : "false", s->total, s->embedding, s->head);
+        h->tied_head ? "true" : "false", s->one_layer ? "true" : "false", s->total, s->embedding, s->head);
     for (int layer = 0; layer < h->n_layers && status == OR_OK; layer++)
         status = or_buffer_printf(&out, "%s%zu", layer ? ", " : "", s->layers[layer]);
     if (status == OR_OK) status = or_buffer_puts(&out, "], \"tensors\": [");

@@ -28,7 +28,9 @@ static const or_command_text text = {
     .usage = "trace --model M --task T... --output trace.csv [options]",
     .summary =
         "Runs task instances at full depth and records, for every layer, what a ramp there would see and\n"
-        "whether its token is the full model's: the data that offramp train learns from.",
+        "whether its token is the full model's: the data that offramp train learns from. Where an answer is "
+        "a\n"
+        "generated text (exact_match, f1) that is its first token.",
     .example = "mpirun -n 2 offramp trace --model llama-2-7b --task sst2.json --split train --limit 1000 \\\n"
                "    --output sst2-trace.csv",
 };
@@ -56,6 +58,7 @@ static or_status prepare(run *r)
 {
     const or_eval_plan plan = {.longest = or_pipeline_longest(r->pipeline)};
     OR_TRY(or_progress_open(&common, "trace", &r->progress));
+    OR_TRY(or_task_set_load(&tasks, &r->set));
     return or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval);
 }
 

@@ -9,10 +9,17 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What stands before the name of an option. */
+static const char *dashes(const char *name)
+{
+    return name[1] ? "--" : "-";
+}
+
 /* As in: wrong option: --seed is "x", expected a whole number from 0 to 9e+15 */
 static or_status refuse(const char *name, const char *found, const char *expected)
 {
-    return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--%s is \"%s\", expected %s", name, found, expected);
+    return or_fail(OR_ERR_USAGE, "wrong option", NULL, "%s%s is \"%s\", expected %s", dashes(name), name,
+                   found, expected);
 }
 
 /* A copy of `length` bytes of `text`; the list frees it. */
@@ -219,7 +226,7 @@ static void print_help(const or_option *options, const or_command_text *text)
     printf("usage: offramp %s\n\n%s\n\noptions:\n", text->usage, text->summary);
     for (const or_option *option = options; option->name; option++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s %s", option->name,
+        snprintf(left, sizeof left, "%s%s %s", dashes(option->name), option->name,
                  option->kind == OR_OPTION_FLAG ? "" : option->placeholder);
         printf("  %-30s %s\n", left, option->help);
     }
@@ -228,7 +235,7 @@ static void print_help(const or_option *options, const or_command_text *text)
     printf("\nexample:\n  %s\n", text->example);
 }
 
-/* Most rows of a table. getopt gives an option's row as its value, so its own two lie above. */
+/* Most rows of a table. getopt gives an option's row as its value, so its own two lie above, and below the letters. */
 enum { MAX_OPTIONS = 48, CONFIG = MAX_OPTIONS, HELP };
 
 /* getopt's table: option i of ours has value i. */
@@ -241,6 +248,26 @@ static void make_long_options(const or_option *options, struct option *table)
     table[i++] = (struct option){"config", required_argument, NULL, CONFIG};
     table[i++] = (struct option){"help", no_argument, NULL, HELP};
     table[i] = (struct option){0};
+}
+
+/* getopt's text of the options with one letter: a value follows each that is no flag. The colon in front asks for ':'
+ * where that is missing. */
+static void make_letters(const or_option *options, char letters[2 * MAX_OPTIONS + 2])
+{
+    *letters++ = ':';
+    for (; options->name; options++) {
+        if (options->name[1]) continue;
+        *letters++ = options->name[0];
+        if (options->kind != OR_OPTION_FLAG) *letters++ = ':';
+    }
+    *letters = '\0';
+}
+
+/* What getopt found: a row of the table, or a letter. */
+static or_option *found_option(or_option *options, int found)
+{
+    const char letter[2] = {(char)found, '\0'};
+    return found < MAX_OPTIONS ? &options[found] : find_option(options, letter);
 }
 
 /* One option of the command line. PATHS, TEXTS and LIST given again add to what was given before. */
@@ -258,12 +285,14 @@ or_status or_options_parse(int argc, char **argv, or_option *options, const or_c
                            char **operands, int n_operands, bool *helped)
 {
     struct option table[MAX_OPTIONS + 3];
+    char letters[2 * MAX_OPTIONS + 2];
     const char *config = NULL;
     make_long_options(options, table);
+    make_letters(options, letters);
     /* we write the message ourselves, on one rank */
     opterr = 0;
     *helped = false;
-    for (int found; (found = getopt_long(argc, argv, ":", table, NULL)) != -1;) {
+    for (int found; (found = getopt_long(argc, argv, letters, table, NULL)) != -1;) {
         if (found == '?' || found == ':')
             return or_fail(OR_ERR_USAGE, "wrong option", NULL, "found %s, %s; see offramp %s --help",
                            argv[optind - 1], found == ':' ? "expected a value after it" : "no such option",
@@ -276,7 +305,7 @@ or_status or_options_parse(int argc, char **argv, or_option *options, const or_c
         if (found == CONFIG)
             config = optarg;
         else
-            OR_TRY(take_option(&options[found], optarg));
+            OR_TRY(take_option(found_option(options, found), optarg));
     }
     for (int i = 0; i < n_operands && optind < argc; i++) OR_TRY(or_strdup(argv[optind++], &operands[i]));
     if (optind < argc)
@@ -290,7 +319,7 @@ or_status or_options_need(const or_option *options, const char *name)
 {
     for (; options->name; options++)
         if (strcmp(options->name, name) == 0 && options->set) return OR_OK;
-    return or_fail(OR_ERR_USAGE, "option missing", NULL, "expected --%s, see --help", name);
+    return or_fail(OR_ERR_USAGE, "option missing", NULL, "expected %s%s, see --help", dashes(name), name);
 }
 
 /* Numbers and flags own nothing; pointers are reset, so that a second call is harmless. */

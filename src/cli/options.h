@@ -1,7 +1,8 @@
 /* options.h - command lines and config files, from one table per command.
  *
  * A command lists its options once: name, kind, where the value goes, help. From that come the parsing of
- * --name VALUE, of --config FILE.json (its keys are the long names; the command line wins), and the help text.
+ * --name VALUE (-x VALUE where the name is a letter), of --config FILE.json (its keys are the names; the command
+ * line wins), and the help text.
  * Paths of inputs in a config file are relative to that file.
  */
 #ifndef OFFRAMP_CLI_OPTIONS_H
@@ -31,7 +32,7 @@ typedef enum or_option_kind {
 } or_option_kind;
 
 typedef struct or_option {
-    const char *name; /* without the dashes; NULL ends a table */
+    const char *name; /* without the dashes, of which one letter has one; NULL ends a table */
     or_option_kind kind;
     void *value; /* holds the default before parsing */
     const char *placeholder, *help;

@@ -35,17 +35,23 @@ or_status or_task_options_check(const or_task_options *options)
 
 /* What is there so far is counted in *set, for or_task_set_close(). Without --shots there is one number,
  * 0, from OR_NEW(). */
-static or_status load(const or_task_options *options, const char *model, or_task_set *set)
+or_status or_task_set_load(const or_task_options *options, or_task_set *set)
 {
     set->n_shots = options->shots.count ? options->shots.count : 1;
     OR_TRY(OR_NEW(set->shots, set->n_shots));
     for (size_t i = 0; i < options->shots.count; i++)
         OR_TRY(read_shots(options->shots.items[i], &set->shots[i]));
-    OR_TRY(or_tokenizer_open(model, &set->tokenizer));
     OR_TRY(OR_NEW(set->tasks, options->paths.count));
     for (; set->n_tasks < options->paths.count; set->n_tasks++)
         OR_TRY(or_task_load(options->paths.items[set->n_tasks], options->data, &set->tasks[set->n_tasks]));
     return OR_OK;
+}
+
+bool or_task_set_generates(const or_task_set *set)
+{
+    for (size_t i = 0; i < set->n_tasks; i++)
+        if (or_task_max_tokens(set->tasks[i]) > 0) return true;
+    return false;
 }
 
 /* --limit, --seed, --demos and --split mean the same for eval and trace, so that a trace of the train
@@ -53,7 +59,7 @@ static or_status load(const or_task_options *options, const char *model, or_task
 or_status or_task_set_open(const or_task_options *options, const char *model, const or_hparams *hparams,
                            const or_eval_plan *plan, or_task_set *set, or_eval **eval)
 {
-    OR_TRY(load(options, model, set));
+    OR_TRY(or_tokenizer_open(model, &set->tokenizer));
     or_eval_plan whole = *plan;
     whole.tasks = set->tasks;
     whole.n_tasks = set->n_tasks;

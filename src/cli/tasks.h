@@ -26,7 +26,7 @@ typedef struct or_task_options {
 /* OR_ERR_USAGE for values that are none of those listed. */
 or_status or_task_options_check(const or_task_options *options);
 
-/* What was loaded; keep it as long as the eval made of it. */
+/* What was loaded; keep it as long as the eval made of it. {0} is empty. */
 typedef struct or_task_set {
     or_tokenizer *tokenizer;
     or_task **tasks;
@@ -34,8 +34,14 @@ typedef struct or_task_set {
     size_t n_tasks, n_shots;
 } or_task_set;
 
-/* Loads tokenizer and tasks and builds the instances, by the options; of `plan` the policies and dense are
- * taken. Rank 0; local. Close the set also after a failure. */
+/* Loads the tasks with their data into an empty set. Rank 0; local. Close the set also after a failure. */
+or_status or_task_set_load(const or_task_options *options, or_task_set *set);
+
+/* True when an answer to one of the tasks is a generated text. */
+bool or_task_set_generates(const or_task_set *set);
+
+/* Loads the tokenizer and builds the instances of the loaded tasks, by the options; the other members of
+ * `plan` are taken. Rank 0; local. */
 or_status or_task_set_open(const or_task_options *options, const char *model, const or_hparams *hparams,
                            const or_eval_plan *plan, or_task_set *set, or_eval **eval);
 void or_task_set_close(or_task_set *set);

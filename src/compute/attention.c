@@ -118,12 +118,13 @@ OR_CLONES static float exponentiate(float *scores, size_t n)
     return or_lanes_sum(lanes);
 }
 
-/* Elements [i, i + width) of out = sum_j scores[j] * v_j, over j < n in order; width <= OR_LANES, so that they
- * stay in a register. */
+enum { MIXED = 2 * OR_LANES }; /* elements whose sums are in registers at a time */
+
+/* Elements [i, i + width) of out = sum_j scores[j] * v_j, over j < n in order; width <= MIXED. */
 OR_INLINE void mix_lanes(const head_blocks *head, const float *scores, size_t n, size_t i, size_t width,
                          float *out)
 {
-    float lanes[OR_LANES] = {0};
+    float lanes[MIXED] = {0};
     for (size_t from = 0; from < n; from += OR_PAGE) {
         const float *v = head->values + block_number(head, from / OR_PAGE) * head->value_step + i;
         const size_t end = n - from < OR_PAGE ? n - from : OR_PAGE;
@@ -139,6 +140,7 @@ OR_CLONES static void mix_values(const head_blocks *head, float *scores, float s
 {
     for (size_t j = 0; j < n; j++) scores[j] /= sum;
     size_t i = 0;
+    for (; i + MIXED <= head_dim; i += MIXED) mix_lanes(head, scores, n, i, MIXED, out);
     for (; i + OR_LANES <= head_dim; i += OR_LANES) mix_lanes(head, scores, n, i, OR_LANES, out);
     if (i < head_dim) mix_lanes(head, scores, n, i, head_dim - i, out);
 }

@@ -107,6 +107,8 @@ void or_dataset_free(or_dataset *dataset)
         for (size_t f = 0; f < row->count; f++) free(row->fields[f].text);
         free(row->fields);
         free(row->choices);
+        for (size_t a = 0; a < row->n_answers; a++) free(row->answers[a]);
+        free(row->answers);
     }
     for (size_t i = 0; i < dataset->n_names; i++) free(dataset->names[i]);
     free(dataset->rows);
@@ -169,6 +171,18 @@ or_status or_dataset_add_choice(or_dataset *dataset, const char *label)
     OR_TRY(intern(dataset, label, row->place, &kept));
     OR_RESERVE(row->choices, row->choices_capacity, row->n_choices + 1);
     row->choices[row->n_choices++] = kept;
+    return OR_OK;
+}
+
+/* SQuAD's answers are those of several people, mostly the same. */
+or_status or_dataset_add_answer(or_dataset *dataset, const char *text)
+{
+    or_row *row = &dataset->rows[dataset->count - 1];
+    for (size_t i = 0; i < row->n_answers; i++)
+        if (strcmp(row->answers[i], text) == 0) return OR_OK;
+    OR_RESERVE(row->answers, row->answers_capacity, row->n_answers + 1);
+    OR_TRY(or_strdup(text, &row->answers[row->n_answers]));
+    row->n_answers++;
     return OR_OK;
 }
 

@@ -22,6 +22,9 @@ typedef struct or_row {
     size_t count, capacity;
     const char **choices; /* formats with lettered choices: their labels in order, each a field; else none */
     size_t n_choices, choices_capacity;
+    char **
+        answers; /* formats with several right answers: all, each once, the output field's first; else none */
+    size_t n_answers, answers_capacity;
     size_t place; /* 1-based, counts what the format's `unit` says */
 } or_row;
 
@@ -66,10 +69,12 @@ or_status or_dataset_refuse(const or_dataset *dataset, size_t place, const char 
 /* For messages: file and place as or_dataset_refuse() shows them (malloc'ed). */
 or_status or_dataset_where(const or_dataset *dataset, size_t place, char **where);
 
-/* For formats: a new row; then its fields (a name given twice is refused) and its choices' labels. */
+/* For formats: a new row; then its fields (a name given twice is refused), its choices' labels, and its right
+ * answers where there may be several (one given twice is kept once). */
 or_status or_dataset_begin_row(or_dataset *dataset, size_t place);
 or_status or_dataset_add(or_dataset *dataset, const char *name, const char *text);
 or_status or_dataset_add_choice(or_dataset *dataset, const char *label);
+or_status or_dataset_add_answer(or_dataset *dataset, const char *text);
 
 /* For formats: a new row of the members of a JSON object. Left out, and thus missing to a task that names
  * them: null, arrays, objects, and numbers that a double does not hold exactly (whole ones above 2^53). */

@@ -21,16 +21,33 @@ const char *or_group_policy_name(const or_eval *eval, const or_group *group)
  *
  * A journal line names its group by this number; totals add up groups a task apart (0 and 6, ...). */
 
+/* Generated answers need room behind the prompt. A trace, which has none, looks at their first token only. */
+static or_status check_room(const or_eval *eval, const or_task *task, size_t index, size_t prompt)
+{
+    const size_t context = (size_t)eval->hparams.n_context, room = eval->plan.room;
+    const size_t most = room < context ? room : context, max_tokens = or_task_max_tokens(task);
+    if (max_tokens == 0 || room == 0 || prompt + max_tokens <= most) return OR_OK;
+    return or_fail(
+        OR_ERR_INPUT, "answer does not fit", or_task_name(task),
+        "row %zu has %zu tokens and asks for up to %zu more, %s %zu; use fewer --shots or a smaller "
+        "\"max_tokens\"%s",
+        index + 1, prompt, max_tokens, room < context ? "the KV cache holds" : "the model's context is", most,
+        room < context ? ", or more --kv-memory" : "");
+}
+
 /* Refuses what the model cannot run. Rows are counted from 1 in messages, in results from 0. */
-static or_status check_instance(const or_hparams *h, size_t longest, const or_task *task, size_t index,
+static or_status check_instance(const or_eval *eval, const or_task *task, size_t index,
                                 const or_instance *instance)
 {
+    const or_hparams *h = &eval->hparams;
+    const size_t longest = eval->plan.longest;
     const char *name = or_task_name(task);
     if (instance->prompt.count > longest)
         return or_fail(
             OR_ERR_INPUT, "prompt too long", name, "row %zu has %zu tokens, %s %zu; use fewer --shots",
             index + 1, instance->prompt.count,
             longest < (size_t)h->n_context ? "memory or a message holds" : "the model's context is", longest);
+    OR_TRY(check_room(eval, task, index, instance->prompt.count));
     int32_t most = instance->answer_token;
     for (size_t i = 0; i < instance->prompt.count; i++)
         if (instance->prompt.ids[i] > most) most = instance->prompt.ids[i];
@@ -40,6 +57,21 @@ static or_status check_instance(const or_hparams *h, size_t longest, const or_ta
     return or_fail(OR_ERR_INPUT, "token outside the vocabulary", name,
                    "row %zu has token %d, the model knows %d; do model and tokenizer belong together?",
                    index + 1, most, h->n_vocab);
+}
+
+/* Demonstrations, as a rule. The last token of a prompt is always its own: something must be asked. */
+static size_t find_shared(const or_instance_set *set)
+{
+    if (set->n < 2) return 0;
+    const or_tokens *first = &set->instances[0].prompt;
+    size_t shared = first->count - 1;
+    for (size_t i = 1; i < set->n; i++) {
+        const or_tokens *prompt = &set->instances[i].prompt;
+        size_t n = 0;
+        while (n < shared && n + 1 < prompt->count && prompt->ids[n] == first->ids[n]) n++;
+        shared = n;
+    }
+    return shared;
 }
 
 /* Instances are the first `limit` rows of the split, all with 0: instance i is row i. set->n counts those
@@ -61,11 +93,12 @@ static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const o
     for (; set->n < n; set->n++) {
         or_instance *instance = &set->instances[set->n];
         OR_TRY(or_task_instance(task, tokenizer, &options, set->n, instance));
-        or_status status = check_instance(&eval->hparams, eval->plan.longest, task, set->n, instance);
+        or_status status = check_instance(eval, task, set->n, instance);
         if (status == OR_OK) continue;
         or_instance_free(instance);
         return status;
     }
+    set->n_shared = find_shared(set);
     return OR_OK;
 }
 
@@ -120,6 +153,7 @@ or_status or_eval_open(const or_eval_plan *plan, const or_tokenizer *tokenizer, 
     if (status != OR_OK) return status;
     eval->plan = *plan;
     eval->hparams = *hparams;
+    eval->tokenizer = tokenizer;
     OR_TRY_GOTO(close, check_names(plan));
     OR_TRY_GOTO(close, OR_NEW(eval->sets, plan->n_tasks * plan->n_shots));
     OR_TRY_GOTO(close, OR_NEW(eval->groups, plan->n_tasks * plan->n_shots * (plan->n_policies + 1)));
@@ -142,7 +176,9 @@ void or_eval_close(or_eval *eval)
 {
     if (!eval) return;
     for (size_t g = 0; g < eval->n_groups; g++) {
-        free(eval->groups[g].outcomes);
+        or_group *group = &eval->groups[g];
+        for (size_t i = 0; group->outcomes && i < group->set->n; i++) or_outcome_free(&group->outcomes[i]);
+        free(group->outcomes);
         or_run_stats_free(&eval->groups[g].stats);
     }
     for (size_t s = 0; s < eval->n_sets; s++) {
@@ -172,31 +208,27 @@ size_t or_eval_count(const or_eval *eval)
 /* ---- the output folder ---------------------------------------------------------------------------------- */
 
 /* Takes a result from the journal of an interrupted run, as append_line() in eval_run.c wrote it. Numbers are
- * checked, some become indices. */
+ * checked, some become indices. Whether it is right is not in the journal: that follows from the task. */
 static or_status take_line(void *context, const cJSON *line, const char *where)
 {
     or_eval *eval = context;
-    int64_t group, index, token, exit_layer;
-    double gap, top_prob;
+    int64_t group, index;
     OR_TRY(or_json_int(line, "group", where, 0, (int64_t)eval->n_groups - 1, &group));
-    const size_t n = eval->groups[group].set->n;
-    OR_TRY(or_json_int(line, "index", where, 0, (int64_t)n - 1, &index));
-    OR_TRY(or_json_int(line, "token", where, 0, eval->hparams.n_vocab - 1, &token));
-    OR_TRY(or_json_int(line, "exit_layer", where, 1, eval->hparams.n_layers, &exit_layer));
-    OR_TRY(or_json_number(line, "gap", where, &gap));
-    OR_TRY(or_json_number(line, "top_prob", where, &top_prob));
+    const or_instance_set *set = eval->groups[group].set;
+    OR_TRY(or_json_int(line, "index", where, 0, (int64_t)set->n - 1, &index));
     or_outcome *outcome = &eval->groups[group].outcomes[index];
     if (outcome->done)
         return or_fail(OR_ERR_INPUT, "journal refused", where, "it holds this result a second time");
-    /* whether it is right is not in the journal: that follows from the task */
-    *outcome = (or_outcome){true, (int32_t)token, (int32_t)exit_layer, (float)gap, (float)top_prob};
+    OR_TRY(or_outcome_take(line, where, &eval->hparams, or_task_max_tokens(set->task), outcome));
+    OR_TRY(or_outcome_judge(outcome, or_task_metric(set->task), &set->instances[index]));
     eval->n_done++;
     return OR_OK;
 }
 
 /* All that decides the results, as 16 hexadecimal digits: a resumed run must have the same. Each hash is
  * the seed of the next; the counts go first, so that no list can pass for the beginning of another. Plan,
- * wave size and threads are left out, since they change no answer (docs/determinism.md). */
+ * wave size, threads, and how many continuations run at a time are left out, since they change no answer
+ * (docs/determinism.md); the KV policy changes those of generated answers only. */
 static void describe(const or_eval *eval, uint64_t fingerprint, char text[32])
 {
     const or_eval_plan *plan = &eval->plan;
@@ -206,7 +238,9 @@ static void describe(const or_eval *eval, uint64_t fingerprint, char text[32])
         plan->limit,   plan->prompt.seed, plan->prompt.split, plan->prompt.demos_per_instance};
     hash = XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
     hash = XXH3_64bits_withSeed(plan->shots, plan->n_shots * sizeof *plan->shots, hash);
+    bool generates = false;
     for (size_t t = 0; t < plan->n_tasks; t++) {
+        generates = generates || or_task_max_tokens(plan->tasks[t]) > 0;
         const uint64_t task = or_task_fingerprint(plan->tasks[t]);
         hash = XXH3_64bits_withSeed(&task, sizeof task, hash);
     }
@@ -214,6 +248,8 @@ static void describe(const or_eval *eval, uint64_t fingerprint, char text[32])
         const uint64_t policy = or_policy_fingerprint(plan->policies[p]);
         hash = XXH3_64bits_withSeed(&policy, sizeof policy, hash);
     }
+    const uint64_t kv = plan->kv;
+    if (generates) hash = XXH3_64bits_withSeed(&kv, sizeof kv, hash);
     snprintf(text, 32, "%016llx", (unsigned long long)hash);
 }
 

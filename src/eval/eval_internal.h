@@ -8,6 +8,7 @@
 
 #include "journal.h"
 #include "memory.h"
+#include "outcome.h"
 
 #include <offramp/eval.h>
 
@@ -16,15 +17,8 @@ typedef struct or_instance_set {
     int shots;
     size_t n;
     or_instance *instances; /* [n] */
+    size_t n_shared;        /* tokens with which all prompts of two or more begin */
 } or_instance_set;
-
-/* What came of an instance; all that results and figures are made of, and what a journal line holds. */
-typedef struct or_outcome {
-    bool done;
-    int32_t token; /* the prediction; for a choice its first token */
-    int32_t exit_layer;
-    float gap, top_prob;
-} or_outcome;
 
 typedef struct or_group {
     const or_instance_set *set;
@@ -37,6 +31,7 @@ typedef struct or_group {
 
 struct or_eval {
     or_eval_plan plan;
+    const or_tokenizer *tokenizer;
     or_hparams hparams;
     or_instance_set *sets;
     size_t n_sets;

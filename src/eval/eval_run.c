@@ -15,7 +15,9 @@ typedef struct session {
     double last_sync, last_show, begin;
     size_t began_done;                /* eval->n_done when this process began */
     size_t answered, answered_tokens; /* by this process */
-    double layers;                    /* sum of exit layers of these */
+    size_t exits;                     /* tokens with an exit layer among these: one each, unless generated */
+    double layers;                    /* sum of their exit layers */
+    or_continuation **continuations;  /* [n_pending], NULL where none is in flight */
     or_eval_show *show;
     bool (*stop)(void *);
     void *context;
@@ -26,10 +28,24 @@ typedef struct session {
     double macs, row_macs;  /* of one layer for a prompt, and for the row behind it: sums over the items */
 } session;
 
+/* Adds what a generated answer asks for: greedy, since a metric compares one text. */
+static or_status ask_for_text(session *s, size_t index, or_request *request)
+{
+    const or_instance_set *set = s->group->set;
+    const or_tokenizer *tokenizer = s->eval->tokenizer;
+    request->max_tokens = or_task_max_tokens(set->task);
+    request->kv = s->eval->plan.kv;
+    request->sampling = (or_sampling){.top_p = 1};
+    request->n_ends = or_tokenizer_ends(tokenizer, &request->ends);
+    request->n_shared = set->n_shared;
+    return or_continuation_open(tokenizer, set->task, &set->instances[s->pending[index]],
+                                &s->continuations[index]);
+}
+
 /* `index` counts the group's pending instances. Token arrays are the instance's and stay where they are. */
 static or_status give_request(void *context, size_t index, or_request *request)
 {
-    const session *s = context;
+    session *s = context;
     const or_instance *instance = &s->group->set->instances[s->pending[index]];
     *request = (or_request){
         .tokens = instance->prompt.ids,
@@ -39,26 +55,22 @@ static or_status give_request(void *context, size_t index, or_request *request)
         .choices = instance->choices.ids,
         .n_choices = instance->choices.count,
     };
-    return OR_OK;
+    if (s->trace || or_task_max_tokens(s->group->set->task) == 0) return OR_OK;
+    return ask_for_text(s, index, request);
 }
 
 /* Writes what take_line() in eval.c reads back:
  *
- *   {"group":0,"index":17,"token":3869,"exit_layer":9,"gap":0.41,"top_prob":0.62}
+ *   {"group":0,"index":17, and the outcome's members (outcome.h)}
  *
- * with floats that read back to the same bits, so that results.jsonl does not show where a run was
- * resumed. */
+ * so that results.jsonl does not show where a run was resumed. */
 static or_status append_line(session *s, size_t index, const or_outcome *outcome)
 {
     or_buffer line = {0};
     const size_t group = (size_t)(s->group - s->eval->groups);
-    or_status status =
-        or_buffer_printf(&line, "{\"group\":%zu,\"index\":%zu,\"token\":%d,\"exit_layer\":%d,\"gap\":", group,
-                         index, outcome->token, outcome->exit_layer);
+    or_status status = or_buffer_printf(&line, "{\"group\":%zu,\"index\":%zu", group, index);
     OR_TRY_GOTO(done, status);
-    OR_TRY_GOTO(done, or_json_put_float(&line, outcome->gap));
-    OR_TRY_GOTO(done, or_buffer_puts(&line, ",\"top_prob\":"));
-    OR_TRY_GOTO(done, or_json_put_float(&line, outcome->top_prob));
+    OR_TRY_GOTO(done, or_outcome_put(outcome, &line));
     OR_TRY_GOTO(done, or_buffer_puts(&line, "}"));
     OR_TRY_GOTO(done, or_journal_append(s->eval->journal, line.data, line.size));
 done:
@@ -66,28 +78,56 @@ done:
     return status;
 }
 
-/* A choice is answered by its first token, so that it compares with answer_token like any other. `done`
- * from now on for this process; for a later one only once the line is synced. */
+/* `done` from now on for this process; for a later one only once the line is synced. */
+static or_status keep_outcome(session *s, size_t at, size_t tokens)
+{
+    const or_instance_set *set = s->group->set;
+    or_outcome *outcome = &s->group->outcomes[at];
+    OR_TRY(or_outcome_judge(outcome, or_task_metric(set->task), &set->instances[at]));
+    s->answered++;
+    s->group->ran++;
+    s->group->ran_tokens += tokens;
+    s->unsynced++;
+    return append_line(s, at, outcome);
+}
+
+/* A choice is answered by its first token, so that it compares with answer_token like any other. */
 static or_status take_answer(void *context, size_t index, const or_answer *answer)
 {
     session *s = context;
     const size_t at = s->pending[index];
     const or_instance *instance = &s->group->set->instances[at];
-    or_outcome *outcome = &s->group->outcomes[at];
-    *outcome = (or_outcome){
+    s->group->outcomes[at] = (or_outcome){
         .done = true,
         .token = answer->choice >= 0 ? instance->choices.ids[answer->choice] : answer->exit.token,
         .exit_layer = answer->exit.layer,
         .gap = answer->exit.gap,
         .top_prob = answer->exit.top_prob,
     };
-    s->answered++;
+    s->exits++;
+    s->layers += answer->exit.layer;
     s->answered_tokens += instance->prompt.count;
-    s->layers += outcome->exit_layer;
-    s->group->ran++;
-    s->group->ran_tokens += instance->prompt.count;
-    s->unsynced++;
-    return append_line(s, at, outcome);
+    return keep_outcome(s, at, instance->prompt.count);
+}
+
+static or_status take_token(void *context, size_t index, const or_token *token, bool *more)
+{
+    session *s = context;
+    s->exits++;
+    s->layers += token->exit_layer;
+    s->answered_tokens++;
+    return or_continuation_put(s->continuations[index], token, more);
+}
+
+static or_status take_finish(void *context, size_t index, or_finish why)
+{
+    session *s = context;
+    const size_t at = s->pending[index];
+    (void)why; /* the text is what it is */
+    OR_TRY(or_continuation_end(s->continuations[index], &s->group->outcomes[at]));
+    or_continuation_close(s->continuations[index]);
+    s->continuations[index] = NULL;
+    return keep_outcome(s, at, s->group->outcomes[at].n_tokens);
 }
 
 /* done is what is on disk (of a trace: taken), the rates are of what this process has answered, and the
@@ -100,7 +140,7 @@ static void report(session *s, double now)
     or_eval_progress progress = {
         .done = done,
         .total = or_eval_count(s->eval),
-        .exit_layer_mean = s->answered ? s->layers / (double)s->answered : NAN,
+        .exit_layer_mean = s->exits ? s->layers / (double)s->exits : NAN,
         .requests_per_second = seconds > 0 ? (double)s->answered / seconds : NAN,
         .tokens_per_second = seconds > 0 ? (double)s->answered_tokens / seconds : NAN,
     };
@@ -139,7 +179,7 @@ static bool asked_to_stop(void *context)
     return s->stop && s->stop(s->context);
 }
 
-/* `pending` has room for the largest group and serves all, one after the other. */
+/* `pending` and `continuations` have room for the largest group and serve all, one after the other. */
 static or_status begin_session(session *s, or_eval *eval, or_eval_show *show, bool (*stop)(void *),
                                void *context)
 {
@@ -148,7 +188,16 @@ static or_status begin_session(session *s, or_eval *eval, or_eval_show *show, bo
         if (eval->groups[g].set->n > most) most = eval->groups[g].set->n;
     *s = (session){.eval = eval, .show = show, .stop = stop, .context = context, .began_done = eval->n_done};
     s->begin = s->last_sync = or_clock_now();
-    return OR_NEW(s->pending, most);
+    OR_TRY(OR_NEW(s->pending, most));
+    or_status status = OR_NEW(s->continuations, most);
+    if (status != OR_OK) free(s->pending);
+    return status;
+}
+
+static void end_session(session *s)
+{
+    free(s->continuations);
+    free(s->pending);
 }
 
 /* In the order of the rows, which is the order of admission. */
@@ -158,6 +207,30 @@ static void find_pending(session *s, or_group *group)
     s->n_pending = 0;
     for (size_t i = 0; i < group->set->n; i++)
         if (!group->outcomes[i].done) s->pending[s->n_pending++] = i;
+}
+
+/* Runs what is pending of the group. Continuations that a stop or an error has left unfinished are dropped:
+ * --resume begins them anew. */
+static or_status run_group(session *s, or_group *group, or_pipeline *pipeline)
+{
+    const or_job job = {
+        .n_requests = s->n_pending,
+        .context = s,
+        .request = give_request,
+        .answer = take_answer,
+        .tick = tick,
+        .stop = asked_to_stop,
+        .token = take_token,
+        .finish = take_finish,
+    };
+    or_status status = or_pipeline_run(pipeline, &job, &group->stats);
+    for (size_t i = 0; i < s->n_pending; i++) {
+        or_continuation_close(s->continuations[i]);
+        s->continuations[i] = NULL;
+    }
+    if (status != OR_OK && status != OR_STOPPED) return status;
+    or_status synced = sync_results(s, or_clock_now());
+    return synced != OR_OK ? synced : status;
 }
 
 /* A group whose instances are all in the journal is not run, so its stats stay empty and its rates are
@@ -171,25 +244,12 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
     for (size_t g = 0; g < eval->n_groups && status == OR_OK; g++) {
         or_group *group = &eval->groups[g];
         find_pending(&s, group);
-        if (s.n_pending == 0) continue;
-        const or_job job = {
-            .n_requests = s.n_pending,
-            .context = &s,
-            .request = give_request,
-            .answer = take_answer,
-            .tick = tick,
-            .stop = asked_to_stop,
-        };
-        status = or_pipeline_run(pipeline, &job, &group->stats);
-        if (status == OR_OK || status == OR_STOPPED) {
-            or_status synced = sync_results(&s, or_clock_now());
-            if (synced != OR_OK) status = synced;
-        }
+        if (s.n_pending > 0) status = run_group(&s, group, pipeline);
     }
     report(&s, or_clock_now());
     if (status == OR_OK) status = or_eval_write_results(eval);
     if (status == OR_OK) status = or_eval_write_summary(eval);
-    free(s.pending);
+    end_session(&s);
     return status;
 }
 
@@ -236,6 +296,7 @@ static or_status take_traced(void *context, size_t index, const or_answer *answe
     add_macs(s, (int64_t)instance->prompt.count);
     s->answered++;
     s->answered_tokens += instance->prompt.count;
+    s->exits++;
     s->layers += answer->exit.layer;
     s->eval->n_done++;
     return write_items(s);
@@ -286,6 +347,6 @@ or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, 
     } else {
         or_trace_abandon(s.trace);
     }
-    free(s.pending);
+    end_session(&s);
     return status;
 }

@@ -4,7 +4,8 @@
  *     {"id": "56be", "question": "Which ...?", "answers": [{"answer_start": 177, "text": "Denver Broncos"},
  *      ...]}]}]}]}
  *
- * A question is a row. Fields: title, context, question, answer (the text of the first answer) and id.
+ * A question is a row. Fields: title, context, question, answer (the text of the first answer) and id. All
+ * answers count as right where a text is compared with them.
  */
 #include "dataset.h"
 
@@ -19,8 +20,8 @@ static or_status next_where(const or_dataset *dataset, char **where)
     return or_dataset_where(dataset, dataset->count + 1, where);
 }
 
-/* v1.1 has one answer or more a question, each a span of the context; the first stands for all.
- * answer_start is not looked at. Questions that cannot be answered are v2.0's and are refused here. */
+/* v1.1 has one answer or more a question, each a span of the context; where one must stand for all it is the
+ * first. answer_start is not looked at. Questions that cannot be answered are v2.0's and are refused here. */
 static or_status add_question(or_dataset *dataset, const passage *at, const cJSON *question,
                               const char *where)
 {
@@ -38,7 +39,12 @@ static or_status add_question(or_dataset *dataset, const passage *at, const cJSO
     OR_TRY(or_dataset_add(dataset, "context", at->context));
     OR_TRY(or_dataset_add(dataset, "question", text));
     OR_TRY(or_dataset_add(dataset, "answer", answer));
-    return or_dataset_add(dataset, "id", id);
+    OR_TRY(or_dataset_add(dataset, "id", id));
+    for (const cJSON *item = answers->child; item; item = item->next) {
+        OR_TRY(or_json_string(item, "text", where, &answer));
+        OR_TRY(or_dataset_add_answer(dataset, answer));
+    }
+    return OR_OK;
 }
 
 static or_status read_paragraph(or_dataset *dataset, const char *title, const cJSON *paragraph)

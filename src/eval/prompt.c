@@ -12,6 +12,7 @@
  *   encode(prompt)           Q : ▁
  *   encode(prompt + answer)  Q : ▁yes          -> prompt "Q :", answer token "▁yes"
  * With choices, all must follow the same prompt: the common part of encode(prompt) and all continuations.
+ * A generated answer is not known beforehand, so its prompt is encode(prompt).
  */
 #include "task_struct.h"
 
@@ -240,22 +241,48 @@ static or_status check_endings(const or_task *task, const or_dataset *dataset, c
     return OR_OK;
 }
 
-/* Cuts the prompt to the common part and reads the answer token behind it. BOS is no part of encode(), so
- * it goes in front here, once. */
-static or_status fill_instance(const or_task *task, const or_tokenizer *tokenizer, const or_dataset *dataset,
-                               const or_row *row, const endings *made, or_instance *instance)
+/* Takes the first `count` tokens of encode(prompt). BOS is no part of encode(), so it goes in front here,
+ * once. */
+static or_status fill_prompt(const or_task *task, const or_tokenizer *tokenizer, const or_dataset *dataset,
+                             const or_row *row, const or_tokens *prompt, size_t count, or_instance *instance)
 {
     if (or_tokenizer_adds_bos(tokenizer))
         OR_TRY(or_tokens_add(&instance->prompt, (int32_t)or_tokenizer_bos(tokenizer)));
-    for (size_t i = 0; i < made->common; i++) OR_TRY(or_tokens_add(&instance->prompt, made->prompt.ids[i]));
-    if (instance->prompt.count == 0)
-        return or_dataset_refuse(dataset, row->place,
-                                 "task \"%s\": the prompt has no token before the answer, expected some",
-                                 task->name);
+    for (size_t i = 0; i < count; i++) OR_TRY(or_tokens_add(&instance->prompt, prompt->ids[i]));
+    if (instance->prompt.count > 0) return OR_OK;
+    return or_dataset_refuse(dataset, row->place,
+                             "task \"%s\": the prompt has no token before the answer, expected some",
+                             task->name);
+}
+
+/* Cuts the prompt to the common part and reads the answer token behind it. */
+static or_status fill_instance(const or_task *task, const or_tokenizer *tokenizer, const or_dataset *dataset,
+                               const or_row *row, const endings *made, or_instance *instance)
+{
+    OR_TRY(fill_prompt(task, tokenizer, dataset, row, &made->prompt, made->common, instance));
     instance->answer_token = made->whole[made->right].ids[made->common];
     if (task->metric != OR_METRIC_CHOICE) return OR_OK;
     for (size_t i = 0; i < made->count; i++)
         OR_TRY(or_tokens_add(&instance->choices, made->whole[i].ids[made->common]));
+    return OR_OK;
+}
+
+/* An answer that is generated: its prompt, and the texts that count as right. Those beside the output field
+ * are answers to the format's own question only. */
+static or_status fill_generated(const or_task *task, const or_tokenizer *tokenizer, const or_dataset *dataset,
+                                const or_row *row, const or_buffer *text, or_instance *instance)
+{
+    const bool several = row->n_answers > 0 && strcmp(task->output, dataset->format->output) == 0;
+    or_tokens prompt = {0};
+    or_status status = or_tokenizer_encode(tokenizer, text->data, text->size, &prompt);
+    if (status == OR_OK) status = fill_prompt(task, tokenizer, dataset, row, &prompt, prompt.count, instance);
+    or_tokens_free(&prompt);
+    OR_TRY(status);
+    instance->answer_token = -1;
+    instance->n_references = several ? row->n_answers : 1;
+    OR_TRY(OR_NEW(instance->references, instance->n_references));
+    for (size_t i = 0; i < instance->n_references; i++)
+        instance->references[i] = several ? row->answers[i] : or_row_text(row, task->output);
     return OR_OK;
 }
 
@@ -271,6 +298,10 @@ or_status or_task_instance(const or_task *task, const or_tokenizer *tokenizer,
     if (status != OR_OK) goto done;
     const or_dataset *dataset = split_of(task, options->split);
     const or_row *row = &dataset->rows[index];
+    if (task->max_tokens > 0) {
+        status = fill_generated(task, tokenizer, dataset, row, &text, instance);
+        goto done;
+    }
     OR_TRY_GOTO(done, list_outputs(task, row, &made));
     OR_TRY_GOTO(done, encode_all(task, tokenizer, row, &text, &made));
     OR_TRY_GOTO(done, check_endings(task, dataset, row, &made));
@@ -286,5 +317,6 @@ void or_instance_free(or_instance *instance)
 {
     or_tokens_free(&instance->prompt);
     or_tokens_free(&instance->choices);
+    free(instance->references);
     *instance = (or_instance){0};
 }

@@ -4,6 +4,7 @@
 #include "file.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- figures -------------------------------------------------------------------------------------------- */
 
@@ -22,54 +23,92 @@ static void count_macs(const or_eval *eval, const or_group *group, size_t i, dou
     if (policy) *executed += or_policy_ramp_macs(policy, h, exit_layer);
 }
 
-/* For a choice both are first tokens of choices, which check_endings() in prompt.c keeps apart. */
-static bool is_correct(const or_group *group, size_t i)
+/* What all stages executed for the group; NAN unless this process ran all of it. */
+static double measured_macs(const or_group *group)
 {
-    return group->outcomes[i].token == group->set->instances[i].answer_token;
+    double macs = 0;
+    if (group->ran < group->set->n) return NAN;
+    for (int s = 0; s < group->stats.n_stages; s++) macs += group->stats.stage[s].macs;
+    return macs;
+}
+
+/* The same answer: the whole text where one is generated. */
+static bool agrees(const or_group *group, size_t i)
+{
+    const or_outcome *own = &group->outcomes[i], *dense = &group->dense->outcomes[i];
+    return own->text ? strcmp(own->text, dense->text) == 0 : own->token == dense->token;
 }
 
 /* Sums over the instances of one or more groups, from which the figures are made. */
 typedef struct tally {
     size_t n;
-    double correct, agree, sum, squares, full, executed;
+    double score, score_squares, agree, exact;
+    double exits, layers, layer_squares; /* over tokens: one each, or all of a generated answer */
+    double full, executed;               /* multiply-adds */
     bool dense;
 } tally;
 
-/* OR_ERR_FAILED while an instance is missing: figures are of whole groups only. Layers are small whole
- * numbers, so their sums and squares are exact in a double and do not depend on the order. */
+/* Layers are small whole numbers, so their sums and squares are exact in a double and do not depend on the
+ * order. */
+static void add_exit(tally *t, double layer)
+{
+    t->exits++;
+    t->layers += layer;
+    t->layer_squares += layer * layer;
+}
+
+/* OR_ERR_FAILED while an instance is missing: figures are of whole groups only. What a generated answer costs
+ * cannot be told from its exit layers, since under most KV policies later tokens take skipped layers along:
+ * there it is what the stages have counted. */
 static or_status add_group(const or_eval *eval, const or_group *group, tally *t)
 {
+    const bool generated = or_task_max_tokens(group->set->task) > 0;
     for (size_t i = 0; i < group->set->n; i++) {
         const or_outcome *outcome = &group->outcomes[i];
         if (!outcome->done)
             return or_fail(OR_ERR_FAILED, "evaluation not complete", or_task_name(group->set->task),
                            "row %zu has no result, go on with --resume", i + 1);
-        t->correct += is_correct(group, i);
-        t->agree += group->dense && outcome->token == group->dense->outcomes[i].token;
-        t->sum += outcome->exit_layer;
-        t->squares += (double)outcome->exit_layer * outcome->exit_layer;
-        count_macs(eval, group, i, &t->full, &t->executed);
+        t->score += outcome->score;
+        t->score_squares += outcome->score * outcome->score;
+        t->agree += group->dense && agrees(group, i);
+        t->exact += generated ? outcome->correct : NAN;
+        for (size_t k = 0; k < outcome->n_tokens; k++) add_exit(t, outcome->exit_layers[k]);
+        if (!generated) {
+            add_exit(t, outcome->exit_layer);
+            count_macs(eval, group, i, &t->full, &t->executed);
+        }
+    }
+    if (generated) {
+        const or_group *full = group->policy < 0 ? group : group->dense;
+        t->executed += measured_macs(group);
+        t->full += full ? measured_macs(full) : NAN;
     }
     t->n += group->set->n;
     t->dense = group->dense != NULL;
     return OR_OK;
 }
 
-/* Outcomes are 0 or 1, so the standard error of their mean by the sample variance is sqrt(a (1 - a) / (n -
- * 1)), which is what lm-evaluation-harness prints. fmax: with equal layers the difference may round below
- * 0. */
+/* Unbiased, of n values with these sums. fmax: with equal values the difference may round below 0. */
+static double variance(double n, double sum, double squares)
+{
+    return n > 1 ? fmax(0, (squares - sum * (sum / n)) / (n - 1)) : NAN;
+}
+
+/* The standard error of the mean score is that of its sample variance, for scores of 0 and 1
+ * sqrt(a (1 - a) / (n - 1)): what lm-evaluation-harness prints. */
 static or_group_summary summarise(const or_eval *eval, const or_group *group, const tally *t)
 {
-    const double n = (double)t->n, accuracy = t->correct / n, mean = t->sum / n;
+    const double n = (double)t->n, mean = t->layers / t->exits;
     return (or_group_summary){
         .policy = or_group_policy_name(eval, group),
         .shots = group->set->shots,
         .n = t->n,
-        .accuracy = accuracy,
-        .standard_error = n > 1 ? sqrt(accuracy * (1 - accuracy) / (n - 1)) : NAN,
+        .accuracy = t->score / n,
+        .standard_error = sqrt(variance(n, t->score, t->score_squares) / n),
+        .exact_match = t->exact / n,
         .agreement = t->dense ? t->agree / n : NAN,
         .exit_layer_mean = mean,
-        .exit_layer_var = n > 1 ? fmax(0, (t->squares - t->sum * mean) / (n - 1)) : NAN,
+        .exit_layer_var = variance(t->exits, t->layers, t->layer_squares),
         .layers_saved = 1 - mean / eval->hparams.n_layers,
         .flops_ratio = t->executed / t->full,
         .requests_per_second = NAN,
@@ -130,6 +169,7 @@ void or_eval_stages(const or_eval *eval, or_run_stats *sum)
             to->waves_out += from->waves_out;
             to->rows_in += from->rows_in;
             to->ramp_rows += from->ramp_rows;
+            to->macs += from->macs;
             to->busy += from->busy;
             to->wait += from->wait;
             to->idle += from->idle;
@@ -141,12 +181,25 @@ void or_eval_stages(const or_eval *eval, or_run_stats *sum)
 
 /* ---- results.jsonl -------------------------------------------------------------------------------------- */
 
+/* What full depth answered. */
+static or_status put_dense(const or_outcome *dense, or_buffer *out)
+{
+    if (!dense->text) return or_buffer_printf(out, ",\"dense_token\":%d", dense->token);
+    OR_TRY(or_buffer_puts(out, ",\"dense_text\":"));
+    return or_json_put_string(out, dense->text);
+}
+
 /* One line, in pieces for what JSON must escape:
  *
  *   {"task":"sst2","shots":5,"policy":"svm","index":17,"token":6374,"answer_token":6374,
  *    "correct":true,"exit_layer":9,"gap":0.41,"top_prob":0.62,"dense_token":6374}
  *
- * dense_token, full depth's answer, is there in groups with a full-depth twin. */
+ * A generated answer has no answer token; token, exit_layer, gap and top_prob are of its first token:
+ *
+ *   {"task":"squad_f1",...,"index":17,"token":6374,"correct":false,"score":0.8,"text":" Santa Clara",
+ *    "exit_layers":[9,16,11],"exit_layer":9,"gap":0.41,"top_prob":0.62,"dense_text":" Santa Clara"}
+ *
+ * dense_token or dense_text, full depth's answer, is there in groups with a full-depth twin. */
 static or_status put_result(const or_eval *eval, const or_group *group, size_t i, or_buffer *out)
 {
     const or_outcome *outcome = &group->outcomes[i];
@@ -154,15 +207,20 @@ static or_status put_result(const or_eval *eval, const or_group *group, size_t i
     OR_TRY(or_json_put_string(out, or_task_name(group->set->task)));
     OR_TRY(or_buffer_printf(out, ",\"shots\":%d,\"policy\":", group->set->shots));
     OR_TRY(or_json_put_string(out, or_group_policy_name(eval, group)));
-    OR_TRY(or_buffer_printf(out,
-                            ",\"index\":%zu,\"token\":%d,\"answer_token\":%d,\"correct\":%s,"
-                            "\"exit_layer\":%d,\"gap\":",
-                            i, outcome->token, group->set->instances[i].answer_token,
-                            is_correct(group, i) ? "true" : "false", outcome->exit_layer));
+    OR_TRY(or_buffer_printf(out, ",\"index\":%zu,\"token\":%d", i, outcome->token));
+    if (!outcome->text)
+        OR_TRY(or_buffer_printf(out, ",\"answer_token\":%d", group->set->instances[i].answer_token));
+    OR_TRY(or_buffer_printf(out, ",\"correct\":%s", outcome->correct ? "true" : "false"));
+    if (outcome->text) {
+        OR_TRY(or_buffer_puts(out, ",\"score\":"));
+        OR_TRY(or_json_put_double(out, outcome->score));
+        OR_TRY(or_outcome_put_text(outcome, out));
+    }
+    OR_TRY(or_buffer_printf(out, ",\"exit_layer\":%d,\"gap\":", outcome->exit_layer));
     OR_TRY(or_json_put_float(out, outcome->gap));
     OR_TRY(or_buffer_puts(out, ",\"top_prob\":"));
     OR_TRY(or_json_put_float(out, outcome->top_prob));
-    if (group->dense) OR_TRY(or_buffer_printf(out, ",\"dense_token\":%d", group->dense->outcomes[i].token));
+    if (group->dense) OR_TRY(put_dense(&group->dense->outcomes[i], out));
     return or_buffer_puts(out, "}\n");
 }
 
@@ -232,6 +290,7 @@ static or_status put_figures(const or_group_summary *s, bool first, or_buffer *o
     } numbers[] = {
         {"accuracy", s->accuracy},
         {"stderr", s->standard_error},
+        {"exact_match", s->exact_match},
         {"n", (double)s->n},
         {"agreement", s->agreement},
         {"exit_layer_mean", s->exit_layer_mean},

@@ -12,8 +12,9 @@
 #define REFUSE(path, ...) or_fail(OR_ERR_INPUT, "task refused", path, __VA_ARGS__)
 
 /* All keys of a task file; task.h and configs/tasks/README.md say what they mean. */
-static const char *const known_keys[] = {"name",   "format", "train",     "test",   "input",       "output",
-                                         "prompt", "answer", "separator", "metric", "description", "choices"};
+static const char *const known_keys[] = {"name",        "format",  "train",      "test",      "input",
+                                         "output",      "prompt",  "answer",     "separator", "metric",
+                                         "description", "choices", "max_tokens", "stop"};
 enum { N_KEYS = sizeof known_keys / sizeof *known_keys };
 
 /* A misspelt key would be taken for an absent one: "seperator" must not mean the default. */
@@ -27,7 +28,7 @@ static or_status check_keys(const cJSON *file, const char *path)
         if (i == N_KEYS)
             return REFUSE(path,
                           "found the key \"%s\", expected name, format, train, test, input, output, prompt, "
-                          "answer, separator, metric, description or choices",
+                          "answer, separator, metric, description, choices, max_tokens or stop",
                           member->string);
     }
     return OR_OK;
@@ -45,17 +46,15 @@ static or_status read_name(or_task *task, const cJSON *file, const char *path)
     return or_strdup(name, &task->name);
 }
 
-/* exact_match and f1, SQuAD's own metrics, are known by name only, so that who asks for them learns why
- * not. */
 static const struct {
     const char *name;
-    bool generates; /* needs more than one token */
     or_metric metric;
+    size_t max_tokens; /* of an answer unless the task file says otherwise; 0: one token is all it looks at */
 } metrics[] = {
-    {"first_token", false, OR_METRIC_FIRST_TOKEN},
-    {"choice", false, OR_METRIC_CHOICE},
-    {"exact_match", true, 0},
-    {"f1", true, 0},
+    {"first_token", OR_METRIC_FIRST_TOKEN, 0},
+    {"choice", OR_METRIC_CHOICE, 0},
+    {"exact_match", OR_METRIC_EXACT_MATCH, 32},
+    {"f1", OR_METRIC_F1, 32},
 };
 enum { N_METRICS = sizeof metrics / sizeof *metrics };
 
@@ -66,15 +65,11 @@ static or_status read_metric(or_task *task, const cJSON *file, const char *path)
     OR_TRY(or_json_opt_string(file, "metric", path, &name));
     for (size_t i = 0; i < N_METRICS; i++) {
         if (strcmp(metrics[i].name, name) != 0) continue;
-        if (metrics[i].generates)
-            return REFUSE(path,
-                          "\"metric\" is \"%s\", which needs generated text: this version scores one token, "
-                          "expected first_token or choice",
-                          name);
         task->metric = metrics[i].metric;
+        task->max_tokens = metrics[i].max_tokens;
         return OR_OK;
     }
-    return REFUSE(path, "\"metric\" is \"%s\", expected first_token or choice", name);
+    return REFUSE(path, "\"metric\" is \"%s\", expected first_token, choice, exact_match or f1", name);
 }
 
 /* *format points into the table of dataset.c; nothing to free. */
@@ -146,6 +141,40 @@ static or_status read_choices(or_task *task, const cJSON *file, const char *path
     return OR_OK;
 }
 
+static or_status add_stop(or_task *task, const char *text, const char *path)
+{
+    if (!text || !text[0]) return REFUSE(path, "\"stop\" has something else than a text with characters");
+    OR_TRY(or_strdup(text, &task->stops[task->n_stops]));
+    task->n_stops++;
+    return OR_OK;
+}
+
+/* "stop": a text or a list of texts, which may be empty; without it an answer ends with its line. */
+static or_status read_stops(or_task *task, const cJSON *file, const char *path)
+{
+    const cJSON *stop = or_json_find(file, "stop"), *item;
+    OR_TRY(OR_NEW(task->stops, cJSON_IsArray(stop) ? (size_t)cJSON_GetArraySize(stop) : 1));
+    if (!stop) return add_stop(task, "\n", path);
+    if (!cJSON_IsArray(stop)) return add_stop(task, cJSON_GetStringValue(stop), path);
+    cJSON_ArrayForEach(item, stop) OR_TRY(add_stop(task, cJSON_GetStringValue(item), path));
+    return OR_OK;
+}
+
+/* Where a generated answer ends. With the other metrics these keys would mean nothing. */
+static or_status read_ends(or_task *task, const cJSON *file, const char *path)
+{
+    enum { MOST = 1 << 20 }; /* far above any model's context, which eval compares it with */
+    if (task->max_tokens == 0) {
+        const char *key = or_json_find(file, "max_tokens") ? "max_tokens" : "stop";
+        if (!or_json_find(file, key)) return OR_OK;
+        return REFUSE(path, "found \"%s\", expected \"metric\": \"exact_match\" or \"f1\" with it", key);
+    }
+    int64_t max_tokens = (int64_t)task->max_tokens;
+    OR_TRY(or_json_opt_int(file, "max_tokens", path, 1, MOST, &max_tokens));
+    task->max_tokens = (size_t)max_tokens;
+    return read_stops(task, file, path);
+}
+
 /* One split. The file name is the task file's, relative to `folder`; a missing file is most often a missing
  * --data. */
 static or_status read_split(const char *name, const char *folder, const char *key, const char *path,
@@ -212,8 +241,8 @@ static void hash_template(XXH3_state_t *state, const or_template *from)
 }
 
 /* Fields in the order of the file, which a template does not see: a file with its columns moved is another
- * one. */
-static void hash_rows(XXH3_state_t *state, const or_dataset *dataset)
+ * one. `answers`: those beside the output field count too. */
+static void hash_rows(XXH3_state_t *state, const or_dataset *dataset, bool answers)
 {
     hash_number(state, dataset->count);
     for (size_t i = 0; i < dataset->count; i++) {
@@ -225,6 +254,9 @@ static void hash_rows(XXH3_state_t *state, const or_dataset *dataset)
         }
         hash_number(state, row->n_choices);
         for (size_t c = 0; c < row->n_choices; c++) hash_text(state, row->choices[c]);
+        if (!answers) continue;
+        hash_number(state, row->n_answers);
+        for (size_t a = 0; a < row->n_answers; a++) hash_text(state, row->answers[a]);
     }
 }
 
@@ -245,8 +277,13 @@ static or_status make_fingerprint(or_task *task)
     hash_template(state, &task->answer);
     hash_number(state, task->n_choices);
     for (size_t i = 0; i < task->n_choices; i++) hash_text(state, task->choices[i]);
-    hash_rows(state, &task->train);
-    hash_rows(state, &task->test);
+    if (task->max_tokens > 0) {
+        hash_number(state, task->max_tokens);
+        hash_number(state, task->n_stops);
+        for (size_t i = 0; i < task->n_stops; i++) hash_text(state, task->stops[i]);
+    }
+    hash_rows(state, &task->train, task->max_tokens > 0);
+    hash_rows(state, &task->test, task->max_tokens > 0);
     task->fingerprint = XXH3_64bits_digest(state);
     XXH3_freeState(state);
     return OR_OK;
@@ -267,6 +304,7 @@ static or_status read_task(or_task *task, const cJSON *file, const char *path, c
     OR_TRY(read_text(file, "output", path, format->output, &task->output));
     OR_TRY(read_templates(task, file, path));
     OR_TRY(read_choices(task, file, path));
+    OR_TRY(read_ends(task, file, path));
     OR_TRY(read_data(task, file, path, data_folder, format));
     OR_TRY(or_task_check_rows(task, &task->test));
     OR_TRY(or_task_check_rows(task, &task->train));
@@ -299,6 +337,8 @@ void or_task_free(or_task *task)
     or_template_free(&task->answer);
     for (size_t i = 0; i < task->n_choices; i++) free(task->choices[i]);
     free(task->choices);
+    for (size_t i = 0; i < task->n_stops; i++) free(task->stops[i]);
+    free(task->stops);
     free(task->output);
     free(task->input);
     free(task->separator);
@@ -315,6 +355,17 @@ const char *or_task_name(const or_task *task)
 or_metric or_task_metric(const or_task *task)
 {
     return task->metric;
+}
+
+size_t or_task_max_tokens(const or_task *task)
+{
+    return task->max_tokens;
+}
+
+const char *const *or_task_stops(const or_task *task, size_t *count)
+{
+    *count = task->n_stops;
+    return (const char *const *)task->stops;
 }
 
 size_t or_task_test_count(const or_task *task)

@@ -17,6 +17,9 @@ struct or_task {
     or_template prompt, answer;
     char **choices; /* the task file's own, which go before a row's; n_choices 0: none */
     size_t n_choices;
+    size_t max_tokens; /* of a generated answer; 0: the metric wants one token only */
+    char **stops;      /* [n_stops] texts behind which a generated answer ends */
+    size_t n_stops;
     or_dataset train, test; /* train.count 0: none */
     uint64_t fingerprint;
 };

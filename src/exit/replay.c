@@ -19,8 +19,7 @@ int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_l
     return n_layers;
 }
 
-/* The first layer from which on the token is the full model's: where a ramp that knew would fire. */
-static int oracle_exit(const or_trace_item *item, int n_layers)
+int or_oracle_exit(const or_trace_item *item, int n_layers)
 {
     int layer = n_layers;
     while (layer > 1 && item->seen[layer - 2].token == item->final_token) layer--;
@@ -41,7 +40,7 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
         int32_t token;
         int exit = or_policy_replay(policy, item, n_layers, &token);
         agree += token == item->final_token;
-        oracle += (uint64_t)oracle_exit(item, n_layers);
+        oracle += (uint64_t)or_oracle_exit(item, n_layers);
         or_steps_add(&steps, policy->ramp, n_layers, exit);
     }
     /* full depth pays n_layers layers and its head once; the oracle is counted in layers alone */

@@ -6,15 +6,13 @@
  */
 #include "train_internal.h"
 
+#include "random.h"
+
 #include <string.h>
 
 uint64_t or_draw(uint64_t *state, uint64_t below)
 {
-    /* splitmix64 (Steele, Lea and Flood, OOPSLA 2014); the remainder's bias is below 2^-40 for our ranges */
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ z >> 31) % below;
+    return or_random(state) % below; /* the remainder's bias is below 2^-40 for our ranges */
 }
 
 /* What is not for the test is halved, the odd one calibrates. 1e-9 makes 29 of 100 at a share of 0.29,

@@ -51,6 +51,9 @@ double or_steps_macs(const or_steps *steps, const or_prices *prices);
 
 /* ---- replay.c: what a policy does to recorded instances ---- */
 
+/* The first layer from which on the token is the full model's: where a ramp that knew would fire. */
+int or_oracle_exit(const or_trace_item *item, int n_layers);
+
 /* How the policy does on the items trace->items[chosen[0 .. count-1]]; all 0 when count is 0. */
 void or_replay_result(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
                       or_train_result *result);

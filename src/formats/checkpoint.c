@@ -13,6 +13,7 @@
 static const or_format_ops *const formats[] = {
     &or_format_hf_folder,
     &or_format_gguf,
+    &or_format_shape,
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 

@@ -29,9 +29,12 @@ typedef struct or_format_ops {
     or_status (*open)(or_checkpoint *checkpoint);
     /* What this format calls the tensor that Hugging Face calls `name`; NULL: the same. */
     const char *(*rename)(const char *name, char text[OR_TENSOR_NAME]);
+    /* or_checkpoint_map() of tensors that are in no file: fills their place in checkpoint->maps with memory, and
+     * marks it as read. NULL: they are in the files. */
+    or_status (*map)(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 } or_format_ops;
 
-extern const or_format_ops or_format_gguf, or_format_hf_folder;
+extern const or_format_ops or_format_gguf, or_format_hf_folder, or_format_shape;
 
 /* A file of the checkpoint. Its index is its place in the fingerprint: formats add files in an order that
  * does not depend on the machine (that of their names). */
@@ -49,6 +52,7 @@ struct or_checkpoint {
     or_tensor *tensors; /* by name, once sealed; name and stored lie in one block, that of the name */
     size_t n_tensors, tensor_capacity;
     uint64_t fingerprint;
+    bool one_layer; /* or_shares.one_layer */
 
     or_map *maps;  /* [n_tensors] once sealed; data NULL: not asked for yet */
     bool *is_read; /* [n_tensors] */
@@ -75,6 +79,10 @@ or_status or_hparams_check_heads(const or_hparams *h, const char *path, const ch
 
 /* safetensors.c: reads the header of one .safetensors file and adds its tensors. */
 or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path);
+
+/* shape_weights.c: fills the tensor's bytes with random weights (a vector's with ones); the same for the same name,
+ * type and shape, on every machine. */
+void or_shape_fill(const or_tensor *tensor, unsigned char *data);
 
 /* hf_config.c: reads a Hugging Face config.json. */
 or_status or_hf_config_read(const char *path, or_hparams *hparams);

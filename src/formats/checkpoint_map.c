@@ -12,6 +12,7 @@
  * bytes (a dimension is 0) cannot be mapped; its data are NULL. */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data)
 {
+    if (checkpoint->format->map) return checkpoint->format->map(checkpoint, tensor, data);
     or_map *map = &checkpoint->maps[tensor - checkpoint->tensors];
     const char *path = checkpoint->files[tensor->file].path;
     if (!map->data && tensor->bytes > 0) OR_TRY(or_map_open(path, tensor->offset, tensor->bytes, map));

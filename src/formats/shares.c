@@ -39,7 +39,7 @@ static void add_tensor(const or_checkpoint *checkpoint, const or_tensor *tensor,
  * headers do not say them. */
 or_status or_checkpoint_shares(const or_checkpoint *checkpoint, or_shares *s)
 {
-    *s = (or_shares){0};
+    *s = (or_shares){.one_layer = checkpoint->one_layer};
     OR_TRY(OR_NEW(s->layers, (size_t)checkpoint->hparams.n_layers));
     for (size_t i = 0; i < checkpoint->n_tensors; i++) add_tensor(checkpoint, &checkpoint->tensors[i], s);
     return OR_OK;

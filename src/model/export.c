@@ -10,6 +10,7 @@
 #include "family.h"
 #include "gguf_model.h"
 #include "gguf_vocab.h"
+#include "llama_parts.h"
 #include "threads.h"
 
 #include <math.h>

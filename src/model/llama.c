@@ -9,8 +9,7 @@
  */
 #include "family.h"
 
-#include <stdio.h>
-#include <string.h>
+#include "llama_parts.h"
 
 typedef struct llama_layer {
     float *attn_norm, *mlp_norm; /* [d_model] */
@@ -23,25 +22,6 @@ static or_status bind_ends(or_model *model)
 {
     OR_TRY(or_model_vector(model, "model.norm.weight", model->hparams->d_model, &model->final_norm));
     return or_model_bind_tokens(model, "model.embed_tokens.weight", "lm_head.weight");
-}
-
-void or_llama_list_parts(const or_hparams *h, or_llama_part parts[OR_LLAMA_PARTS])
-{
-    const int d = h->d_model, q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
-    const or_llama_part all[OR_LLAMA_PARTS] = {
-        {"input_layernorm", d, 0, false},     {"self_attn.q_proj", q, d, true},
-        {"self_attn.k_proj", kv, d, true},    {"self_attn.v_proj", kv, d, false},
-        {"self_attn.o_proj", d, q, false},    {"post_attention_layernorm", d, 0, false},
-        {"mlp.gate_proj", h->d_ff, d, false}, {"mlp.up_proj", h->d_ff, d, false},
-        {"mlp.down_proj", d, h->d_ff, false},
-    };
-    memcpy(parts, all, sizeof all);
-}
-
-const char *or_llama_part_name(const or_llama_part *part, int layer, char text[OR_LLAMA_NAME])
-{
-    snprintf(text, OR_LLAMA_NAME, "model.layers.%d.%s.weight", layer, part->name);
-    return text;
 }
 
 /* Where each part goes stands at its place in the list: vectors are read at once, matrices only found. */

@@ -21,8 +21,8 @@ or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams 
         .workspace = or_hparams_workspace(h, wave_tokens, wave_tokens, OR_RAMP_ROWS, threads),
         .waves = HALF_WAVES * wave_tokens * (size_t)h->d_model * sizeof(float) / 2,
     };
-    for (int layer = plan->bound[stage]; layer < plan->bound[stage + 1]; layer++)
-        m.weights += shares->layers[layer];
+    const int last = shares->one_layer ? plan->bound[stage] + 1 : plan->bound[stage + 1];
+    for (int layer = plan->bound[stage]; layer < last; layer++) m.weights += shares->layers[layer];
     m.total = m.weights + m.workspace + m.waves;
     return m;
 }

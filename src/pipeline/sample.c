@@ -52,15 +52,42 @@ typedef struct draw {
     const or_sampling *how;
     const float *logits; /* [n] */
     size_t n, best;      /* best: the likeliest token */
+    double scale;        /* 1 / temperature */
     double u;
 } draw;
 
+enum { BLOCK = 256 }; /* weights computed at a time */
+
 /* A probability up to a factor: e^((logit - greatest) / temperature). What or_exp() would clamp is nothing, so
  * that a token far below is never drawn. */
-static double weight(const draw *d, float logit)
+OR_INLINE float weight(double logit, double greatest, double scale)
 {
-    const double x = ((double)logit - d->logits[d->best]) / d->how->temperature;
+    const double x = (logit - greatest) * scale;
     return x > -87 ? or_exp((float)x) : 0;
+}
+
+static double weight_of(const draw *d, float logit)
+{
+    return weight(logit, d->logits[d->best], d->scale);
+}
+
+/* Weights of the tokens from `from` on, at most BLOCK of them; returns how many. */
+OR_CLONES static size_t weigh_block(const draw *d, size_t from, float *weights)
+{
+    const size_t count = d->n - from < BLOCK ? d->n - from : BLOCK;
+    const double greatest = d->logits[d->best], scale = d->scale;
+    for (size_t i = 0; i < count; i++) weights[i] = weight(d->logits[from + i], greatest, scale);
+    return count;
+}
+
+/* Of all tokens, by their ids. */
+static double total_weight(const draw *d)
+{
+    float weights[BLOCK];
+    double total = 0;
+    for (size_t from = 0; from < d->n; from += BLOCK)
+        for (size_t i = 0, count = weigh_block(d, from, weights); i < count; i++) total += weights[i];
+    return total;
 }
 
 /* ---- the heap ------------------------------------------------------------------------------------------ */
@@ -99,15 +126,15 @@ static void take_first(or_token_logit *heap, size_t n)
 
 /* ---- drawing ------------------------------------------------------------------------------------------- */
 
-/* Over all tokens, by their ids. Both loops end with the same sum, so the second finds a token: u < 1. */
+/* Over all tokens, by their ids. The sum ends as the total, of which u < 1 is less: it finds a token. */
 static int32_t draw_any(const draw *d)
 {
-    double total = 0, sum = 0;
-    for (size_t i = 0; i < d->n; i++) total += weight(d, d->logits[i]);
-    for (size_t i = 0; i < d->n; i++) {
-        sum += weight(d, d->logits[i]);
-        if (sum > d->u * total) return (int32_t)i;
-    }
+    const double aim = d->u * total_weight(d);
+    float weights[BLOCK];
+    double sum = 0;
+    for (size_t from = 0; from < d->n; from += BLOCK)
+        for (size_t i = 0, count = weigh_block(d, from, weights); i < count; i++)
+            if ((sum += weights[i]) > aim) return (int32_t)(from + i);
     return (int32_t)d->best;
 }
 
@@ -116,17 +143,16 @@ static int32_t draw_any(const draw *d)
 static int32_t draw_likely(const draw *d, size_t k, or_token_logit *heap)
 {
     const size_t n = d->n;
-    double total = 0, mass = 0, sum = 0;
+    double total = k == n ? total_weight(d) : 0, mass = 0, sum = 0;
     size_t taken = 0, kept = 0;
     make_heap(d->logits, n, heap);
-    for (; k < n && taken < k; total += weight(d, heap[n - taken].logit)) take_first(heap, n - taken++);
-    for (size_t i = 0; k == n && i < n; i++) total += weight(d, d->logits[i]);
+    for (; k < n && taken < k; total += weight_of(d, heap[n - taken].logit)) take_first(heap, n - taken++);
     do {
         if (kept == taken) take_first(heap, n - taken++);
-        mass += weight(d, heap[n - ++kept].logit);
+        mass += weight_of(d, heap[n - ++kept].logit);
     } while (kept < k && mass < d->how->top_p * total);
     for (size_t i = 1; i <= kept; i++) {
-        sum += weight(d, heap[n - i].logit);
+        sum += weight_of(d, heap[n - i].logit);
         if (sum > d->u * mass) return heap[n - i].token;
     }
     return (int32_t)d->best;
@@ -135,8 +161,9 @@ static int32_t draw_likely(const draw *d, size_t k, or_token_logit *heap)
 int32_t or_sample(const or_sampling *how, int64_t position, const float *logits, size_t n,
                   or_token_logit *scratch)
 {
-    const draw d = {how, logits, n, likeliest(logits, n), uniform(how->seed, position)};
-    if (how->temperature == 0) return (int32_t)d.best;
+    const size_t best = likeliest(logits, n);
+    if (how->temperature == 0) return (int32_t)best;
+    const draw d = {how, logits, n, best, 1.0 / how->temperature, uniform(how->seed, position)};
     const size_t k = how->top_k > 0 && (size_t)how->top_k < n ? (size_t)how->top_k : n;
     return k == n && how->top_p == 1 ? draw_any(&d) : draw_likely(&d, k, scratch);
 }

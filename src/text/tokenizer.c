@@ -166,6 +166,17 @@ static or_status read_folder(or_tokenizer *t, const char *folder)
     return read_ends(t, folder, "config.json");
 }
 
+/* A model's shape is a file, FILE.json (src/formats/shape.c); a tokenizer for it, if there is one, lies beside it. */
+static or_status read_folder_of(or_tokenizer *t, const char *model_path)
+{
+    char *folder = NULL;
+    if (or_path_is_folder(model_path) || !strstr(model_path, ".json")) return read_folder(t, model_path);
+    OR_TRY(or_path_folder(model_path, &folder));
+    or_status status = read_folder(t, folder);
+    free(folder);
+    return status;
+}
+
 /* Tokens with a meaning of their own have no text, whatever the files call them. */
 static void make_control(or_tokenizer *t)
 {
@@ -186,7 +197,7 @@ or_status or_tokenizer_open(const char *model_path, or_tokenizer **out)
     t->unknown = t->bos = t->eos = -1;
     for (int byte = 0; byte < 256; byte++) t->bytes[byte] = -1;
     const bool gguf = or_gguf_probe(model_path);
-    OR_TRY_GOTO(close, (gguf ? or_gguf_vocab_read : read_folder)(t, model_path));
+    OR_TRY_GOTO(close, (gguf ? or_gguf_vocab_read : read_folder_of)(t, model_path));
     OR_TRY_GOTO(close, or_vocab_index_merges(t));
     make_control(t);
     *out = t;

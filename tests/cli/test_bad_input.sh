@@ -179,6 +179,8 @@ for line in '{"id": 1}' '{"prompt": "x"}' '{"id": 1, "tokens": [4096]}' '{"id": 
 done
 echo 'no trace' >"$scratch/trace.csv"
 expect 3 'trace.csv' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json"
+expect 2 'expected scoring or generation' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json" --for decoding
+expect 2 '"65", expected a whole number' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json" --shortlist 65
 printf '"a"\n["b"\n' | "$OFFRAMP" tokenize --model "$demo/model" >/dev/null 2>"$scratch/err"
 [ $? -eq 3 ] || fail "tokenize: bad line not refused"
 grep -q 'stdin:2' "$scratch/err" || fail "tokenize: $(cat "$scratch/err")"

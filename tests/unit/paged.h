@@ -1,4 +1,4 @@
-/* paged.h - whether a model gives the same bits through pages as in one piece; for the tests of the families. */
+/* paged.h - whether a model gives the same bits through pages as in one piece; for tests of the families. */
 #ifndef OFFRAMP_TESTS_PAGED_H
 #define OFFRAMP_TESTS_PAGED_H
 
@@ -106,8 +106,8 @@ static inline void check_chunks(or_model *model, int n, int chunk)
     free(tokens), free(whole), free(hidden), free(p.data);
 }
 
-/* Three sequences of up to n tokens advance by random pieces in waves with each other and with a prompt without
- * pages; a piece is at times two spans. */
+/* Three sequences of up to n tokens advance by random pieces in waves with each other and with a prompt
+ * without pages; a piece is at times two spans. */
 static inline void check_interleaved(or_model *model, int n)
 {
     enum { SEQUENCES = 3, PROMPT = 7, PIECE = 9, ROWS = PROMPT + SEQUENCES * PIECE };

@@ -4,7 +4,7 @@
 #include <ftw.h>
 #include <unistd.h>
 
-static char scratch[64][64];
+static char scratch[128][64];
 static int n_scratch;
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
@@ -21,7 +21,7 @@ static void remove_scratch(void)
 const char *scratch_folder(void)
 {
     if (n_scratch == 0) atexit(remove_scratch);
-    assert_true(n_scratch < 64);
+    assert_true(n_scratch < 128);
     char *folder = scratch[n_scratch];
     strcpy(folder, "/tmp/offramp-test-XXXXXX");
     assert_non_null(mkdtemp(folder));

@@ -271,10 +271,10 @@ static const char squad_good[] =
     "{\"version\": \"1.1\", \"data\": [{\"title\": \"T\", \"paragraphs\": [{\"context\": \"C\", \"qas\": "
     "[{\"id\": \"1\", "
     "\"question\": \"Q\", \"answers\": [{\"answer_start\": 0, \"text\": \"first\"}, {\"text\": "
-    "\"second\"}]}]}, "
+    "\"second\"}, {\"text\": \"first\"}]}]}, "
     "{\"context\": \"D\", \"qas\": []}]}, {\"title\": \"U\", \"paragraphs\": []}]}";
 
-static void squad_takes_the_first_answer(void **state)
+static void squad_keeps_all_answers(void **state)
 {
     (void)state;
     or_dataset d;
@@ -285,6 +285,9 @@ static void squad_takes_the_first_answer(void **state)
     assert_text(&d, 0, "question", "Q");
     assert_text(&d, 0, "answer", "first");
     assert_text(&d, 0, "id", "1");
+    assert_int_equal(d.rows[0].n_answers, 2); /* each once */
+    assert_string_equal(d.rows[0].answers[0], "first");
+    assert_string_equal(d.rows[0].answers[1], "second");
     or_dataset_free(&d);
 }
 
@@ -303,6 +306,11 @@ static void squad_refuses_missing_members(void **state)
         assert_refused("squad", text, part);
     }
     assert_refused("squad", "[]", "\"data\" is nothing");
+    assert_refused(
+        "squad",
+        "{\"data\": [{\"title\": \"T\", \"paragraphs\": [{\"context\": \"C\", \"qas\": [{\"id\": \"7\", "
+        "\"question\": \"Q\", \"answers\": [{\"text\": \"x\"}, {\"text\": 3}]}]}]}]}",
+        "rows, question 1): \"text\" is a number");
     assert_refused("squad", "{\"data\": []}", "found no rows");
     assert_refused("squad", "{\"data\": [3]}", "rows, question 1): \"title\" is nothing");
     assert_refused(
@@ -409,7 +417,7 @@ int main(void)
         cmocka_unit_test(mmlu_has_no_header),
         cmocka_unit_test(commonsense_qa_lists_its_choices),
         cmocka_unit_test(commonsense_qa_refuses_bad_questions),
-        cmocka_unit_test(squad_takes_the_first_answer),
+        cmocka_unit_test(squad_keeps_all_answers),
         cmocka_unit_test(squad_refuses_missing_members),
         cmocka_unit_test(sst2_is_read),
         cmocka_unit_test(ag_news_is_read),

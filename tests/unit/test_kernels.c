@@ -186,7 +186,8 @@ static void interleaved_products_are_the_same(void **state)
 
 /* ---- attention ------------------------------------------------------------------------------------------ */
 
-enum { HEADS = 6, KV_HEADS = 2, HEAD_DIM = 20, Q_WIDTH = HEADS * HEAD_DIM, KV_WIDTH = KV_HEADS * HEAD_DIM };
+/* a head that is met in vectors of 32 and of 16 elements, and of what is left */
+enum { HEADS = 6, KV_HEADS = 2, HEAD_DIM = 52, Q_WIDTH = HEADS * HEAD_DIM, KV_WIDTH = KV_HEADS * HEAD_DIM };
 static const or_attention_shape attention_shape = {HEADS, KV_HEADS, HEAD_DIM};
 
 /* out[Q_WIDTH] at position `i` of a request whose keys and values are k, v [.., KV_WIDTH]. */
@@ -356,8 +357,8 @@ static void pages_change_no_bit(void **state)
     free(q), free(k), free(v), free(whole), free(out);
 }
 
-/* Rows of a wave: a prompt without pages, a sequence's next rows in two spans, one row of another sequence. What
- * was put before is there; each has the bits it has in one piece. */
+/* Rows of a wave: a prompt without pages, a sequence's next rows in two spans, one row of another sequence.
+ * What was put before is there; each has the bits it has in one piece. */
 static void spans_of_all_kinds_share_a_wave(void **state)
 {
     (void)state;

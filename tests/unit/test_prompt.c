@@ -232,6 +232,46 @@ static void choices_share_one_prompt(void **state)
     or_tokenizer_close(tokenizer);
 }
 
+/* The prompt of a generated answer is not cut; its references are the row's output, or what squad has. */
+static void generated_answers_have_references(void **state)
+{
+    (void)state;
+    or_tokenizer *tokenizer = open_tokenizer();
+    or_instance instance;
+    const or_prompt_options options = {0};
+    or_task *task = make_task(0, "Q: {input}\\nA: ", ", \"answer\": \"={output}\", \"metric\": \"f1\"");
+    assert_ok(or_task_instance(task, tokenizer, &options, 1, &instance));
+    assert_tokens(tokenizer, &instance, "Q: t1\nA: ", 0);
+    assert_int_equal(instance.prompt.ids[0], or_tokenizer_bos(tokenizer));
+    assert_int_equal(instance.answer_token, -1);
+    assert_int_equal(instance.choices.count, 0);
+    assert_int_equal(instance.n_references, 1);
+    assert_string_equal(instance.references[0], "negative");
+    or_instance_free(&instance);
+    or_task_free(task);
+
+    const char *folder = scratch_folder();
+    put_text(path_in(folder, "test.json"),
+             "{\"data\": [{\"title\": \"T\", \"paragraphs\": [{\"context\": \"C\", \"qas\": [{\"id\": \"1\", "
+             "\"question\": \"Q\", \"answers\": [{\"text\": \"one\"}, {\"text\": \"two\"}]}]}]}]}");
+    static const char *const outputs[] = {"answer", "title"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "{\"name\": \"n\", \"format\": \"squad\", \"test\": \"test.json\", \"output\": \"%s\", "
+                 "\"prompt\": \"{input}\", \"metric\": \"exact_match\"}",
+                 outputs[i]);
+        put_text(path_in(folder, "task.json"), text);
+        assert_ok(or_task_load(path_in(folder, "task.json"), NULL, &task));
+        assert_ok(or_task_instance(task, tokenizer, &options, 0, &instance));
+        assert_int_equal(instance.n_references, i == 0 ? 2 : 1);
+        assert_string_equal(instance.references[instance.n_references - 1], i == 0 ? "two" : "T");
+        or_instance_free(&instance);
+        or_task_free(task);
+    }
+    or_tokenizer_close(tokenizer);
+}
+
 static void answers_that_cannot_be_told_are_refused(void **state)
 {
     (void)state;
@@ -350,6 +390,7 @@ int main(void)
         cmocka_unit_test(the_answer_token_follows_the_prompt),
         cmocka_unit_test(a_prompt_is_cut_where_the_answer_joins_its_end),
         cmocka_unit_test(choices_share_one_prompt),
+        cmocka_unit_test(generated_answers_have_references),
         cmocka_unit_test(answers_that_cannot_be_told_are_refused),
         cmocka_unit_test(a_prompt_needs_a_token),
         cmocka_unit_test(shipped_tasks_have_instances),

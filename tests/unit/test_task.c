@@ -137,13 +137,45 @@ static void names_must_fit_into_files_and_tables(void **state)
     }
 }
 
-static void metrics_that_generate_are_refused_by_name(void **state)
+static void generated_answers_have_ends(void **state)
 {
     (void)state;
-    assert_refused(good_task(", \"metric\": \"f1\""), "\"metric\" is \"f1\", which needs generated text");
-    assert_refused(good_task(", \"metric\": \"exact_match\""), "which needs generated text");
+    or_task *task;
+    size_t n_stops;
+    assert_ok(or_task_load(make_task(good_task(", \"metric\": \"f1\"")), NULL, &task));
+    assert_int_equal(or_task_metric(task), OR_METRIC_F1);
+    assert_int_equal(or_task_max_tokens(task), 32);
+    assert_string_equal(or_task_stops(task, &n_stops)[0], "\n");
+    assert_int_equal(n_stops, 1);
+    or_task_free(task);
+    assert_ok(or_task_load(make_task(good_task(", \"metric\": \"exact_match\", \"max_tokens\": 5, "
+                                               "\"stop\": [\"Q:\", \"\\n\\n\"]")),
+                           NULL, &task));
+    assert_int_equal(or_task_metric(task), OR_METRIC_EXACT_MATCH);
+    assert_int_equal(or_task_max_tokens(task), 5);
+    assert_string_equal(or_task_stops(task, &n_stops)[1], "\n\n");
+    assert_int_equal(n_stops, 2);
+    or_task_free(task);
+    assert_ok(or_task_load(make_task(good_task(", \"metric\": \"f1\", \"stop\": []")), NULL, &task));
+    (void)or_task_stops(task, &n_stops);
+    assert_int_equal(n_stops, 0);
+    or_task_free(task);
+    assert_ok(or_task_load(make_task(good_task("")), NULL, &task));
+    assert_int_equal(or_task_max_tokens(task), 0);
+    or_task_free(task);
+}
+
+static void ends_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
     assert_refused(good_task(", \"metric\": \"bleu\""),
-                   "\"metric\" is \"bleu\", expected first_token or choice");
+                   "\"metric\" is \"bleu\", expected first_token, choice, exact_match or f1");
+    assert_refused(good_task(", \"max_tokens\": 5"), "found \"max_tokens\", expected \"metric\"");
+    assert_refused(good_task(", \"stop\": []"), "found \"stop\", expected \"metric\"");
+    assert_refused(good_task(", \"metric\": \"f1\", \"max_tokens\": 0"), "\"max_tokens\" is 0");
+    assert_refused(good_task(", \"metric\": \"f1\", \"stop\": \"\""), "\"stop\" has something else");
+    assert_refused(good_task(", \"metric\": \"f1\", \"stop\": [\"x\", 3]"), "\"stop\" has something else");
+    assert_refused(good_task(", \"metric\": \"f1\", \"stop\": 3"), "\"stop\" has something else");
 }
 
 static void bad_templates_are_refused(void **state)
@@ -259,6 +291,14 @@ static void fingerprints_follow_the_meaning(void **state)
         for (size_t k = 0; k < i; k++) assert_true(seen[i] != seen[k]);
     }
     assert_true(plain != fingerprint_of(good_task(""), "{\"text\": \"fine\", \"label\": \"good\"}\n"));
+    const uint64_t generated = fingerprint_of(good_task(", \"metric\": \"f1\""), rows);
+    assert_true(generated != plain);
+    assert_true(generated != fingerprint_of(good_task(", \"metric\": \"exact_match\""), rows));
+    assert_true(generated != fingerprint_of(good_task(", \"metric\": \"f1\", \"max_tokens\": 31"), rows));
+    assert_true(generated != fingerprint_of(good_task(", \"metric\": \"f1\", \"stop\": \".\""), rows));
+    assert_true(generated == fingerprint_of(good_task(", \"metric\": \"f1\", \"stop\": [\"\\n\"], "
+                                                      "\"max_tokens\": 32"),
+                                            rows));
     /* names and texts of the same bytes on end, but differently cut */
     assert_true(fingerprint_of(good_task(""), "{\"text\": \"a\", \"label\": \"b\", \"c\": \"d\"}") !=
                 fingerprint_of(good_task(""), "{\"text\": \"a\", \"label\": \"bc\", \"d\": \"\"}"));
@@ -328,12 +368,12 @@ static void shipped_tasks_load(void **state)
 }
 
 /* Shipped without a train file: 0 shots. */
-static void shipped_squad_loads(void **state)
+static void check_squad(const char *path, or_metric metric)
 {
-    (void)state;
     or_task *task;
     need_data("data/squad/dev-v1.1.json");
-    assert_ok(or_task_load(source_path("configs/tasks/squad.json"), need_data("data"), &task));
+    assert_ok(or_task_load(source_path(path), need_data("data"), &task));
+    assert_int_equal(or_task_metric(task), metric);
     assert_int_equal(or_task_test_count(task), 10570);
     assert_int_equal(or_task_train_count(task), 0);
     const or_prompt_options options = {.shots = 0, .seed = 3};
@@ -345,6 +385,13 @@ static void shipped_squad_loads(void **state)
     assert_string_equal(text + strlen(text) - strlen(end), end);
     free(text);
     or_task_free(task);
+}
+
+static void shipped_squad_loads(void **state)
+{
+    (void)state;
+    check_squad("configs/tasks/squad.json", OR_METRIC_FIRST_TOKEN);
+    check_squad("configs/tasks/squad-f1.json", OR_METRIC_F1);
 }
 
 /* make-mmlu.sh makes one loadable task of every subject. */
@@ -383,7 +430,8 @@ int main(void)
         cmocka_unit_test(paths_are_relative_to_the_data_folder_or_the_task),
         cmocka_unit_test(unknown_and_missing_keys_are_refused),
         cmocka_unit_test(names_must_fit_into_files_and_tables),
-        cmocka_unit_test(metrics_that_generate_are_refused_by_name),
+        cmocka_unit_test(generated_answers_have_ends),
+        cmocka_unit_test(ends_that_make_no_sense_are_refused),
         cmocka_unit_test(bad_templates_are_refused),
         cmocka_unit_test(rows_without_a_needed_text_are_refused),
         cmocka_unit_test(train_rows_are_checked_too),

@@ -1,0 +1,167 @@
+/* bench_rows.c - the formats of bench's rows, to stdout.
+ *
+ *   md     | model | size | params | ranks | threads | test | t/s |, for people; of exits also what they are worth
+ *   csv    all fields, with a head
+ *   jsonl  an object per row, all fields, null where a field has no meaning; json: an array of these
+ */
+#include "bench_rows.h"
+
+#include "json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void nothing(void)
+{
+}
+
+/* ---- Markdown ----------------------------------------------------------------------------------------------- */
+
+static void begin_md(bool exits)
+{
+    printf("| model | size | params | ranks | threads | test | t/s |%s\n",
+           exits ? " work saved | ratio | 1 / (1 - saved) |" : "");
+    printf("|---|---:|---:|---:|---:|---|---:|%s\n", exits ? "---:|---:|---:|" : "");
+}
+
+/* 1.10 B, 4.20 M */
+static const char *count_text(uint64_t count, char text[32])
+{
+    const bool billions = count >= 1000000000;
+    snprintf(text, 32, "%.2f %s", (double)count / (billions ? 1e9 : 1e6), billions ? "B" : "M");
+    return text;
+}
+
+static or_status row_md(const or_bench_row *row, bool first, bool exits)
+{
+    (void)first;
+    const or_bench_model *m = row->model;
+    char size[OR_BYTES_TEXT], params[32];
+    printf("| %s %s%s | %s | %s | %d | %d | %s%s%s | %.2f ± %.2f |", m->name, or_dtype_name(m->type),
+           m->one_layer ? ", layers shared" : "", or_bytes_text(m->bytes, size),
+           count_text(m->parameters, params), row->ranks, row->threads, row->test, row->kv ? " exits " : "",
+           row->kv ? row->kv : "", row->rate.mean, row->rate.deviation);
+    if (row->kv)
+        printf(" %.1f %% | %.3f | %.3f |", 100 * row->work_saved, row->ratio, 1 / (1 - row->work_saved));
+    else if (exits)
+        printf(" | | |");
+    printf("\n");
+    return OR_OK;
+}
+
+/* ---- CSV ---------------------------------------------------------------------------------------------------- */
+
+static void begin_csv(bool exits)
+{
+    (void)exits;
+    printf("model,type,share_layers,size,params,ranks,threads,plan,test,exits,tokens_per_second,deviation,"
+           "median,"
+           "work_saved,ratio\n");
+}
+
+/* In quotes, which are doubled where the text has them. */
+static void put_text(const char *text)
+{
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"') putchar('"');
+        putchar(*text);
+    }
+    printf("\",");
+}
+
+static or_status row_csv(const or_bench_row *row, bool first, bool exits)
+{
+    (void)first;
+    (void)exits;
+    const or_bench_model *m = row->model;
+    put_text(m->name);
+    printf("%s,%s,%llu,%llu,%d,%d,", or_dtype_name(m->type), m->one_layer ? "true" : "false",
+           (unsigned long long)m->bytes, (unsigned long long)m->parameters, row->ranks, row->threads);
+    put_text(row->plan);
+    put_text(row->test);
+    printf("%s,%.9g,%.9g,%.9g,", row->kv ? row->kv : "", row->rate.mean, row->rate.deviation,
+           row->rate.median);
+    if (row->kv) printf("%.9g,%.9g", row->work_saved, row->ratio);
+    printf("%s\n", row->kv ? "" : ",");
+    return OR_OK;
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------------------- */
+
+static or_status put_object(const or_bench_row *row, or_buffer *out)
+{
+    const or_bench_model *m = row->model;
+    OR_TRY(or_buffer_puts(out, "{\"model\": "));
+    OR_TRY(or_json_put_string(out, m->name));
+    OR_TRY(or_buffer_printf(out,
+                            ", \"type\": \"%s\", \"share_layers\": %s, \"size\": %llu, \"params\": %llu, "
+                            "\"ranks\": %d, \"threads\": %d, \"plan\": [%s], \"test\": \"%s\", ",
+                            or_dtype_name(m->type), m->one_layer ? "true" : "false",
+                            (unsigned long long)m->bytes, (unsigned long long)m->parameters, row->ranks,
+                            row->threads, row->plan, row->test));
+    OR_TRY(or_buffer_printf(
+        out, "\"exits\": %s%s%s, \"tokens_per_second\": %.9g, \"deviation\": %.9g, \"median\": %.9g, ",
+        row->kv ? "\"" : "", row->kv ? row->kv : "null", row->kv ? "\"" : "", row->rate.mean,
+        row->rate.deviation, row->rate.median));
+    if (!row->kv) return or_buffer_puts(out, "\"work_saved\": null, \"ratio\": null}");
+    return or_buffer_printf(out, "\"work_saved\": %.9g, \"ratio\": %.9g}", row->work_saved, row->ratio);
+}
+
+static or_status print_object(const or_bench_row *row, const char *before, const char *after)
+{
+    or_buffer out = {0};
+    or_status status = put_object(row, &out);
+    if (status == OR_OK) printf("%s%s%s", before, out.data, after);
+    or_buffer_free(&out);
+    return status;
+}
+
+static void begin_jsonl(bool exits)
+{
+    (void)exits;
+}
+
+static or_status row_jsonl(const or_bench_row *row, bool first, bool exits)
+{
+    (void)first;
+    (void)exits;
+    return print_object(row, "", "\n");
+}
+
+static void begin_json(bool exits)
+{
+    (void)exits;
+    printf("[");
+}
+
+static or_status row_json(const or_bench_row *row, bool first, bool exits)
+{
+    (void)exits;
+    return print_object(row, first ? "\n  " : ",\n  ", "");
+}
+
+static void end_json(void)
+{
+    printf("\n]\n");
+}
+
+/* ---- the table ---------------------------------------------------------------------------------------------- */
+
+static const or_bench_format formats[] = {
+    {"md", begin_md, row_md, nothing},
+    {"csv", begin_csv, row_csv, nothing},
+    {"json", begin_json, row_json, end_json},
+    {"jsonl", begin_jsonl, row_jsonl, nothing},
+};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+or_status or_bench_format_find(const char *name, const or_bench_format **format)
+{
+    for (size_t i = 0; i < FORMATS; i++) {
+        if (strcmp(formats[i].name, name) != 0) continue;
+        *format = &formats[i];
+        return OR_OK;
+    }
+    return or_fail(OR_ERR_USAGE, "wrong option", NULL, "-o is \"%s\", expected md, csv, json or jsonl", name);
+}

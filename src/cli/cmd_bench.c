@@ -1,0 +1,397 @@
+/* cmd_bench.c - offramp bench: tokens per second of a model, or of a shape, by test, batch and threads.
+ *
+ *   | model | size | params | ranks | threads | test | t/s |
+ *   |---|---:|---:|---:|---:|---|---:|
+ *   | tinyllama-1.1b.json bf16 | 2.05 GiB | 1.10 B | 2 | 1 | pp512 | 61.30 ± 0.12 |
+ *
+ * All ranks go through the same passes: a pass is a pipeline that is opened, tests that are run on it, and closing. There
+ * is one for each number of threads. Runs with and without exits alternate, so that both see the same machine; where
+ * they have different plans, each run is a pass, since the other ranks serve one pipeline at a time.
+ */
+#include "bench_rows.h"
+#include "cli.h"
+
+#include "log.h"
+#include "threads.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static or_common common = {.wave_tokens = 1024};
+static or_list prompts, tokens, batches, threads;
+static int64_t repeats = 5, layers, seed = 1;
+static char *output, *shape, *dtype, *survivors, *policy_path, *kv_name, *exit_plan;
+static bool share_layers;
+
+/* What the texts above mean, after parse(). */
+static const or_bench_format *format;
+static int kv = OR_KV_PROPAGATE;
+static or_bench_test *tests;
+static size_t n_tests, *thread_counts, n_threads;
+
+static or_option options[] = {
+    OR_OPTION_MODEL(common),
+    {"shape", OR_OPTION_PATH, &shape, "FILE",
+     "instead: a model made up in memory, as configs/models/*.json say", 0, 0, false},
+    {"dtype", OR_OPTION_TEXT, &dtype, "T",
+     "its weight type: f32, f16, bf16, q8_0, q4_0, q4_k ... (the file's)", 0, 0, false},
+    {"layers", OR_OPTION_INT, &layers, "N", "its layers (the file's)", 1, 1000, false},
+    {"share-layers", OR_OPTION_FLAG, &share_layers, "", "a rank keeps one layer's weights for all its layers",
+     0, 0, false},
+    {"p", OR_OPTION_LIST, &prompts, "N,N...",
+     "prompts of so many tokens are scored (512; with -n or --survivors none)", 0, 0, false},
+    {"n", OR_OPTION_LIST, &tokens, "N,N...", "sequences of so many tokens are generated (128; with -p none)",
+     0, 0, false},
+    {"b", OR_OPTION_LIST, &batches, "N,N...", "so many prompts or sequences at a time (1)", 0, 0, false},
+    {"t", OR_OPTION_LIST, &threads, "N,N...", "threads per rank; 0: the cores it may run on (0)", 0, 0,
+     false},
+    {"r", OR_OPTION_INT, &repeats, "N", "runs of each test, after one that is not counted (5)", 1, 1000,
+     false},
+    {"o", OR_OPTION_TEXT, &output, "FORMAT", "md, csv, json or jsonl (md)", 0, 0, false},
+    {"survivors", OR_OPTION_PATH, &survivors, "F",
+     "each test without and with exits by this curve: [S(0), ... S(L)], or a trace.csv", 0, 0, false},
+    {"policy", OR_OPTION_PATH, &policy_path, "P", "the trace's exits are this policy's (an oracle's)", 0, 0,
+     false},
+    {"kv", OR_OPTION_TEXT, &kv_name, "HOW",
+     "layers skipped: deferred, propagate or verify (propagate: saves what the curve says; the others make "
+     "up for it)",
+     0, 0, false},
+    {"plan", OR_OPTION_TEXT, &common.plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,
+     0, false},
+    {"exit-plan", OR_OPTION_TEXT, &exit_plan, "P",
+     "the same for runs with exits; opens the model anew for each (--plan)", 0, 0, false},
+    {"seed", OR_OPTION_INT, &seed, "N", "which prompts and exits are drawn (1)", 0, 9e15, false},
+    {"wave-tokens", OR_OPTION_INT, &common.wave_tokens, "N", "rows of a wave at most (1024)", 1, 1 << 24,
+     false},
+    {"kv-memory", OR_OPTION_BYTES, &common.kv_memory, "B",
+     "keys and values of a rank at most; 0: what fits (0)", 0, 1e18, false},
+    OR_OPTION_MEMORY(common),
+    {"kernels", OR_OPTION_TEXT, &common.kernels, "NAME", "openblas or reference (the first that is usable)",
+     0, 0, false},
+    {"quiet", OR_OPTION_FLAG, &common.quiet, "", "errors and rows only", 0, 0, false},
+    {"verbose", OR_OPTION_FLAG, &common.verbose, "", "say how each stage spent its time", 0, 0, false},
+    OR_OPTIONS_END,
+};
+
+static const or_command_text text = {
+    .usage = "bench --model M | --shape FILE [-p N,N...] [-n N,N...] [-b N,N...] [-t N,N...] [options]",
+    .summary =
+        "Measures tokens per second: pp512 scores prompts of 512 random tokens at full depth, tg128 "
+        "generates 128\n"
+        "tokens behind one, b8 is a batch of eight. With --survivors, tokens leave after layers that are "
+        "drawn\n"
+        "by a curve, in runs that alternate with runs without; beside their rate stand the work saved, the\n"
+        "ratio of the rates (median), and what the work saved would allow.",
+    .example = "mpirun -n 2 offramp bench --shape configs/models/tinyllama-1.1b.json -n 32 -b 8,32 -t 1 \\\n"
+               "    --survivors configs/survivors/22-saves-30.json",
+};
+
+/* ---- the command line --------------------------------------------------------------------------------------- */
+
+/* The numbers of a list, or `standard` where it is empty. malloc'ed. */
+static or_status read_counts(const or_list *list, const char *name, long standard, long low, long high,
+                             size_t **counts, size_t *n)
+{
+    OR_TRY(OR_NEW(*counts, list->count + 1));
+    for (*n = 0; *n < list->count; (*n)++) {
+        char *end;
+        const char *item = list->items[*n];
+        const long count = strtol(item, &end, 10);
+        if (end == item || *end != '\0' || count < low || count > high)
+            return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                           "-%s is \"%s\", expected whole numbers from %ld to %ld", name, item, low, high);
+        (*counts)[*n] = (size_t)count;
+    }
+    if (*n == 0 && standard >= 0) (*counts)[(*n)++] = (size_t)standard;
+    return OR_OK;
+}
+
+enum { TOKENS_MAX = 1000000, BATCH_MAX = 65536, THREADS_MAX = 4096 };
+
+/* The cross product: each batch's prompts, then its continuations. */
+static or_status list_tests(void)
+{
+    size_t *p = NULL, *n = NULL, *b = NULL, n_p = 0, n_n = 0, n_b = 0;
+    const bool all = prompts.count == 0 && tokens.count == 0;
+    or_status status;
+    OR_TRY_GOTO(done, read_counts(&prompts, "p", all && !survivors ? 512 : -1, 1, TOKENS_MAX, &p, &n_p));
+    OR_TRY_GOTO(done, read_counts(&tokens, "n", all ? 128 : -1, 1, TOKENS_MAX, &n, &n_n));
+    OR_TRY_GOTO(done, read_counts(&batches, "b", 1, 1, BATCH_MAX, &b, &n_b));
+    OR_TRY_GOTO(done, read_counts(&threads, "t", 0, 0, THREADS_MAX, &thread_counts, &n_threads));
+    OR_TRY_GOTO(done, OR_NEW(tests, n_b * (n_p + n_n)));
+    for (size_t i = 0; i < n_b; i++) {
+        for (size_t j = 0; j < n_p; j++) tests[n_tests++] = (or_bench_test){.prompt = p[j], .batch = b[i]};
+        for (size_t j = 0; j < n_n; j++) tests[n_tests++] = (or_bench_test){.tokens = n[j], .batch = b[i]};
+        if (n_n > 0 && (int64_t)b[i] > common.sequences) common.sequences = (int64_t)b[i];
+    }
+done:
+    free(p);
+    free(n);
+    free(b);
+    return status;
+}
+
+/* --shape and what belongs to it become the path of a model (src/formats/shape.c). */
+static or_status make_model_path(void)
+{
+    char words[64] = "";
+    if (common.model ? shape || dtype || layers || share_layers : !shape)
+        return or_fail(
+            OR_ERR_USAGE, "wrong option", NULL,
+            "expected either --model, or --shape with or without --dtype, --layers and --share-layers");
+    if (common.model) return OR_OK;
+    if (dtype && or_dtype_find(dtype) == OR_DTYPE_OTHER)
+        return or_fail(
+            OR_ERR_USAGE, "wrong option", NULL,
+            "--dtype is \"%s\", expected f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1 or q2_k .. q6_k",
+            dtype);
+    if (layers) snprintf(words, sizeof words, ",layers=%lld", (long long)layers);
+    return or_format(&common.model, "%s%s%s%s%s", shape, dtype ? ",dtype=" : "", dtype ? dtype : "", words,
+                     share_layers ? ",share_layers" : "");
+}
+
+static or_status check_exits(void)
+{
+    if (!survivors && (policy_path || kv_name || exit_plan))
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                       "found --policy, --kv or --exit-plan, expected --survivors with them");
+    if (survivors && prompts.count > 0)
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                       "found -p and --survivors, expected -n: it is tokens of a continuation that exit");
+    if (kv_name) kv = or_kv_policy_find(kv_name);
+    if (kv >= 0) return OR_OK;
+    return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                   "--kv is \"%s\", expected deferred, propagate or verify", kv_name);
+}
+
+static or_status parse(int argc, char **argv, bool *helped)
+{
+    OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
+    if (*helped) return OR_OK;
+    OR_TRY(or_bench_format_find(output ? output : "md", &format));
+    OR_TRY(make_model_path());
+    OR_TRY(check_exits());
+    return list_tests();
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------ */
+
+enum { FULL, EXITS, SIDES };
+
+/* What a run of the command holds. Samples are those of the test that is being run, of rank 0. */
+typedef struct bench {
+    or_session *session;
+    or_bench_model model;
+    or_curve curve;
+    int sides;            /* 2 with --survivors */
+    double *rates[SIDES]; /* [repeats] */
+    double *ratios;       /* [repeats] */
+    double macs[SIDES];
+    or_buffer plans[SIDES];
+    bool printed; /* a row */
+} bench;
+
+/* A part of the work for which a pipeline is opened: tests, of them some repeats and sides. */
+typedef struct pass {
+    bench *b;
+    or_pipeline *pipeline;
+    size_t first_test, last_test;
+    int64_t first_repeat, last_repeat;
+    int first_side, last_side;
+} pass;
+
+static void tell_stages(const char *test, const or_run_stats *stats)
+{
+    for (int s = 0; s < stats->n_stages; s++) {
+        const or_stage_stats *stage = &stats->stage[s];
+        or_log_detail("%s, stage %d, layers %d..%d: busy %.3f s, idle %.3f s, wait %.3f s of %.3f s; %.4g "
+                      "multiply-adds, %llu waves",
+                      test, s, stage->first + 1, stage->last, stage->busy, stage->idle, stage->wait,
+                      stats->seconds, stage->macs, (unsigned long long)stage->waves_run);
+    }
+}
+
+/* The layers of each rank, "11,11". */
+static or_status write_plan(const or_plan *plan, or_buffer *out)
+{
+    out->size = 0;
+    for (int s = 0; s < plan->n_stages; s++)
+        OR_TRY(or_buffer_printf(out, "%s%d", s ? "," : "", plan->bound[s + 1] - plan->bound[s]));
+    return OR_OK;
+}
+
+/* `repeat` below 0 is the run that is not counted. */
+static or_status run_once(pass *p, const or_bench_test *test, int side, int64_t repeat)
+{
+    bench *b = p->b;
+    const or_bench_exits exits = {
+        .curve = side == EXITS ? &b->curve : NULL, .kv = (or_kv_policy)kv, .seed = (uint64_t)seed};
+    or_bench_sample sample;
+    char name[OR_BENCH_NAME];
+    or_status status = or_bench_run(p->pipeline, test, &exits, &sample);
+    if (status == OR_OK && repeat >= 0) {
+        b->rates[side][repeat] = sample.tokens_per_second;
+        b->macs[side] += sample.macs;
+        tell_stages(or_bench_name(test, name), &sample.stats);
+    }
+    or_run_stats_free(&sample.stats);
+    return status;
+}
+
+static or_status print_row(bench *b, const or_bench_test *test, int side)
+{
+    char name[OR_BENCH_NAME];
+    or_bench_figure ratio;
+    or_bench_row row = {
+        .model = &b->model,
+        .ranks = or_transport_size(b->session->transport),
+        .threads = or_threads(),
+        .plan = b->plans[side].data,
+        .test = or_bench_name(test, name),
+        .kv = side == EXITS ? or_kv_policy_name((or_kv_policy)kv) : NULL,
+    };
+    OR_TRY(or_bench_figure_of(b->rates[side], (size_t)repeats, &row.rate));
+    if (side == EXITS) {
+        for (int64_t i = 0; i < repeats; i++) b->ratios[i] = b->rates[EXITS][i] / b->rates[FULL][i];
+        OR_TRY(or_bench_figure_of(b->ratios, (size_t)repeats, &ratio));
+        row.work_saved = 1 - b->macs[EXITS] / b->macs[FULL];
+        row.ratio = ratio.median;
+    }
+    OR_TRY(format->row(&row, !b->printed, b->sides > 1));
+    b->printed = true;
+    fflush(stdout);
+    return OR_OK;
+}
+
+/* Rank 0. A test's figures are complete with the last repeat of its last side. */
+static or_status run_test(pass *p, const or_bench_test *test)
+{
+    bench *b = p->b;
+    for (int side = p->first_side; side < p->last_side; side++) {
+        if (p->first_repeat == 0) b->macs[side] = 0;
+        OR_TRY(write_plan(or_pipeline_plan(p->pipeline), &b->plans[side]));
+        OR_TRY(run_once(p, test, side, -1));
+    }
+    for (int64_t repeat = p->first_repeat; repeat < p->last_repeat; repeat++)
+        for (int side = p->first_side; side < p->last_side; side++) OR_TRY(run_once(p, test, side, repeat));
+    if (p->last_repeat < repeats || p->last_side < b->sides) return OR_OK;
+    for (int side = 0; side < b->sides; side++) OR_TRY(print_row(b, test, side));
+    return OR_OK;
+}
+
+/* Rank 0, while the others serve. */
+static or_status drive(void *context)
+{
+    pass *p = context;
+    for (size_t i = p->first_test; i < p->last_test; i++) OR_TRY(run_test(p, &tests[i]));
+    return OR_OK;
+}
+
+/* Collective. */
+static or_status run_pass(pass *p)
+{
+    or_common own = common;
+    if (exit_plan && p->first_side == EXITS) own.plan = exit_plan;
+    OR_TRY(or_common_open(&own, p->b->session, false, NULL, 0, &p->pipeline));
+    or_status status = or_session_drive(p->b->session, p->pipeline, drive, p);
+    or_pipeline_close(p->pipeline);
+    return status;
+}
+
+/* All tests with the threads that are set. Collective. */
+static or_status run_passes(bench *b)
+{
+    pass all = {b, NULL, 0, n_tests, 0, repeats, 0, b->sides};
+    if (!exit_plan) return run_pass(&all);
+    for (size_t i = 0; i < n_tests; i++)
+        for (int64_t repeat = 0; repeat < repeats; repeat++)
+            for (int side = 0; side < b->sides; side++) {
+                pass one = {b, NULL, i, i + 1, repeat, repeat + 1, side, side + 1};
+                OR_TRY(run_pass(&one));
+            }
+    return OR_OK;
+}
+
+/* ---- what rows say besides ----------------------------------------------------------------------------------- */
+
+static or_status describe(const or_checkpoint *checkpoint, or_bench_model *model)
+{
+    const char *slash = strrchr(common.model, '/');
+    uint64_t bytes[OR_DTYPE_OTHER + 1] = {0};
+    or_shares shares;
+    or_status status = or_checkpoint_shares(checkpoint, &shares);
+    *model = (or_bench_model){.name = slash && slash[1] ? slash + 1 : common.model,
+                              .one_layer = shares.one_layer,
+                              .bytes = shares.total,
+                              .parameters = shares.parameters};
+    or_shares_free(&shares);
+    for (size_t i = 0; i < or_checkpoint_count(checkpoint); i++) {
+        const or_tensor *tensor = or_checkpoint_at(checkpoint, i);
+        bytes[tensor->dtype] += tensor->bytes;
+        if (bytes[tensor->dtype] > bytes[model->type]) model->type = tensor->dtype;
+    }
+    return status;
+}
+
+static or_status read_curve(int n_layers, or_curve *curve)
+{
+    or_policy *policy = NULL;
+    or_status status = policy_path ? or_policy_load(policy_path, &policy) : OR_OK;
+    if (status == OR_OK) status = or_curve_read(survivors, n_layers, policy, curve);
+    or_policy_free(policy);
+    return status;
+}
+
+/* Rank 0. */
+static or_status prepare(bench *b)
+{
+    or_checkpoint *checkpoint = NULL;
+    OR_TRY(or_checkpoint_open(common.model, &checkpoint));
+    or_status status = describe(checkpoint, &b->model);
+    if (status == OR_OK && survivors)
+        status = read_curve(or_checkpoint_hparams(checkpoint)->n_layers, &b->curve);
+    or_checkpoint_close(checkpoint);
+    OR_TRY(status);
+    for (int side = 0; side < b->sides; side++) OR_TRY(OR_NEW(b->rates[side], (size_t)repeats));
+    return OR_NEW(b->ratios, (size_t)repeats);
+}
+
+static void free_bench(bench *b)
+{
+    or_curve_free(&b->curve);
+    free(b->ratios);
+    for (int side = 0; side < SIDES; side++) {
+        free(b->rates[side]);
+        or_buffer_free(&b->plans[side]);
+    }
+}
+
+/* Collective: every rank goes through the same passes, and rank 0 prints. */
+static or_status run_bench(or_session *session)
+{
+    bench b = {.session = session, .sides = survivors ? SIDES : 1};
+    or_status status = or_common_apply(&common, session);
+    if (status == OR_OK && session->rank == 0) status = prepare(&b);
+    status = or_transport_agree(session->transport, status);
+    if (status == OR_OK && session->rank == 0) format->begin(b.sides > 1);
+    for (size_t i = 0; i < n_threads && status == OR_OK; i++) {
+        or_threads_set((int)thread_counts[i]);
+        status = run_passes(&b);
+    }
+    if (status == OR_OK && session->rank == 0) format->end();
+    free_bench(&b);
+    return status;
+}
+
+static void release(void)
+{
+    free(tests);
+    free(thread_counts);
+    or_options_free(options);
+}
+
+const or_command or_command_bench = {
+    "bench",   "tokens per second, of prompts and continuations, with and without exits",
+    true,      parse,
+    run_bench, release,
+};
