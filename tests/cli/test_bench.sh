@@ -54,6 +54,23 @@ jq -e '.type == "bf16" and .plan == [3, 13] and .params == 4198528' "$scratch/ro
 echo '{"shape": "tiny.json", "p": "8", "t": 1, "r": 1, "o": "jsonl"}' >"$scratch/bench.json"
 on 0 bench --config "$scratch/bench.json" | jq -e '.test == "pp8"' >/dev/null || fail "--config"
 
+# ---- a shape is a model for the other commands, too; a tokenizer lies beside it ----
+on 0 inspect "$shape,dtype=q8_0,share_layers" --json >"$scratch/rows" || fail "inspect: code $?"
+jq -e '.format == "shape" and .share_layers and .n_layers == 4 and (.tensors | length) == 39' "$scratch/rows" >/dev/null ||
+    fail "inspect: $(cat "$scratch/rows")"
+on 0 plan --model "$shape" --ranks 4 >/dev/null || fail "plan: code $?"
+mkdir "$scratch/beside"
+cp "$demo"/model/tokenizer* "$scratch/beside"
+sed 's/"vocab_size": 96/"vocab_size": 4096/' "$shape" >"$scratch/beside/tiny.json"
+echo '{"id": 1, "prompt": "one two"}' >"$scratch/in.jsonl"
+for ranks in 1 2; do
+    on "$ranks" run --model "$scratch/beside/tiny.json,layers=3" --input "$scratch/in.jsonl" --output "$scratch/out.$ranks" \
+        --max-tokens 3 --quiet || fail "run: code $?"
+    jq -e '.exit_layers == [3, 3, 3]' "$scratch/out.$ranks" >/dev/null || fail "run: $(cat "$scratch/out.$ranks")"
+done
+same "$scratch/out.1" "$scratch/out.2"
+expect 3 'tokenizer not found' 0 run --model "$shape" --input "$scratch/in.jsonl" --output "$scratch/out"
+
 # ---- continuations, and exits by a curve: the work saved is the curve's, at any number of ranks ----
 echo '[1, 1, 0.5, 0.25, 0]' >"$scratch/curve.json"
 bench 2 -p 8 -n 4 -b 3 -t 1 -o jsonl
