@@ -199,8 +199,7 @@ or_status or_sequence_take(or_sequence *q, const or_record *record)
 static void roll_back(or_sequence *q, int32_t drawn)
 {
     const int32_t kept = (int32_t)q->request.n_tokens + q->given;
-    for (int32_t i = q->given + 1;
-         i <= q->known - (int32_t)q->request.n_tokens && (size_t)i < q->request.max_tokens; i++)
+    for (int32_t i = q->given + 1; i < q->known - (int32_t)q->request.n_tokens; i++)
         q->pending[i] = (or_pending){0};
     q->known = q->fed = kept;
     q->round++;

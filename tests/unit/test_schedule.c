@@ -23,6 +23,7 @@ typedef struct expectation {
     /* while it runs */
     int given, n_finished;
     int32_t next, round; /* where its next rider begins; -1: none was fed yet */
+    bool pushed;         /* its last rider was */
     uint64_t number;
 } expectation;
 
@@ -156,6 +157,21 @@ static or_status take_finish(void *context, size_t index, or_finish why)
     return OR_OK;
 }
 
+/* The same where the test plays the stages: what was given is counted. */
+static or_status count_token(void *context, size_t index, const or_token *token, bool *more)
+{
+    (void)token, (void)more;
+    ((world *)context)->requests[index].given++;
+    return OR_OK;
+}
+
+static or_status count_finish(void *context, size_t index, or_finish why)
+{
+    (void)why;
+    ((world *)context)->requests[index].n_finished++;
+    return OR_OK;
+}
+
 /* ---- what a rider must be ------------------------------------------------------------------------------- */
 
 /* Rows begin where the last ended: or earlier, when drafts were dropped, or an end is run again. */
@@ -170,20 +186,23 @@ static void check_place(expectation *e, const or_feed *feed)
     } else if (step->round == e->round && step->position != e->next) {
         assert_true(e->request.kv == OR_KV_VERIFY && rider->policy < 0 && step->exits_at == 0);
         assert_int_equal(step->position, e->next - 1);
+        assert_false(e->pushed);
         tried.again++;
     } else if (step->round != e->round) {
-        assert_int_equal(step->round > e->round, 1);
+        assert_true(step->round > e->round && !e->request.forced);
         assert_true(step->position <= e->next && (size_t)step->position >= e->request.n_tokens);
     }
     e->next = step->position + rider->rows;
     e->round = step->round;
+    e->pushed = step->pushed;
     for (int32_t i = 0; i < rider->rows && (size_t)(step->position + i) < e->request.n_tokens; i++)
         assert_int_equal(feed->tokens[i], e->request.tokens[step->position + i]);
 }
 
 /* It asks with the last row that is known, and then as the request says. */
-static void check_question(const expectation *e, const or_rider *rider)
+static void check_question(const expectation *e, const or_feed *feed)
 {
+    const or_rider *rider = &feed->rider;
     const or_step *step = &rider->step;
     const or_request *request = &e->request;
     const int32_t last_prompt = (int32_t)request->n_tokens - 1, token = e->next - 1 - last_prompt;
@@ -193,7 +212,9 @@ static void check_question(const expectation *e, const or_rider *rider)
         return;
     }
     assert_int_equal(step->asks, request->kv == OR_KV_VERIFY ? last_prompt : e->next - 1);
-    assert_true(token >= 0 && (size_t)token < request->max_tokens);
+    assert_true(token >= 0 && (size_t)token < request->max_tokens && token - e->given < OR_DRAFTS_MOST);
+    if (token > 0) assert_false(is_end(request, feed->tokens[rider->rows - 1])); /* nothing comes behind it */
+    if (request->kv == OR_KV_PROPAGATE) assert_int_equal(rider->rows, 1); /* the others are at full depth */
     assert_int_equal(step->target, request->forced ? request->forced[token] : -1);
     assert_int_equal(step->sampling.seed, request->sampling.seed);
 }
@@ -234,6 +255,18 @@ static void check_turns(world *w, int32_t fed)
 
 /* ---- what happens --------------------------------------------------------------------------------------- */
 
+/* What leads to a page that may be found is there. */
+static void check_prefixes(const or_pages *pages)
+{
+    for (size_t i = 0; i < pages->n_pages; i++) {
+        const or_page *page = &pages->pages[i];
+        bool is_there = !page->shared || page->parent == 0;
+        for (size_t j = 0; j < pages->n_pages; j++)
+            is_there |= pages->pages[j].shared && pages->pages[j].number == page->parent;
+        assert_true(is_there);
+    }
+}
+
 static void admit_next(world *w)
 {
     or_schedule *s = &w->schedule;
@@ -256,6 +289,7 @@ static void admit_next(world *w)
     }
     e->number = s->numbers;
     w->next++;
+    check_prefixes(&s->pages);
 }
 
 static void feed_some(world *w)
@@ -275,7 +309,7 @@ static void feed_some(world *w)
         assert_int_equal(feed.rider.step.sequence, e->number);
         assert_true(feed.rider.rows >= 1 && (size_t)feed.rider.rows <= most && e->n_finished == 0);
         check_place(e, &feed);
-        check_question(e, &feed.rider);
+        check_question(e, &feed);
         check_pages(w, &feed);
         fake_rider *rider = calloc(1, sizeof *rider);
         rider->rider = feed.rider;
@@ -408,10 +442,199 @@ static void any_timing_gives_the_tokens_of_the_function(void **state)
     for (int why = 0; why < 3; why++) assert_true(tried.why[why] > 100);
 }
 
+/* ---- one sequence, step by step --------------------------------------------------------------------------- */
+
+/* A schedule with one request of 2 tokens and 6 to come; stages are played by the test. */
+static or_schedule *open_one(world *w, or_kv_policy kv, const int32_t *exits)
+{
+    static const int32_t prompt[] = {1, 2}, end = 9;
+    *w = (world){.n_requests = 1};
+    w->job = (or_job){.context = w, .token = count_token, .finish = count_finish};
+    w->schedule = (or_schedule){.job = &w->job,
+                                .n_stages = 2,
+                                .n_layers = 4,
+                                .n_vocab = FAKE_VOCAB,
+                                .survivors = w->survivors,
+                                .stats = &w->stats};
+    const or_request request = {.tokens = prompt,
+                                .n_tokens = 2,
+                                .max_tokens = 6,
+                                .kv = kv,
+                                .exits = exits,
+                                .ends = &end,
+                                .n_ends = 1,
+                                .policy = -1,
+                                .sampling = {.top_p = 1}};
+    bool admitted;
+    assert_ok(or_schedule_open(&w->schedule, 2, 2, 40));
+    assert_ok(or_schedule_admit(&w->schedule, 0, &request, &admitted));
+    assert_true(admitted);
+    return &w->schedule;
+}
+
+static or_step feed_one(or_schedule *s)
+{
+    or_feed feed;
+    assert_true(or_schedule_peek(s, 100, &feed));
+    or_schedule_feed(s, &feed);
+    return feed.rider.step;
+}
+
+static or_record record_of(or_record_kind kind, int32_t position, int32_t drawn)
+{
+    return (or_record){.sequence = 41,
+                       .kind = kind,
+                       .position = position,
+                       .drawn = drawn,
+                       .leaves = 1,
+                       .seen = {.layer = kind == OR_RECORD_DRAFT ? 1 : 4}};
+}
+
+/* A row that went to the full depth by itself has verified all drafts before it: pushing begins anew. */
+static void drafts_are_pushed_together(void **state)
+{
+    (void)state;
+    static world w;
+    const int32_t exits[] = {1, 4, 1, 1, 1, 1};
+    const bool pushed[] = {false, false, false, false, false, true}; /* the last one always is */
+    or_schedule *s = open_one(&w, OR_KV_VERIFY, exits);
+    for (int32_t i = 0; i < 6; i++) {
+        assert_int_equal(feed_one(s).pushed, pushed[i]);
+        or_record record = record_of(exits[i] == 4 ? OR_RECORD_VERDICT : OR_RECORD_DRAFT, 1 + i, 5);
+        if (exits[i] == 4) { /* and with it the draft before */
+            or_record before = record_of(OR_RECORD_VERDICT, i, 5);
+            before.leaves = 0;
+            before.drafted = 1;
+            assert_ok(or_schedule_take(s, &before));
+        }
+        assert_ok(or_schedule_take(s, &record));
+    }
+    assert_int_equal(w.stats.tokens, 2);
+    or_schedule_close(s);
+    const int32_t early[] = {1, 1, 1, 1, 1, 1};
+    s = open_one(&w, OR_KV_VERIFY, early);
+    for (int32_t i = 0; i < 6; i++) {
+        assert_int_equal(feed_one(s).pushed, i % OR_DRAFTS_PUSHED == OR_DRAFTS_PUSHED - 1 || i == 5);
+        or_record record = record_of(OR_RECORD_DRAFT, 1 + i, 5);
+        assert_ok(or_schedule_take(s, &record));
+    }
+    or_schedule_close(s);
+}
+
+/* Slot and pages stay with a sequence that has ended until its riders are home. */
+static void ended_sequences_wait_for_their_riders(void **state)
+{
+    (void)state;
+    static world w;
+    const int32_t exits[] = {1, 1, 1, 1, 1, 1};
+    or_schedule *s = open_one(&w, OR_KV_VERIFY, exits);
+    const size_t available = or_pages_available(&s->pages);
+    for (int32_t i = 0; i < 4; i++) {
+        feed_one(s);
+        or_record draft = record_of(OR_RECORD_DRAFT, 1 + i, 5);
+        draft.leaves = i != 3;
+        assert_ok(or_schedule_take(s, &draft));
+    }
+    feed_one(s);                                            /* two are under way now */
+    or_record verdict = record_of(OR_RECORD_VERDICT, 1, 9); /* an end, in place of the first draft */
+    verdict.leaves = 0;
+    verdict.drafted = 1;
+    assert_ok(or_schedule_take(s, &verdict));
+    assert_int_equal(w.requests[0].n_finished, 1);
+    assert_int_equal(w.stats.drafts_replaced, 1);
+    for (int32_t i = 1; i < 3; i++) { /* of drafts that mean nothing now */
+        verdict.position = 1 + i;
+        assert_ok(or_schedule_take(s, &verdict));
+    }
+    or_feed feed;
+    assert_false(or_schedule_peek(s, 100, &feed));
+    verdict.position = 4;
+    verdict.leaves = 1;
+    assert_ok(or_schedule_take(s, &verdict));
+    assert_true(s->n_active == 1 && s->n_riders == 1 && or_pages_available(&s->pages) == available);
+    or_record last = record_of(OR_RECORD_DRAFT, 5, 5);
+    assert_ok(or_schedule_take(s, &last));
+    assert_true(s->n_active == 0 && s->n_riders == 0 && or_pages_available(&s->pages) == available + 1);
+    last.leaves = 0; /* a pushed one may be heard of even later */
+    assert_ok(or_schedule_take(s, &last));
+    last.leaves = 1; /* but no rider of it is left that could come home */
+    assert_fails(or_schedule_take(s, &last), OR_ERR_PEER, "unexpected record");
+    assert_int_equal(w.stats.tokens, 1);
+    or_schedule_close(s);
+}
+
+/* `what` is refused, and what was right before still is. */
+static void assert_refused(or_schedule *s, or_record what)
+{
+    const size_t riders = s->n_riders;
+    assert_fails(or_schedule_take(s, &what), OR_ERR_PEER, "unexpected record");
+    s->slots[0]->n_riders += riders - s->n_riders; /* after an error nobody goes on; the test does */
+    s->n_riders = riders;
+}
+
+static void records_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    static world w;
+    for (or_kv_policy kv = OR_KV_DEFERRED; kv < OR_KV_POLICIES; kv++) {
+        const bool verify = kv == OR_KV_VERIFY;
+        or_schedule *s = open_one(&w, kv, NULL);
+        or_record good = record_of(verify ? OR_RECORD_VERDICT : OR_RECORD_ANSWER, 1, 5);
+        assert_fails(or_schedule_take(s, &good), OR_ERR_PEER, "unexpected record"); /* nothing was fed */
+        while (or_schedule_peek(s, 100, &(or_feed){0})) feed_one(s); /* under propagate two riders */
+        const struct {
+            size_t at;
+            int32_t value;
+        } cases[] = {{offsetof(or_record, slot), -1},
+                     {offsetof(or_record, slot), 1}, /* empty */
+                     {offsetof(or_record, slot), 2},
+                     {offsetof(or_record, sequence), 40},
+                     {offsetof(or_record, kind), OR_RECORD_SEEN},
+                     {offsetof(or_record, kind), verify ? OR_RECORD_ANSWER : OR_RECORD_VERDICT},
+                     {offsetof(or_record, kind), verify ? OR_RECORD_ANSWER : OR_RECORD_DRAFT},
+                     {offsetof(or_record, kind), OR_RECORD_SILENT + 1},
+                     {offsetof(or_record, kind), -1},
+                     {offsetof(or_record, position), 0}, /* of the prompt, before its last row */
+                     {offsetof(or_record, position), -1},
+                     {offsetof(or_record, position), INT32_MIN},
+                     {offsetof(or_record, position), 2}, /* not fed */
+                     {offsetof(or_record, position), INT32_MAX},
+                     {offsetof(or_record, drawn), -1},
+                     {offsetof(or_record, drawn), FAKE_VOCAB},
+                     {offsetof(or_record, n_best), -1},
+                     {offsetof(or_record, n_best), OR_BEST + 1},
+                     {offsetof(or_record, seen.layer), 0},
+                     {offsetof(or_record, seen.layer), 5}};
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            or_record wrong = good;
+            memcpy((char *)&wrong + cases[i].at, &cases[i].value, sizeof cases[i].value);
+            assert_refused(s, wrong);
+        }
+        or_record stays = good;
+        stays.leaves = 0;
+        if (!verify) assert_refused(s, stays); /* an answer ends its rider */
+        stays.kind = OR_RECORD_SILENT;
+        assert_refused(s, stays);
+        or_record other_round = good;
+        other_round.round = 1;
+        other_round.leaves = 0;
+        assert_ok(or_schedule_take(s, &other_round));
+        assert_int_equal(w.requests[0].given, 0);
+        assert_ok(or_schedule_take(s, &good));
+        assert_int_equal(w.requests[0].given, 1);
+        feed_one(s);
+        assert_refused(s, good); /* twice */
+        or_schedule_close(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_timing_gives_the_tokens_of_the_function),
+        cmocka_unit_test(drafts_are_pushed_together),
+        cmocka_unit_test(ended_sequences_wait_for_their_riders),
+        cmocka_unit_test(records_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
