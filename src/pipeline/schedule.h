@@ -65,7 +65,7 @@ bool or_schedule_peek(or_schedule *schedule, size_t most, or_feed *feed);
 /* The rider of the last peek is begun. */
 void or_schedule_feed(or_schedule *schedule, const or_feed *feed);
 
-/* Riders of continuations in a wave at most, so that every stage has some to work on. */
+/* Riders of continuations that ask, in a wave at most, so that every stage has some to work on. */
 size_t or_schedule_share(const or_schedule *schedule);
 
 /* Takes a record of a continuation. OR_ERR_PEER when it cannot be: its numbers are outside of what there is, its rider

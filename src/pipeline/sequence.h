@@ -1,5 +1,5 @@
 /* sequence.h - one continuation: the tokens that are known of it, those that are final, and what comes next. Used by
- * schedule.c only, which see for the picture.
+ * schedule.c only; the picture is in schedule.h.
  */
 #ifndef OFFRAMP_PIPELINE_SEQUENCE_H
 #define OFFRAMP_PIPELINE_SEQUENCE_H

@@ -517,6 +517,8 @@ static void drafts_are_pushed_together(void **state)
         assert_int_equal(feed_one(s).pushed, i % OR_DRAFTS_PUSHED == OR_DRAFTS_PUSHED - 1 || i == 5);
         or_record record = record_of(OR_RECORD_DRAFT, 1 + i, 5);
         assert_ok(or_schedule_take(s, &record));
+        record.leaves = 0; /* twice */
+        assert_fails(or_schedule_take(s, &record), OR_ERR_PEER, "unexpected record");
     }
     or_schedule_close(s);
 }
