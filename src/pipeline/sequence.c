@@ -166,14 +166,12 @@ static void take_draft(or_sequence *q, or_pending *pending, const or_record *rec
  * behind which none is known yet. */
 static bool is_expected(const or_sequence *q, const or_record *record)
 {
-    const int32_t token = record->position - last_prompt(q);
     if (record->kind == OR_RECORD_SILENT) return record->leaves;
-    if (token < 0 || (size_t)token >= q->request.max_tokens || record->position >= q->fed) return false;
+    if (record->position < last_prompt(q) || record->position >= q->fed) return false;
     if (record->kind == OR_RECORD_DRAFT) return verifies(q) && record->position == q->known - 1;
-    if (q->pending[token].has_final) return false;
-    return record->kind == OR_RECORD_VERDICT
-               ? verifies(q)
-               : record->kind == OR_RECORD_ANSWER && !verifies(q) && record->leaves;
+    if (q->pending[record->position - last_prompt(q)].has_final) return false;
+    if (record->kind == OR_RECORD_VERDICT) return verifies(q);
+    return record->kind == OR_RECORD_ANSWER && !verifies(q) && record->leaves;
 }
 
 or_status or_sequence_take(or_sequence *q, const or_record *record)
