@@ -8,7 +8,7 @@
 
 or_status or_pages_open(or_pages *pages, size_t n_pages)
 {
-    *pages = (or_pages){.n_pages = n_pages};
+    *pages = (or_pages){.n_pages = n_pages, .oldest = -1, .newest = -1};
     OR_TRY(OR_NEW(pages->pages, n_pages));
     OR_TRY(OR_NEW(pages->free, n_pages));
     OR_TRY(OR_NEW(pages->buckets, n_pages));
@@ -33,6 +33,28 @@ size_t or_pages_available(const or_pages *pages)
     return pages->n_free + pages->n_idle;
 }
 
+/* ---- idle ones ------------------------------------------------------------------------------------------ */
+
+static void append_idle(or_pages *pages, int32_t page)
+{
+    or_page *p = &pages->pages[page];
+    p->older = pages->newest;
+    p->newer = -1;
+    *(p->older >= 0 ? &pages->pages[p->older].newer : &pages->oldest) = page;
+    pages->newest = page;
+    pages->n_idle++;
+}
+
+static void remove_idle(or_pages *pages, int32_t page)
+{
+    const or_page *p = &pages->pages[page];
+    *(p->older >= 0 ? &pages->pages[p->older].newer : &pages->oldest) = p->newer;
+    *(p->newer >= 0 ? &pages->pages[p->newer].older : &pages->newest) = p->older;
+    pages->n_idle--;
+}
+
+/* ---- shared ones ---------------------------------------------------------------------------------------- */
+
 static int32_t *bucket_of(or_pages *pages, uint64_t parent, const int32_t *tokens)
 {
     const uint64_t hash = XXH3_64bits_withSeed(tokens, OR_PAGE * sizeof *tokens, parent);
@@ -53,9 +75,7 @@ int32_t or_pages_find(or_pages *pages, int32_t parent, const int32_t *tokens)
             memcmp(pages->pages[found].tokens, tokens, sizeof pages->pages[found].tokens) == 0)
             break;
     if (found < 0) return -1;
-    or_page *page = &pages->pages[found];
-    if (page->uses++ == 0) pages->n_idle--;
-    page->used = ++pages->clock;
+    if (pages->pages[found].uses++ == 0) remove_idle(pages, found);
     return found;
 }
 
@@ -67,7 +87,6 @@ void or_pages_share(or_pages *pages, int32_t page, int32_t parent, const int32_t
     p->fed = false;
     p->number = ++pages->numbers;
     p->parent = number_of(pages, parent);
-    p->used = ++pages->clock;
     p->next = *bucket;
     memcpy(p->tokens, tokens, sizeof p->tokens);
     *bucket = page;
@@ -83,26 +102,7 @@ static void forget(or_pages *pages, int32_t page)
     p->shared = false;
 }
 
-/* Pages of a prefix are used in the order of their places, so the last one has been used last: it must go before
- * those that lead to it. Hence not the oldest use alone, but of the oldest prefix the page that no idle one follows;
- * a page that is followed by one in use is in use itself. */
-static int32_t oldest_idle(const or_pages *pages)
-{
-    int32_t oldest = -1, child;
-    for (size_t i = 0; i < pages->n_pages; i++) {
-        const or_page *page = &pages->pages[i];
-        if (page->shared && page->uses == 0 && (oldest < 0 || page->used < pages->pages[oldest].used))
-            oldest = (int32_t)i;
-    }
-    do { /* to the end of the prefix */
-        child = -1;
-        for (size_t i = 0; i < pages->n_pages && child < 0; i++)
-            if (pages->pages[i].shared && pages->pages[i].parent == pages->pages[oldest].number)
-                child = (int32_t)i;
-        if (child >= 0) oldest = child;
-    } while (child >= 0);
-    return oldest;
-}
+/* ---- taking and giving back ------------------------------------------------------------------------------ */
 
 int32_t or_pages_take(or_pages *pages)
 {
@@ -110,9 +110,9 @@ int32_t or_pages_take(or_pages *pages)
     if (pages->n_free > 0) {
         page = pages->free[--pages->n_free];
     } else {
-        page = oldest_idle(pages);
+        page = pages->oldest;
+        remove_idle(pages, page);
         forget(pages, page);
-        pages->n_idle--;
     }
     pages->pages[page] = (or_page){.uses = 1};
     return page;
@@ -123,7 +123,7 @@ void or_pages_release(or_pages *pages, int32_t page)
     or_page *p = &pages->pages[page];
     if (--p->uses > 0) return;
     if (p->shared && p->fed) {
-        pages->n_idle++;
+        append_idle(pages, page);
         return;
     }
     if (p->shared) forget(pages, page);

@@ -6,6 +6,8 @@
  *        -> idle (used by none, kept in case another comes) -> used again, or taken for something else
  *
  * A shared page is found by its tokens and the page before it, so what it holds is told by all tokens up to its end.
+ * Who has a page of a prefix has those before it too, and gives back the last one first: so of a prefix the pages
+ * become idle, and go, from its end.
  * Pure: plain memory, no MPI, no clock.
  */
 #ifndef OFFRAMP_PIPELINE_PAGES_H
@@ -20,19 +22,20 @@ typedef struct or_page {
     int32_t uses; /* continuations that have it */
     bool shared,
         fed; /* fed: its tokens are in the pipeline or through it; what comes later may attend to them */
-    uint64_t number; /* of what it holds, from 1, never used twice */
-    uint64_t parent; /* number of the page before it, 0: it is the first */
-    uint64_t used;   /* when it was used last */
-    int32_t next;    /* page with the same hash, -1 */
+    uint64_t number;      /* of what it holds, from 1, never used twice */
+    uint64_t parent;      /* number of the page before it, 0: it is the first */
+    int32_t next;         /* page with the same hash, -1 */
+    int32_t older, newer; /* idle: its neighbours among the idle ones, -1 */
     int32_t tokens[OR_PAGE];
 } or_page;
 
 typedef struct or_pages {
     or_page *pages; /* [n_pages] */
     size_t n_pages, n_free, n_idle;
-    int32_t *free;    /* [n_free] a stack */
-    int32_t *buckets; /* [n_pages] first shared page of each hash, -1 */
-    uint64_t numbers, clock;
+    int32_t *free;          /* [n_free] a stack */
+    int32_t *buckets;       /* [n_pages] first shared page of each hash, -1 */
+    int32_t oldest, newest; /* idle page, in the order in which they became so; -1: none */
+    uint64_t numbers;
 } or_pages;
 
 or_status or_pages_open(or_pages *pages, size_t n_pages);
@@ -41,11 +44,11 @@ void or_pages_close(or_pages *pages);
 /* Pages that can be taken: free and idle ones. */
 size_t or_pages_available(const or_pages *pages);
 
-/* Takes a page; there must be one available. The idle page that was not used for longest goes first when none is
- * free, and of a prefix the last one first. */
+/* Takes a page; there must be one available. When none is free, the one that is idle for longest. */
 int32_t or_pages_take(or_pages *pages);
 
-/* One use less; with the last one the page is idle if it is shared and was fed, else free. */
+/* One use less; with the last one the page is idle if it is shared and was fed, else free. Pages of a continuation
+ * are released from the last to the first. */
 void or_pages_release(or_pages *pages, int32_t page);
 
 /* The shared page that holds these OR_PAGE tokens behind `parent` (a page, or -1), one use more; -1: none. */

@@ -300,6 +300,7 @@ static or_status open_schedule(or_pipeline *p, or_tracker *tracker, or_run_stats
     s->job = tracker->job;
     s->n_stages = p->plan.n_stages;
     s->n_layers = tracker->n_layers;
+    s->n_vocab = or_model_hparams(p->model)->n_vocab;
     s->share = p->share_prefixes;
     s->survivors = tracker->survivors;
     s->stats = stats;

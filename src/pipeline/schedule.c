@@ -100,6 +100,7 @@ void or_schedule_feed(or_schedule *s, const or_feed *feed)
 {
     or_sequence *q = dequeue(s);
     or_sequence_feed(q, &s->pages, feed);
+    q->n_riders++;
     s->n_riders++;
     if (or_sequence_waits(q)) enqueue(s, q);
 }
@@ -139,16 +140,21 @@ static void unqueue(or_schedule *s, const or_sequence *q)
     }
 }
 
-/* Slot and pages are free from now on. */
+/* Nothing more of it is fed, or given. */
 static or_status end_sequence(or_schedule *s, or_sequence *q, or_finish why)
 {
-    const size_t index = q->index;
     if (q->queued) unqueue(s, q);
-    for (int32_t i = 0; i < q->n_pages; i++) or_pages_release(&s->pages, q->pages[i]);
+    q->ended = true;
+    return s->job->finish(s->job->context, q->index, why);
+}
+
+/* Slot and pages are free from now on. */
+static void drop_sequence(or_schedule *s, or_sequence *q)
+{
+    for (int32_t i = q->n_pages; i-- > 0;) or_pages_release(&s->pages, q->pages[i]);
     s->slots[q->slot] = NULL;
     s->n_active--;
     or_sequence_free(q);
-    return s->job->finish(s->job->context, index, why);
 }
 
 /* Gives the job the tokens that have become final, and goes on or ends. */
@@ -168,14 +174,29 @@ static or_status give_tokens(or_schedule *s, or_sequence *q)
     return OR_OK;
 }
 
+/* Records come over the wire: what is used as an index, or to count, is checked. */
+static bool record_fits(const or_schedule *s, const or_record *record)
+{
+    return record->slot >= 0 && (size_t)record->slot < s->n_slots && record->seen.layer >= 1 &&
+           record->seen.layer <= s->n_layers && record->drawn >= 0 && record->drawn < s->n_vocab &&
+           record->n_best >= 0 && record->n_best <= OR_BEST;
+}
+
+/* A draft that was pushed may be heard of later than its verdict, from another rank, when its sequence is gone. */
 or_status or_schedule_take(or_schedule *s, const or_record *record)
 {
-    if (record->slot < 0 || (size_t)record->slot >= s->n_slots || (record->leaves && s->n_riders == 0))
-        return or_fail(OR_ERR_PEER, "unexpected record", NULL, "of slot %d, which no rider is in",
-                       record->slot);
+    or_sequence *q = record_fits(s, record) ? s->slots[record->slot] : NULL;
+    if (q && q->number != record->sequence) q = NULL;
+    if (!record_fits(s, record) || (record->leaves && (!q || q->n_riders == 0)))
+        return or_fail(OR_ERR_PEER, "unexpected record", NULL, "of slot %d, sequence %llu, at layer %d",
+                       record->slot, (unsigned long long)record->sequence, record->seen.layer);
+    if (!q) return OR_OK;
+    q->n_riders -= record->leaves != 0;
     s->n_riders -= record->leaves != 0;
-    or_sequence *q = s->slots[record->slot];
-    if (!q || q->number != record->sequence) return OR_OK; /* it has ended meanwhile */
-    OR_TRY(or_sequence_take(q, record));
-    return give_tokens(s, q);
+    if (!q->ended) {
+        OR_TRY(or_sequence_take(q, record));
+        OR_TRY(give_tokens(s, q));
+    }
+    if (q->ended && q->n_riders == 0) drop_sequence(s, q);
+    return OR_OK;
 }

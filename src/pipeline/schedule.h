@@ -11,8 +11,8 @@
  * known at once, and `given` follows when the full depth's verdicts come; one that contradicts its draft takes known
  * and fed back. Rows that are under way then are told by their round; their records mean nothing.
  *
- * A sequence may end, and its slot and pages go to another, while rows of it are still under way: waves keep their
- * order on every link, so all stages have run them before anything of the other comes.
+ * A sequence may end while riders of it are still under way (verify). Its slot and pages go to another only when they
+ * have come home: a stage that merges waves would otherwise run rows of both, which write to the same pages.
  *
  * Pure: plain structs, no MPI, no clock; the job's token() and finish() are called from take().
  */
@@ -32,7 +32,7 @@ typedef struct or_sequence or_sequence;
 
 typedef struct or_schedule {
     const or_job *job;
-    int n_stages, n_layers;
+    int n_stages, n_layers, n_vocab;
     bool share; /* prefixes are shared */
     or_pages pages;
     or_sequence **slots; /* [n_slots], NULL: free */
@@ -65,10 +65,12 @@ bool or_schedule_peek(or_schedule *schedule, size_t most, or_feed *feed);
 /* The rider of the last peek is begun. */
 void or_schedule_feed(or_schedule *schedule, const or_feed *feed);
 
-/* Riders of continuations in a wave at most, so that every stage has some to work on. */
+/* Riders of continuations that ask, in a wave at most, so that every stage has some to work on. */
 size_t or_schedule_share(const or_schedule *schedule);
 
-/* Takes a record of a continuation. OR_ERR_PEER when it cannot be. */
+/* Takes a record of a continuation. OR_ERR_PEER when it cannot be: its numbers are outside of what there is, its rider
+ * is not under way, or nothing of its kind is expected at its position. What comes of dropped drafts, and of a
+ * continuation that has ended, means nothing but that the rider is home. */
 or_status or_schedule_take(or_schedule *schedule, const or_record *record);
 
 #endif

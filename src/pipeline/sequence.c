@@ -158,19 +158,30 @@ static void take_draft(or_sequence *q, or_pending *pending, const or_record *rec
 {
     pending->draft = token_of(record);
     pending->has_draft = true;
-    if (record->position != q->known - 1) return;
     learn(q, record->drawn);
     q->again = record->leaves && is_end(q, q->tokens[q->known - 1]);
 }
 
+/* Whether a record of this round can be. Tokens become known one after the other, so a draft is always of the row
+ * behind which none is known yet. */
+static bool is_expected(const or_sequence *q, const or_record *record)
+{
+    if (record->kind == OR_RECORD_SILENT) return record->leaves;
+    if (record->position < last_prompt(q) || record->position >= q->fed) return false;
+    if (record->kind == OR_RECORD_DRAFT) return verifies(q) && record->position == q->known - 1;
+    if (q->pending[record->position - last_prompt(q)].has_final) return false;
+    if (record->kind == OR_RECORD_VERDICT) return verifies(q);
+    return record->kind == OR_RECORD_ANSWER && !verifies(q) && record->leaves;
+}
+
 or_status or_sequence_take(or_sequence *q, const or_record *record)
 {
-    const int32_t token = record->position - last_prompt(q);
-    if (record->kind == OR_RECORD_SILENT || record->round != q->round) return OR_OK;
-    if (token < 0 || (size_t)token >= q->request.max_tokens || record->position >= q->fed)
-        return or_fail(OR_ERR_PEER, "unexpected record", NULL,
-                       "of request %zu at position %d, which was not run", q->index, record->position);
-    or_pending *pending = &q->pending[token];
+    if (record->round != q->round) return OR_OK;
+    if (!is_expected(q, record))
+        return or_fail(OR_ERR_PEER, "unexpected record", NULL, "of kind %d, request %zu, position %d",
+                       record->kind, q->index, record->position);
+    if (record->kind == OR_RECORD_SILENT) return OR_OK;
+    or_pending *pending = &q->pending[record->position - last_prompt(q)];
     if (record->kind == OR_RECORD_DRAFT) {
         take_draft(q, pending, record);
         return OR_OK;
@@ -186,8 +197,7 @@ or_status or_sequence_take(or_sequence *q, const or_record *record)
 static void roll_back(or_sequence *q, int32_t drawn)
 {
     const int32_t kept = (int32_t)q->request.n_tokens + q->given;
-    for (int32_t i = q->given + 1;
-         i <= q->known - (int32_t)q->request.n_tokens && (size_t)i < q->request.max_tokens; i++)
+    for (int32_t i = q->given + 1; i < q->known - (int32_t)q->request.n_tokens; i++)
         q->pending[i] = (or_pending){0};
     q->known = q->fed = kept;
     q->round++;

@@ -1,5 +1,5 @@
 /* sequence.h - one continuation: the tokens that are known of it, those that are final, and what comes next. Used by
- * schedule.c only, which see for the picture.
+ * schedule.c only; the picture is in schedule.h.
  */
 #ifndef OFFRAMP_PIPELINE_SEQUENCE_H
 #define OFFRAMP_PIPELINE_SEQUENCE_H
@@ -23,6 +23,8 @@ struct or_sequence {
     int32_t *pages;                     /* [n_pages] */
     int32_t n_pages, n_shared, n_found; /* shared ones come first; n_found of them were there before */
     bool queued;
+    bool ended;          /* the job was told so */
+    size_t n_riders;     /* under way */
     int32_t unpushed;    /* verify: rows since the last that was pushed or went to the full depth */
     bool again;          /* verify: the last row is to be run once more, to the full depth */
     or_pending *pending; /* [max_tokens], by token of the continuation */

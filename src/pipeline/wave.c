@@ -107,9 +107,8 @@ bool or_wave_conflicts(const or_wave *wave, const or_wave *next)
         const or_step *later = &next->riders[n].step;
         for (size_t r = 0; later->sequence && r < wave->n_riders; r++) {
             const or_rider *rider = &wave->riders[r];
-            if (rider->step.slot == later->slot && rider->step.sequence &&
-                (rider->step.sequence != later->sequence ||
-                 rider->step.position + rider->rows > later->position))
+            if (rider->step.sequence == later->sequence &&
+                rider->step.position + rider->rows > later->position)
                 return true;
         }
     }

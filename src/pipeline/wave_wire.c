@@ -85,24 +85,44 @@ static bool tokens_fit(const int32_t *tokens, int32_t count, size_t below)
     return true;
 }
 
-/* A step's own numbers; `end` is the position behind its last row. */
+static bool is_flag(int32_t value)
+{
+    return value == 0 || value == 1;
+}
+
+static bool sampling_fits(const or_sampling *how)
+{
+    return how->temperature >= 0 && isfinite(how->temperature) && how->top_k >= 0 && how->top_p > 0 &&
+           how->top_p <= 1;
+}
+
+/* A step's own numbers; `end` is the position behind its last row, and bounded by the pages that there are. */
 static bool step_fits(const or_step *step, int64_t end, const or_wave_limits *limits)
 {
     return step->slot >= 0 && (size_t)step->slot < limits->n_slots && step->position >= 0 &&
-           step->ghosts >= 0 && step->ghosts <= step->position && step->n_pages >= 1 &&
-           (int64_t)step->n_pages * OR_PAGE >= end && step->asks >= 0 && step->kv >= 0 &&
-           step->kv < OR_KV_POLICIES && step->exits_at >= 0 && step->exits_at <= limits->n_layers &&
-           step->target >= -1 && step->target < limits->n_vocab && step->sampling.temperature >= 0 &&
-           isfinite(step->sampling.temperature) && step->sampling.top_k >= 0 && step->sampling.top_p > 0;
+           step->ghosts >= 0 && step->ghosts <= step->position &&
+           step->n_pages == (end + OR_PAGE - 1) / OR_PAGE && (size_t)step->n_pages <= limits->n_pages &&
+           step->asks >= 0 && step->kv >= 0 && step->kv < OR_KV_POLICIES && step->exits_at >= 0 &&
+           step->exits_at <= limits->n_layers && step->target >= -1 && step->target < limits->n_vocab &&
+           is_flag(step->pushed) && is_flag(step->drafted) && is_flag(step->likeliest) &&
+           sampling_fits(&step->sampling);
+}
+
+/* A scored prompt has no step: its one span begins at position 0, without pages. */
+static bool has_no_step(const or_step *step)
+{
+    return step->position == 0 && step->n_pages == 0 && step->ghosts == 0 && step->exits_at == 0;
 }
 
 static bool rider_fits(const or_rider *rider, const or_wave_limits *limits)
 {
-    if (rider->rows < 1 || rider->n_choices < 0 || rider->policy < -1) return false;
+    if (rider->rows < 1 || rider->n_choices < 0 || rider->policy < -1 || !is_flag(rider->observe))
+        return false;
+    if (rider->state.stable < 0 || rider->state.stable > limits->n_layers) return false;
     if (rider->policy >= 0 && (size_t)rider->policy >= limits->n_policies) return false;
     if (rider->n_short < 0 || rider->n_short > OR_SHORTLIST) return false;
     if (!tokens_fit(rider->shortlist, rider->n_short, (size_t)limits->n_vocab)) return false;
-    if (rider->step.sequence == 0) return rider->step.n_pages == 0 && rider->step.ghosts == 0;
+    if (rider->step.sequence == 0) return has_no_step(&rider->step);
     return step_fits(&rider->step, (int64_t)rider->step.position + rider->rows, limits);
 }
 

@@ -3,6 +3,8 @@
 
 #include "wave.h"
 
+#include <math.h>
+
 enum { WIDTH = 3, MOST = 64 };
 
 static const or_wave_limits limits = {.n_policies = 3,
@@ -206,6 +208,182 @@ static void empty_waves_are_waves(void **state)
     or_wave_free(&wave);
 }
 
+/* ---- continuations ---------------------------------------------------------------------------------------- */
+
+/* A step of a continuation that begins at `position`, as it is right: with the pages that it needs. */
+static or_rider step_rider(uint64_t index, int rows, int position)
+{
+    return (or_rider){.index = index,
+                      .rows = rows,
+                      .policy = -1,
+                      .state = {-1, 0},
+                      .step = {.sequence = index,
+                               .slot = (int32_t)(index % limits.n_slots),
+                               .position = position,
+                               .n_pages = (position + rows + OR_PAGE - 1) / OR_PAGE,
+                               .asks = position + rows - 1,
+                               .target = -1,
+                               .sampling = {.top_p = 1}}};
+}
+
+static int32_t page_of(uint64_t index, int32_t i)
+{
+    return (int32_t)((index + (uint64_t)i) % limits.n_pages);
+}
+
+/* The row of continuation `index` at this position; so it is known wherever it is found. */
+static void fill_row(float *row, uint64_t index, int position)
+{
+    for (size_t c = 0; c < WIDTH; c++) row[c] = number(index, (size_t)position, c);
+}
+
+static void add_step(or_wave *wave, uint64_t index, int rows, int position)
+{
+    int32_t pages[9];
+    const or_rider rider = step_rider(index, rows, position);
+    const size_t row = wave->n_rows;
+    for (int32_t i = 0; i < rider.step.n_pages; i++) pages[i] = page_of(index, i);
+    assert_ok(or_wave_add(wave, &rider, NULL, pages));
+    for (int i = 0; i < rows; i++) fill_row(wave->hidden + (row + (size_t)i) * WIDTH, index, position + i);
+}
+
+/* Every row is the one of its rider and position; those of scored prompts begin at 0. */
+static void assert_positions(or_wave *wave)
+{
+    size_t row = 0;
+    float expected[WIDTH];
+    or_wave_bind_pages(wave);
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const or_rider *rider = &wave->riders[r];
+        const or_span span = wave->spans[r];
+        assert_int_equal(span.first, row);
+        assert_int_equal(span.count, rider->rows);
+        assert_int_equal(span.position, rider->step.position);
+        for (int i = 0; i < span.count; i++, row++) {
+            fill_row(expected, rider->index, span.position + i);
+            assert_memory_equal(wave->hidden + row * WIDTH, expected, sizeof expected);
+        }
+        if (rider->step.sequence == 0) assert_null(span.pages);
+        for (int32_t i = 0; i < rider->step.n_pages; i++)
+            assert_int_equal(span.pages[i], page_of(rider->index, i));
+    }
+    assert_int_equal(wave->n_rows, row);
+}
+
+/* Rows that join go before those of their rider, whoever else is in the wave; then riders leave, and waves merge. */
+static void waves_grow_in_front_of_their_riders(void **state)
+{
+    (void)state;
+    uint64_t seed = 11;
+    for (int round = 0; round < 500; round++) {
+        or_wave wave, arrived;
+        int32_t more[MOST];
+        bool leaves[MOST];
+        size_t rows = 0;
+        or_wave_init(&wave, WIDTH, false);
+        or_wave_init(&arrived, WIDTH, false);
+        for (uint64_t index = 1; index <= 1 + random_bits(&seed) % 8; index++) {
+            if (random_bits(&seed) % 3 == 0)
+                add(&wave, index, 1 + (int)(random_bits(&seed) % 4), (int)(random_bits(&seed) % 3), 0);
+            else
+                add_step(&wave, index, 1 + (int)(random_bits(&seed) % 4), (int)(random_bits(&seed) % 70));
+        }
+        for (int times = 0; times < 3; times++) {
+            rows = wave.n_rows;
+            for (size_t r = 0; r < wave.n_riders; r++) {
+                const uint32_t most = (uint32_t)wave.spans[r].position;
+                more[r] = random_bits(&seed) % 2 ? (int32_t)(random_bits(&seed) % (most + 1)) : 0;
+                rows += (size_t)more[r];
+                leaves[r] = random_bits(&seed) % 5 == 0;
+            }
+            assert_ok(or_wave_grow(&wave, more));
+            assert_int_equal(wave.n_rows, rows);
+            for (size_t r = 0; r < wave.n_riders; r++)
+                for (int i = 0; i < more[r]; i++)
+                    fill_row(wave.hidden + ((size_t)wave.spans[r].first + (size_t)i) * WIDTH,
+                             wave.riders[r].index, wave.spans[r].position + i);
+            assert_positions(&wave);
+            send_over(&arrived, &wave);
+            assert_positions(&arrived);
+            or_wave_compact(&wave, leaves);
+            assert_positions(&wave);
+        }
+        or_wave_free(&wave);
+        or_wave_free(&arrived);
+    }
+}
+
+/* Ghosts come over the wire with the riders to which they belong, and leave nothing behind. */
+static void ghosts_cross_the_wire(void **state)
+{
+    (void)state;
+    or_wave wave, arrived;
+    float *rows;
+    or_wave_init(&wave, WIDTH, false);
+    or_wave_init(&arrived, WIDTH, false);
+    add_step(&wave, 1, 2, 40);
+    add_step(&wave, 2, 1, 3);
+    add_step(&wave, 3, 1, 64);
+    wave.riders[0].step.ghosts = 2;
+    wave.riders[2].step.ghosts = 1;
+    assert_ok(or_wave_add_ghosts(&wave, 2, &rows));
+    fill_row(rows, 1, 38), fill_row(rows + WIDTH, 1, 39);
+    assert_ok(or_wave_add_ghosts(&wave, 1, &rows));
+    fill_row(rows, 3, 63);
+    send_over(&arrived, &wave);
+    assert_positions(&arrived);
+    assert_int_equal(arrived.n_ghosts, 3);
+    assert_memory_equal(arrived.ghosts, wave.ghosts, 3 * WIDTH * sizeof(float));
+    assert_memory_equal(arrived.ghosts + 2 * WIDTH, rows, WIDTH * sizeof(float));
+    assert_memory_equal(arrived.riders, wave.riders, 3 * sizeof *wave.riders);
+    or_wave_clear(&wave);
+    assert_int_equal(wave.n_ghosts, 0);
+    send_over(&arrived, &wave);
+    assert_int_equal(arrived.n_ghosts, 0);
+    or_wave_free(&wave);
+    or_wave_free(&arrived);
+}
+
+/* A wave with one rider of `rows` rows from `position` on; index 0: a scored prompt. */
+static void make_single(or_wave *wave, uint64_t index, int rows, int position)
+{
+    or_wave_clear(wave);
+    if (index == 0)
+        add(wave, 7, rows, 0, -1);
+    else
+        add_step(wave, index, rows, position);
+}
+
+static void dropped_rows_conflict(void **state)
+{
+    (void)state;
+    const struct {
+        uint64_t index;
+        int rows, position;
+        bool conflicts; /* behind rows 10, 11, 12 of continuation 3 */
+    } cases[] = {{3, 1, 13, false}, {3, 4, 13, false}, {3, 1, 12, true},  {3, 1, 10, true},
+                 {3, 1, 9, true},   {3, 9, 4, true},   {3, 1, 40, false}, {5, 1, 10, false},
+                 {4, 1, 10, false}, {0, 30, 0, false}};
+    or_wave wave, next, empty;
+    or_wave_init(&wave, WIDTH, false);
+    or_wave_init(&next, WIDTH, false);
+    or_wave_init(&empty, WIDTH, false);
+    add(&wave, 7, 20, 0, -1);
+    add_step(&wave, 3, 3, 10);
+    add_step(&wave, 6, 1, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_single(&next, cases[i].index, cases[i].rows, cases[i].position);
+        assert_int_equal(or_wave_conflicts(&wave, &next), cases[i].conflicts);
+        add_step(&next, 6, 1, 3);
+        assert_int_equal(or_wave_conflicts(&wave, &next), cases[i].conflicts);
+        assert_false(or_wave_conflicts(&empty, &next));
+        assert_false(or_wave_conflicts(&next, &empty));
+    }
+    or_wave_free(&wave);
+    or_wave_free(&next);
+    or_wave_free(&empty);
+}
+
 /* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, list, ghosts (8 each). */
 enum {
     AT_MAGIC = 0,
@@ -215,9 +393,11 @@ enum {
     AT_RIDERS = 24,
     AT_ROWS = 32,
     AT_LIST = 40,
+    AT_GHOSTS = 48,
     HEAD = 56
 };
 #define AT_RIDER(r, field) (HEAD + (r) * sizeof(or_rider) + offsetof(or_rider, field))
+#define AT_STEP(r, field)  AT_RIDER(r, step.field)
 
 static void every_wrong_field_is_refused(void **state)
 {
@@ -278,6 +458,163 @@ static void every_wrong_field_is_refused(void **state)
     or_wave_free(&arrived);
 }
 
+/* Rider 0 is a step with rows 40, 41 and a ghost, rider 1 a scored prompt. */
+static void every_wrong_step_is_refused(void **state)
+{
+    (void)state;
+    const char *sums = "do not add up", *sizes = "another size", *unknown = "does not know";
+    union {
+        float real;
+        int32_t bits;
+    } infinite = {INFINITY}, nan = {NAN}, more = {1.5f}, less = {-0.5f}, none = {0};
+    const size_t list = HEAD + 2 * sizeof(or_rider);
+    const struct {
+        size_t at, size; /* bytes of the field */
+        int64_t value;
+        const char *part;
+    } cases[] = {{AT_GHOSTS, 8, 0, sizes},
+                 {AT_GHOSTS, 8, (INT64_C(1) << 62) + 1, sizes},
+                 {AT_STEP(0, sequence), 8, 0, sums}, /* a scored prompt has no pages */
+                 {AT_STEP(0, slot), 4, -1, sums},
+                 {AT_STEP(0, slot), 4, 2, sums},
+                 {AT_STEP(0, position), 4, -1, sums},
+                 {AT_STEP(0, position), 4, 0, sums},  /* its ghost would lie before the first token */
+                 {AT_STEP(0, position), 4, 30, sums}, /* one page is enough for that */
+                 {AT_STEP(0, position), 4, 63, sums},
+                 {AT_STEP(0, position), 4, INT32_MAX, sums},
+                 {AT_STEP(0, n_pages), 4, 1, sums},
+                 {AT_STEP(0, n_pages), 4, 3, sums},
+                 {AT_STEP(0, n_pages), 4, 0, sums},
+                 {AT_STEP(0, n_pages), 4, -2, sums},
+                 {AT_STEP(0, ghosts), 4, 0, sums},
+                 {AT_STEP(0, ghosts), 4, 2, sums},
+                 {AT_STEP(0, ghosts), 4, -1, sums},
+                 {AT_STEP(0, ghosts), 4, 41, sums},
+                 {AT_STEP(0, asks), 4, -1, sums},
+                 {AT_STEP(0, kv), 4, -1, sums},
+                 {AT_STEP(0, kv), 4, OR_KV_POLICIES, sums},
+                 {AT_STEP(0, exits_at), 4, -1, sums},
+                 {AT_STEP(0, exits_at), 4, 10, sums},
+                 {AT_STEP(0, target), 4, -2, sums},
+                 {AT_STEP(0, target), 4, 1000000, sums},
+                 {AT_STEP(0, pushed), 4, 2, sums},
+                 {AT_STEP(0, drafted), 4, -1, sums},
+                 {AT_STEP(0, likeliest), 4, 2, sums},
+                 {AT_STEP(0, sampling.temperature), 4, infinite.bits, sums},
+                 {AT_STEP(0, sampling.temperature), 4, nan.bits, sums},
+                 {AT_STEP(0, sampling.temperature), 4, less.bits, sums},
+                 {AT_STEP(0, sampling.top_k), 4, -1, sums},
+                 {AT_STEP(0, sampling.top_p), 4, none.bits, sums},
+                 {AT_STEP(0, sampling.top_p), 4, nan.bits, sums},
+                 {AT_STEP(0, sampling.top_p), 4, more.bits, sums},
+                 {AT_RIDER(0, observe), 4, 2, sums},
+                 {AT_RIDER(0, state.stable), 4, -1, sums},
+                 {AT_RIDER(0, state.stable), 4, 10, sums},
+                 {AT_RIDER(0, n_short), 4, -1, sums},
+                 {AT_RIDER(0, n_short), 4, OR_SHORTLIST + 1, sums},
+                 {AT_RIDER(0, shortlist[1]), 4, -1, sums},
+                 {AT_RIDER(0, shortlist[1]), 4, 1000000, sums},
+                 {AT_STEP(1, sequence), 8, 4, sums}, /* a step has pages */
+                 {AT_STEP(1, position), 4, 1, sums},
+                 {AT_STEP(1, n_pages), 4, 1, sums},
+                 {AT_STEP(1, ghosts), 4, 1, sums},
+                 {AT_STEP(1, exits_at), 4, 3, sums},
+                 {list, 4, -1, unknown}, /* pages of rider 0, then a choice of rider 1 */
+                 {list, 4, 9, unknown},
+                 {list + 4, 4, INT32_MAX, unknown},
+                 {list + 8, 4, -1, unknown},
+                 {list + 8, 4, 1000000, unknown}};
+    or_wave wave, arrived;
+    float *ghost;
+    or_wave_init(&wave, WIDTH, false);
+    or_wave_init(&arrived, WIDTH, false);
+    add_step(&wave, 1, 2, 40);
+    wave.riders[0].n_short = 2;
+    wave.riders[0].step.ghosts = 1;
+    add(&wave, 2, 3, 1, -1);
+    assert_ok(or_wave_add_ghosts(&wave, 1, &ghost));
+    fill_row(ghost, 1, 39);
+    const size_t size = or_wave_wire_size(&wave);
+    char *bytes = malloc(size);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        or_wave_encode(&wave, bytes);
+        memcpy(bytes + cases[i].at, &cases[i].value, cases[i].size);
+        assert_fails(or_wave_decode(&arrived, bytes, size, &limits), OR_ERR_PEER, cases[i].part);
+        or_wave_encode(&wave, bytes); /* a wave that was refused leaves the next one alone */
+        assert_ok(or_wave_decode(&arrived, bytes, size, &limits));
+        assert_positions(&arrived);
+    }
+    free(bytes);
+    or_wave_free(&wave);
+    or_wave_free(&arrived);
+}
+
+/* What was read can be used: nothing in it is an index beyond what there is. */
+static void assert_within_limits(const or_wave *wave)
+{
+    const int32_t *list = wave->lists;
+    size_t rows = 0, ghosts = 0;
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const or_rider *rider = &wave->riders[r];
+        const or_step *step = &rider->step;
+        assert_true(rider->policy >= -1 && rider->policy < (int)limits.n_policies && rider->rows > 0);
+        for (int32_t i = 0; i < rider->n_short; i++)
+            assert_true(rider->shortlist[i] >= 0 && rider->shortlist[i] < limits.n_vocab);
+        for (int32_t i = 0; i < rider->n_choices; i++, list++)
+            assert_true(*list >= 0 && *list < limits.n_vocab);
+        for (int32_t i = 0; i < step->n_pages; i++, list++)
+            assert_true(*list >= 0 && (size_t)*list < limits.n_pages);
+        rows += (size_t)rider->rows;
+        ghosts += (size_t)step->ghosts;
+        assert_true(step->position >= 0 && step->ghosts <= step->position);
+        if (step->sequence == 0) {
+            assert_true(step->position == 0 && step->n_pages == 0);
+            continue;
+        }
+        assert_true(step->slot >= 0 && (size_t)step->slot < limits.n_slots);
+        assert_true(step->position + rider->rows <= step->n_pages * OR_PAGE);
+        assert_true(step->target < limits.n_vocab && step->kv >= 0 && step->kv < OR_KV_POLICIES);
+    }
+    assert_int_equal(rows, wave->n_rows);
+    assert_int_equal(ghosts, wave->n_ghosts);
+    assert_ptr_equal(list, wave->lists + wave->n_list);
+}
+
+static void damaged_steps_are_refused_or_within_limits(void **state)
+{
+    (void)state;
+    uint64_t seed = 13;
+    size_t read = 0, refused = 0;
+    or_wave wave, arrived;
+    float *ghosts;
+    or_wave_init(&wave, WIDTH, true);
+    or_wave_init(&arrived, WIDTH, true);
+    add_step(&wave, 1, 2, 40);
+    add(&wave, 2, 3, 2, 1);
+    add_step(&wave, 3, 1, 7);
+    wave.riders[0].n_short = 3;
+    wave.riders[2].step.ghosts = 2;
+    assert_ok(or_wave_add_ghosts(&wave, 2, &ghosts));
+    fill_row(ghosts, 3, 5), fill_row(ghosts + WIDTH, 3, 6);
+    const size_t size = or_wave_wire_size(&wave);
+    char *bytes = malloc(size);
+    for (int i = 0; i < 50000; i++) {
+        or_wave_encode(&wave, bytes);
+        for (uint32_t flips = 1 + random_bits(&seed) % 3; flips > 0; flips--)
+            bytes[random_bits(&seed) % size] ^= (char)(1u << random_bits(&seed) % 8);
+        if (or_wave_decode(&arrived, bytes, size, &limits) != OR_OK) {
+            refused++;
+            continue;
+        }
+        read++;
+        assert_within_limits(&arrived);
+    }
+    assert_true(read > 1000 && refused > 1000);
+    free(bytes);
+    or_wave_free(&wave);
+    or_wave_free(&arrived);
+}
+
 static void waves_that_mpi_cannot_send_have_no_size(void **state)
 {
     (void)state;
@@ -313,7 +650,12 @@ int main(void)
         cmocka_unit_test(damaged_waves_are_refused),
         cmocka_unit_test(riders_keep_their_state),
         cmocka_unit_test(empty_waves_are_waves),
+        cmocka_unit_test(waves_grow_in_front_of_their_riders),
+        cmocka_unit_test(ghosts_cross_the_wire),
+        cmocka_unit_test(dropped_rows_conflict),
         cmocka_unit_test(every_wrong_field_is_refused),
+        cmocka_unit_test(every_wrong_step_is_refused),
+        cmocka_unit_test(damaged_steps_are_refused_or_within_limits),
         cmocka_unit_test(waves_that_mpi_cannot_send_have_no_size),
         cmocka_unit_test(taking_fills_the_budget),
     };
