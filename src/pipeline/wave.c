@@ -100,18 +100,40 @@ or_status or_wave_append(or_wave *wave, const or_wave *other)
     return OR_OK;
 }
 
-/* Riders of a sequence that lie behind each other, as the pieces of a long prompt do, may go together. */
+/* Whether a rider puts its rows or ghosts into one of these pages of another's. */
+static bool writes_into(const or_rider *rider, const int32_t *pages, const int32_t *others, int32_t n_others)
+{
+    for (int32_t i = (rider->step.position - rider->step.ghosts) / OR_PAGE; i < rider->step.n_pages; i++)
+        for (int32_t other = 0; other < n_others; other++)
+            if (pages[i] == others[other]) return true;
+    return false;
+}
+
+/* Riders of a sequence that lie behind each other, as the pieces of a long prompt do, may go together. Only drafts
+ * can outlive their sequence, so only under verify do pages have to be looked at. */
+static bool rider_conflicts(const or_rider *rider, const int32_t *pages, const or_rider *later,
+                            const int32_t *later_pages)
+{
+    if (rider->step.sequence == 0) return false;
+    if (rider->step.sequence == later->step.sequence)
+        return rider->step.position + rider->rows > later->step.position;
+    return rider->step.slot == later->step.slot ||
+           (rider->step.kv == OR_KV_VERIFY && writes_into(later, later_pages, pages, rider->step.n_pages));
+}
+
 bool or_wave_conflicts(const or_wave *wave, const or_wave *next)
 {
+    const int32_t *later_list = next->lists;
     for (size_t n = 0; n < next->n_riders; n++) {
-        const or_step *later = &next->riders[n].step;
-        for (size_t r = 0; later->sequence && r < wave->n_riders; r++) {
+        const or_rider *later = &next->riders[n];
+        const int32_t *list = wave->lists;
+        for (size_t r = 0; later->step.sequence && r < wave->n_riders; r++) {
             const or_rider *rider = &wave->riders[r];
-            if (rider->step.slot == later->slot && rider->step.sequence &&
-                (rider->step.sequence != later->sequence ||
-                 rider->step.position + rider->rows > later->position))
+            if (rider_conflicts(rider, list + rider->n_choices, later, later_list + later->n_choices))
                 return true;
+            list += or_rider_list(rider);
         }
+        later_list += or_rider_list(later);
     }
     return false;
 }

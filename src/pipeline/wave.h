@@ -77,8 +77,8 @@ or_status or_wave_add(or_wave *wave, const or_rider *rider, const int32_t *choic
 /* Appends all riders of `other`, which has the same layer, width and taps. Neither has ghosts. */
 or_status or_wave_append(or_wave *wave, const or_wave *other);
 
-/* Whether a rider of `next` begins at a position that one of `wave` still has to run: after rank 0 has dropped drafts.
- * Such waves must be run one after the other. */
+/* Whether a rider of `next` begins at a position that one of `wave` still has to run, or has the slot or a page of one
+ * whose continuation has ended: after rank 0 has dropped drafts. Such waves must be run one after the other. */
 bool or_wave_conflicts(const or_wave *wave, const or_wave *next);
 
 /* Puts more[r] rows, to be filled by the caller, before those of each rider r, which then begins at so many positions

@@ -103,8 +103,7 @@ static inline void check_cache(stages *s, const trial *t, const oracle *o)
         if (caught_up && !known) fail_msg("stage %d has not met request %zu", i, (size_t)(t - s->trials));
         for (int layer = 0; known && layer < kv->n_layers; layer++) {
             const int32_t done = or_kv_done(kv, t->slot)[layer], n = done < o->n ? done : o->n;
-            if (caught_up && n < o->n)
-                fail_msg("layer %d has %d of %d positions", first + layer, n, o->n);
+            if (caught_up && n < o->n) fail_msg("layer %d has %d of %d positions", first + layer, n, o->n);
             for (int at = 0; at < n; at++)
                 if (!same_slot(or_model_hparams(o->model), or_kv_layer_pages(kv, layer),
                                t->pages[at / OR_PAGE], or_kv_layer_pages(&o->kv, first + layer),
@@ -134,8 +133,7 @@ static inline void check_tokens(const stages *s, const trial *t, const oracle *o
                      (size_t)(t - s->trials), got->exit_layer, got->token, got->logprob, want.token,
                      want.logprob);
         if (r->kv == OR_KV_VERIFY && !r->forced)
-            assert_int_equal(got->token,
-                             oracle_token(o, s->n_layers, position, &r->sampling, target).token);
+            assert_int_equal(got->token, oracle_token(o, s->n_layers, position, &r->sampling, target).token);
     }
 }
 
@@ -228,7 +226,8 @@ static inline void shuffle_pages(stages *s)
 
 static inline void stages_open(stages *s, const setup *how, trial *trials, size_t n_trials)
 {
-    *s = (stages){.how = *how, .n_layers = how->n_layers, .trials = trials, .n_trials = n_trials, .seed = how->seed};
+    *s = (stages){
+        .how = *how, .n_layers = how->n_layers, .trials = trials, .n_trials = n_trials, .seed = how->seed};
     assert_ok(or_model_open(how->model, 0, s->n_layers, &s->whole));
     for (int i = 0, first = 0; i < how->n_stages; i++) {
         const int most = s->n_layers - (how->n_stages - 1 - i) - first,
@@ -313,8 +312,9 @@ static inline void check_burdens(const station *seat)
     for (size_t r = 0; r < wave->n_riders; r++, taken++) {
         const or_rider *rider = &wave->riders[r];
         const int32_t end = rider->step.position + rider->rows;
-        while (taken < seat->n_burdens && (seat->riders[taken].index != rider->index ||
-                                           seat->riders[taken].step.position + seat->riders[taken].rows != end))
+        while (taken < seat->n_burdens &&
+               (seat->riders[taken].index != rider->index ||
+                seat->riders[taken].step.position + seat->riders[taken].rows != end))
             taken++;
         assert_true(taken < seat->n_burdens);
         if ((size_t)rider->rows > seat->burdens[taken])
@@ -350,7 +350,8 @@ static inline or_status stages_hook(void *context, const or_record *records, siz
 static inline void send_on(stages *s, station *from, station *to)
 {
     const or_hparams *h = or_model_hparams(to->model);
-    const or_wave_limits limits = {s->how.n_policies, s->how.n_pages, s->how.n_slots, h->n_vocab, h->n_layers};
+    const or_wave_limits limits = {s->how.n_policies, s->how.n_pages, s->how.n_slots, h->n_vocab,
+                                   h->n_layers};
     const size_t size = or_wave_wire_size(&from->running);
     char *bytes = malloc(size);
     or_wave_encode(&from->running, bytes);
@@ -359,9 +360,27 @@ static inline void send_on(stages *s, station *from, station *to)
     free(bytes);
 }
 
+/* No two riders of a wave write to the same place. Room for one mark per position of the cache. */
+static inline void check_disjoint(const stages *s, station *seat)
+{
+    or_wave *wave = &seat->running;
+    bool *written = calloc(s->how.n_pages * OR_PAGE, sizeof *written);
+    or_wave_bind_pages(wave);
+    for (size_t r = 0; r < wave->n_riders; r++) {
+        const or_span *span = &wave->spans[r];
+        for (int32_t at = span->position; span->pages && at < span->position + span->count; at++) {
+            bool *place = &written[span->pages[at / OR_PAGE] * OR_PAGE + at % OR_PAGE];
+            if (*place) fail_msg("two riders of a wave write to position %d of a page", at % OR_PAGE);
+            *place = true;
+        }
+    }
+    free(written);
+}
+
 static inline void advance(stages *s, station *seat)
 {
     hook_context context = {s, seat};
+    check_disjoint(s, seat);
     or_threads_set(1 + (int)stages_draw(s, 2));
     assert_ok(or_stage_run(&seat->stage, &seat->running, stages_hook, &context));
     check_burdens(seat);
@@ -393,7 +412,8 @@ static inline void feed_riders(stages *s)
     or_feed feed;
     for (size_t asking = 0; asking < or_schedule_share(&s->schedule);) {
         const size_t rows = rows_expected(seat);
-        if (rows >= s->how.wave_tokens || !or_schedule_peek(&s->schedule, s->how.wave_tokens - rows, &feed)) return;
+        if (rows >= s->how.wave_tokens || !or_schedule_peek(&s->schedule, s->how.wave_tokens - rows, &feed))
+            return;
         if (rows > 0 && rows + or_stage_burden(&seat->stage, &feed.rider) > s->how.wave_tokens) return;
         or_schedule_feed(&s->schedule, &feed);
         board_rider(s, &feed.rider, feed.tokens, feed.pages);
@@ -497,7 +517,8 @@ static inline void act(stages *s, int i)
 
 static inline bool is_over(const stages *s)
 {
-    return s->next == s->n_trials && s->n_scored == 0 && s->schedule.n_active == 0 && s->schedule.n_riders == 0;
+    return s->next == s->n_trials && s->n_scored == 0 && s->schedule.n_active == 0 &&
+           s->schedule.n_riders == 0;
 }
 
 /* The first stages act more often, so that waves queue up behind them. */
@@ -505,7 +526,8 @@ static inline void stages_run(stages *s)
 {
     for (int steps = 0; !is_over(s); steps++) {
         if (steps == 1000000) fail_msg("stuck: %zu riders are under way", s->schedule.n_riders);
-        const int n = s->how.n_stages, a = (int)stages_draw(s, (unsigned)n), b = (int)stages_draw(s, (unsigned)n);
+        const int n = s->how.n_stages, a = (int)stages_draw(s, (unsigned)n),
+                  b = (int)stages_draw(s, (unsigned)n);
         act(s, a < b ? a : b);
         deliver(s, &s->seats[stages_draw(s, (unsigned)n)]);
         if (stages_draw(s, 4) == 0) act(s, n - 1);

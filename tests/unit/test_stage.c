@@ -6,7 +6,7 @@
 
 #include "tiny_model.h"
 
-enum { TRIALS = 10, TINY_CONTEXT = 64 };
+enum { TRIALS = 8, TINY_CONTEXT = 64 };
 
 /* A model of a test. */
 typedef struct subject {
@@ -49,9 +49,14 @@ static subject tiny_opt(void)
     static const struct {
         const char *part;
         int rows, columns;
-    } parts[] = {{"self_attn.q_proj", 16, 16},   {"self_attn.k_proj", 16, 16},   {"self_attn.v_proj", 16, 16},
-                 {"self_attn.out_proj", 16, 16}, {"self_attn_layer_norm", 16, 0}, {"fc1", 24, 16},
-                 {"fc2", 16, 24},                {"final_layer_norm", 16, 0}};
+    } parts[] = {{"self_attn.q_proj", 16, 16},
+                 {"self_attn.k_proj", 16, 16},
+                 {"self_attn.v_proj", 16, 16},
+                 {"self_attn.out_proj", 16, 16},
+                 {"self_attn_layer_norm", 16, 0},
+                 {"fc1", 24, 16},
+                 {"fc2", 16, 24},
+                 {"final_layer_norm", 16, 0}};
     const char *folder = scratch_folder();
     tiny_file *file = malloc(sizeof *file);
     tiny_begin(file);
@@ -65,12 +70,13 @@ static subject tiny_opt(void)
         }
     add_biased(file, "final_layer_norm", TINY_WIDTH, 0);
     tiny_end(file, path_in(folder, "model.safetensors"));
-    put_text(path_in(folder, "config.json"),
-             "{\"model_type\": \"opt\", \"activation_function\": \"relu\", \"hidden_size\": 16, \"ffn_dim\": 24, "
-             "\"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"vocab_size\": 32, "
-             "\"max_position_embeddings\": 64, \"word_embed_proj_dim\": 16, \"do_layer_norm_before\": true, "
-             "\"enable_bias\": true, \"tie_word_embeddings\": true, \"layer_norm_elementwise_affine\": true, "
-             "\"bos_token_id\": 2, \"eos_token_id\": 2}");
+    put_text(
+        path_in(folder, "config.json"),
+        "{\"model_type\": \"opt\", \"activation_function\": \"relu\", \"hidden_size\": 16, \"ffn_dim\": 24, "
+        "\"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"vocab_size\": 32, "
+        "\"max_position_embeddings\": 64, \"word_embed_proj_dim\": 16, \"do_layer_norm_before\": true, "
+        "\"enable_bias\": true, \"tie_word_embeddings\": true, \"layer_norm_elementwise_affine\": true, "
+        "\"bos_token_id\": 2, \"eos_token_id\": 2}");
     free(file);
     return tiny(folder);
 }
@@ -150,7 +156,7 @@ static setup setup_of(const subject *m, int n_stages)
                    .n_layers = m->n_layers,
                    .n_stages = n_stages,
                    .n_slots = 5,
-                   .n_pages = 17, /* several have to wait for those of others */
+                   .n_pages = 13, /* several have to wait for those of others */
                    .wave_tokens = 24,
                    .taps = n_stages % 2,
                    .seed = (uint64_t)n_stages};
@@ -168,7 +174,7 @@ static outcome run(const setup *how, trial trials[TRIALS])
     stages s;
     stages_open(&s, how, trials, TRIALS);
     stages_run(&s);
-    if (how->n_stages > 2 && s.n_merged + s.n_parted == 0) fail_msg("no waves were merged or parted");
+    if (how->n_slots > 4 && how->n_stages > 1 && s.n_merged == 0) fail_msg("no waves were merged");
     outcome result = {.stats = s.stats, .spare = s.spare};
     for (int i = 0; i < how->n_stages; i++) result.macs += s.seats[i].stage.stats.macs;
     stages_close(&s);
@@ -182,8 +188,9 @@ static void assert_same_results(const trial a[TRIALS], const trial b[TRIALS])
         assert_int_equal(a[i].n_tokens, b[i].n_tokens);
         for (size_t t = 0; t < a[i].n_tokens; t++) {
             const or_token *x = &a[i].tokens[t], *y = &b[i].tokens[t];
-            assert_true(x->token == y->token && x->exit_layer == y->exit_layer && x->top_prob == y->top_prob &&
-                        x->gap == y->gap && x->logprob == y->logprob && x->logsumexp == y->logsumexp);
+            assert_true(x->token == y->token && x->exit_layer == y->exit_layer &&
+                        x->top_prob == y->top_prob && x->gap == y->gap && x->logprob == y->logprob &&
+                        x->logsumexp == y->logsumexp);
         }
     }
 }
@@ -308,31 +315,56 @@ static void run_verify(const subject *m, int n_stages, int policy, bool exits, f
 static void verify_gives_the_full_depths_tokens(void **state)
 {
     (void)state;
-    const subject subjects[] = {demo(), tiny_llama(), tiny_opt()};
-    for (size_t i = 0; i < 3; i++)
-        for (int policy = 0; policy < POLICIES; policy++)
-            for (int n_stages = 1; n_stages <= STAGES_MOST; n_stages++) {
-                const float temperature = (policy + n_stages) % 2 ? 0.8f : 0;
-                if (i == 0 && n_stages == 2) continue; /* the large one takes its time */
-                run_verify(&subjects[i], n_stages, policy, false, temperature);
-                if (policy == NEVER) run_verify(&subjects[i], n_stages, policy, true, temperature);
-            }
+    const subject large = demo(), small[] = {tiny_llama(), tiny_opt()};
+    for (int policy = 0; policy < POLICIES; policy++) {
+        run_verify(&large, 2 + policy, policy, false, policy == ALWAYS ? 0 : 0.8f);
+        for (int n_stages = 1; n_stages <= STAGES_MOST; n_stages++)
+            for (int i = 0; i < 2; i++) run_verify(&small[i], n_stages, policy, false, i ? 0 : 0.8f);
+    }
+    run_verify(&large, 3, NEVER, true, 0);
+    for (int n_stages = 1; n_stages <= STAGES_MOST; n_stages++)
+        for (int i = 0; i < 2; i++) run_verify(&small[i], n_stages, NEVER, true, i ? 0.8f : 0);
+}
+
+/* Continuations come and go in a cache that holds two or three of them, and pages of those that have ended are taken
+ * while drafts of theirs are under way. */
+static void drafts_do_not_disturb_those_who_come_after(void **state)
+{
+    (void)state;
+    const subject m = tiny_llama();
+    for (int round = 0; round < 40; round++) {
+        setup how = setup_of(&m, 2 + round % 3);
+        trial trials[TRIALS];
+        make_trials(&m, 140 + (uint64_t)round, round % 2 ? OR_KV_VERIFY : -1, trials);
+        give_exits(&m, 180 + (uint64_t)round, trials);
+        for (size_t i = 0; i < TRIALS; i++) {
+            or_request *r = &trials[i].request;
+            trials[i].enough = i % 2 ? 1 + r->max_tokens / 2 : 0;
+            if (i % 4 == 0 && r->n_tokens > OR_PAGE) r->n_shared = OR_PAGE;
+        }
+        how.n_slots = 2 + (size_t)round % 4;
+        how.n_pages = how.n_slots + 1;
+        how.wave_tokens = 8 + (size_t)(round % 5) * 16;
+        how.seed = (uint64_t)round;
+        run(&how, trials);
+        free_trials(trials);
+    }
 }
 
 /* ---- shortlists ----------------------------------------------------------------------------------------------- */
 
-/* The same path with and without; the numbers of each exit are the whole distribution's (check_tokens()). Returns how
- * many tokens left before the end. */
-static size_t run_shortlist(const subject *m, double threshold, int shortlist)
+/* The same path with and without, and what it costs; the numbers of each exit are the whole distribution's
+ * (check_tokens()). */
+static void run_shortlist(const subject *m, double threshold, int shortlist)
 {
-    or_policy *plain = gap_policy(m, threshold, 0), *cheap = gap_policy(m, threshold, shortlist);
+    or_policy *policies[2] = {gap_policy(m, threshold, 0), gap_policy(m, threshold, shortlist)};
     setup how = setup_of(m, 3);
     trial trials[2][TRIALS];
     outcome results[2];
-    size_t early = 0, later = 0;
+    size_t early = 0;
     how.n_policies = 1;
     for (int with = 0; with < 2; with++) {
-        how.policies = with ? &cheap : &plain;
+        how.policies = &policies[with];
         make_trials(m, 90, OR_KV_DEFERRED, trials[with]);
         force(m, 91, trials[with]);
         for (size_t i = 0; i < TRIALS; i++) trials[with][i].request.policy = 0;
@@ -341,25 +373,23 @@ static size_t run_shortlist(const subject *m, double threshold, int shortlist)
     for (size_t i = 0; i < TRIALS; i++)
         for (size_t t = 0; t < trials[0][i].n_tokens; t++) {
             const int without = trials[0][i].tokens[t].exit_layer, with = trials[1][i].tokens[t].exit_layer;
-            if (with < without) fail_msg("leaves after layer %d, without a shortlist after %d", with, without);
+            if (with < without)
+                fail_msg("leaves after layer %d, without a shortlist after %d", with, without);
             early += with < m->n_layers;
-            later += with > without;
         }
-    fprintf(stderr, "early %zu later %zu macs %g %g\n", early, later, results[0].macs, results[1].macs);
-    if (later == 0) assert_true(results[1].macs < results[0].macs);
-    free_trials(trials[0]), free_trials(trials[1]);
-    or_policy_free(plain), or_policy_free(cheap);
-    return early;
+    assert_int_equal(early > 0, threshold < 1);
+    /* a ramp of the small model costs less than a layer that somebody stays for */
+    if (m->n_vocab > TINY_VOCAB) assert_true(results[1].macs < results[0].macs);
+    for (int with = 0; with < 2; with++) free_trials(trials[with]), or_policy_free(policies[with]);
 }
 
 static void shortlists_never_leave_earlier(void **state)
 {
     (void)state;
     const subject large = demo(), small = tiny_llama();
-    run_shortlist(&large, 0.3, 16);
-    run_shortlist(&large, 0.1, 64);
-    run_shortlist(&large, 2, 16);
-    run_shortlist(&small, 0.3, 2);
+    run_shortlist(&large, 0.2, 16);
+    run_shortlist(&large, 2, 64);
+    run_shortlist(&small, 0.1, 2);
     run_shortlist(&small, 0.1, 8);
 }
 
@@ -419,7 +449,7 @@ static void share_prefix(const subject *m, size_t n, trial trials[TRIALS])
 
 static void run_shared(const subject *m, size_t n, size_t n_pages)
 {
-    enum { SHARING = (TRIALS + 1) / 2 };
+    enum { SHARING = TRIALS / 2 };
     trial with[TRIALS], without[TRIALS];
     setup how = setup_of(m, 3);
     if (n_pages > 0) how.n_pages = n_pages;
@@ -446,7 +476,7 @@ static void prefixes_are_shared(void **state)
 {
     (void)state;
     const subject large = demo(), small = tiny_opt();
-    run_shared(&large, 70, 60);
+    run_shared(&large, 40, 60);
     run_shared(&small, 40, 60);
     run_shared(&large, 64, 0); /* too few pages to keep them all the time */
     run_shared(&small, 32, 0);
@@ -460,6 +490,7 @@ int main(void)
         cmocka_unit_test(policies_keep_each_other_company),
         cmocka_unit_test(nothing_is_expected_where_nothing_waits),
         cmocka_unit_test(verify_gives_the_full_depths_tokens),
+        cmocka_unit_test(drafts_do_not_disturb_those_who_come_after),
         cmocka_unit_test(shortlists_never_leave_earlier),
         cmocka_unit_test(draws_are_the_same_in_any_split_and_company),
         cmocka_unit_test(prefixes_are_shared),

@@ -306,6 +306,49 @@ static void taking_fills_the_budget(void **state)
     assert_int_equal(or_take_within((const size_t[]){1, 9, 1}, 3, 5), 1); /* in order */
 }
 
+/* Whether a rider of sequence 1 in slot 0, positions 40 and 41 in page 8 of its pages 3 and 8, must be through before
+ * another one comes. */
+static void waves_that_conflict_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        int sequence, slot, position, ghosts;
+        or_kv_policy kv; /* of the first */
+        int32_t pages[2];
+        bool conflicts;
+    } cases[] = {
+        {1, 0, 42, 0, OR_KV_VERIFY, {3, 8}, false},  /* goes on */
+        {1, 0, 41, 0, OR_KV_VERIFY, {3, 8}, true},   /* begins again */
+        {2, 0, 40, 0, OR_KV_DEFERRED, {5, 6}, true}, /* has its slot */
+        {2, 1, 40, 0, OR_KV_VERIFY, {5, 6}, false},
+        {2, 1, 40, 0, OR_KV_VERIFY, {5, 3}, true},    /* writes to a page that was its own */
+        {2, 1, 40, 0, OR_KV_VERIFY, {8, 6}, false},   /* only reads there */
+        {2, 1, 40, 9, OR_KV_VERIFY, {8, 6}, true},    /* its ghosts go there */
+        {2, 1, 40, 0, OR_KV_DEFERRED, {5, 3}, false}, /* no drafts outlive it */
+        {0, 0, 0, 0, OR_KV_VERIFY, {3, 8}, false},    /* a scored prompt */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        or_wave wave, next;
+        or_wave_init(&wave, WIDTH, false);
+        or_wave_init(&next, WIDTH, false);
+        or_rider first = {.rows = 2, .step = {.sequence = 1, .position = 40, .n_pages = 2}}, later = first;
+        first.step.kv = (int32_t)cases[i].kv;
+        later.step.sequence = (uint64_t)cases[i].sequence;
+        later.step.slot = cases[i].slot;
+        later.step.position = cases[i].position;
+        later.step.ghosts = cases[i].ghosts;
+        later.step.n_pages = cases[i].sequence ? 2 : 0;
+        add(&wave, 7, 1, 3, 0); /* lists before theirs */
+        add(&next, 8, 1, 2, 0);
+        assert_ok(or_wave_add(&wave, &first, NULL, (const int32_t[]){3, 8}));
+        assert_false(or_wave_conflicts(&wave, &next));
+        assert_ok(or_wave_add(&next, &later, NULL, cases[i].pages));
+        if (or_wave_conflicts(&wave, &next) != cases[i].conflicts) fail_msg("case %zu", i);
+        or_wave_free(&wave);
+        or_wave_free(&next);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +358,7 @@ int main(void)
         cmocka_unit_test(empty_waves_are_waves),
         cmocka_unit_test(every_wrong_field_is_refused),
         cmocka_unit_test(waves_that_mpi_cannot_send_have_no_size),
+        cmocka_unit_test(waves_that_conflict_are_told),
         cmocka_unit_test(taking_fills_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
