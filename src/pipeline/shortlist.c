@@ -3,7 +3,8 @@
  * The K likeliest tokens of the last ramp that computed it all travel with the rider. Their K logits alone make a
  * distribution in which every token is at least as likely as in the whole one: a policy that does not fire even on
  * that would hardly fire on the whole, and the rider stays. When it fires, the whole distribution is computed, and
- * that alone decides. So the shortlist can make a rider stay longer, and never leave sooner.
+ * that alone decides. So the shortlist can make a rider stay longer, and never leave on less confidence. Only
+ * `stable` may come out higher: a token outside of the list that was the likeliest in between is not seen.
  */
 #include "stage.h"
 

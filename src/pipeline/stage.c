@@ -92,14 +92,16 @@ void or_stage_arrive(or_stage *stage, or_wave *wave)
     wave->n_ghosts = 0;
 }
 
-/* Behind the stage's last layer done[] counts what was handed on: all that it lacks may join on the way. */
+/* Behind the stage's last layer done[] counts what was handed on: all that it lacks may join on the way. Nothing is
+ * handed on by the last stage, in whose last layer a continuation ends. */
 size_t or_stage_burden(const or_stage *stage, const or_rider *rider)
 {
     const or_step *step = &rider->step;
+    const int last = stage->kv.n_layers - (or_model_last(stage->model) == stage->n_layers);
     int32_t first = step->position - step->ghosts;
     if (step->sequence && stage->kv.sequences[step->slot] == step->sequence) {
-        const int32_t handed = or_kv_done(&stage->kv, step->slot)[stage->kv.n_layers];
-        if (handed < first) first = handed;
+        const int32_t through = or_kv_done(&stage->kv, step->slot)[last];
+        if (through < first) first = through;
     }
     return (size_t)rider->rows + (size_t)(step->position - first);
 }
