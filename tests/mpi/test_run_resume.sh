@@ -68,3 +68,30 @@ demo_requests 8 | jq -c '. + (input_line_number as $i | {kv: ["deferred", "propa
 disturb
 demo_requests 8 >"$in"
 disturb --kv verify --temperature 0.8
+
+# ---- stopped before the first request ----
+# Rank 0 waits for its requests on standard input; both ranks catch the signal (bit 10 of SigCgt) while they load.
+catches() {
+    local pid
+    pid=$(rank_pid "$1" run)
+    [ -n "$pid" ] && (((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status") >> 9) & 1))
+}
+run=(run --model "$demo/model" --threads 1 --quiet --ignore-eos --max-tokens 40)
+mkfifo "$scratch/pipe"
+mpirun -n 2 "$OFFRAMP" "${run[@]}" --input - --output "$scratch/early" <"$scratch/pipe" >"$scratch/out" 2>&1 &
+job=$!
+exec 9>"$scratch/pipe"
+for ((tries = 0; tries < 600; tries++)); do
+    catches 0 && catches 1 && break
+    sleep 0.05
+done
+[ "$tries" -lt 600 ] || { kill "$job"; fail "the ranks do not catch SIGUSR1 while they load"; }
+kill -USR1 "$job"
+sleep 0.5 # mpirun hands it on; the job would go on for some seconds
+cat "$in" >&9
+exec 9>&-
+wait "$job"
+code=$?
+[ "$code" -eq 75 ] || { cat "$scratch/out"; fail "job stopped while it loads: code $code, expected 75"; }
+on 1 "${run[@]}" --input "$in" --output "$scratch/early" --resume || fail "resume of a job without results: code $?"
+[ "$(lines "$scratch/early")" -eq "$(lines "$in")" ] || fail "results are missing"
