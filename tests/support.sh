@@ -60,3 +60,23 @@ synthetic() {
 }
 
 same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
+
+# gap_policy FILE LAYERS THRESHOLD RAMPS [SHORTLIST]: leaves where the two likeliest tokens lie so far apart; RAMPS is a
+# JSON array. It is of no model, so --allow-other-model goes with it. Threshold 0 is the bad policy of the tests: all
+# leave at the first ramp.
+gap_policy() {
+    jq -n --argjson layers "$2" --argjson threshold "$3" --argjson ramps "$4" --argjson shortlist "${5:-0}" \
+        '{format: "offramp-policy-1", classifier: "gap", features: ["gap"], layers: $layers, ramps: $ramps,
+          shortlist: $shortlist, threshold: $threshold, fingerprint: "0000000000000000"}' >"$1"
+}
+
+# demo_requests N: a request for each of the first N test instances of every demo task, behind two examples of it.
+demo_requests() {
+    local data
+    for data in "$demo"/data/*.test.json; do
+        jq -c --argjson n "$1" --arg task "$(basename "$data" .test.json)" --slurpfile train "${data%.test.json}.train.json" \
+            'def shot: "Q: \(.input)\nA:";
+             ($train[0][:2] | map(shot + " \(.output)\n\n") | add) as $examples |
+             .[:$n] | to_entries[] | {id: "\($task)/\(.key)", prompt: ($examples + (.value | shot))}' "$data"
+    done
+}

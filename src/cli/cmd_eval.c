@@ -177,6 +177,7 @@ static or_status finish(run *r, or_status status)
 static or_status run_eval(or_session *session)
 {
     run r = {.session = session};
+    or_stop_install(); /* first: a job that is stopped while it loads ends with the code that has it queued again */
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK) status = or_policies_load(&policy_paths, &r.policies);
     if (status == OR_OK && session->rank == 0) status = or_task_set_load(&tasks, &r.set);
@@ -186,8 +187,6 @@ static or_status run_eval(or_session *session)
                                         r.policies.items, r.policies.count, &r.pipeline));
     status = session->rank == 0 ? prepare(&r) : OR_OK;
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
-    /* not before: until requests flow there is nothing to end in good order */
-    or_stop_install();
     status = or_session_drive(session, r.pipeline, drive, &r);
     if (session->rank == 0) status = finish(&r, status);
 

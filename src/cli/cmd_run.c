@@ -179,6 +179,7 @@ static or_status finish(run *r, or_status status)
 static or_status run_requests(or_session *session)
 {
     run r = {0};
+    or_stop_install(); /* before the model is loaded, as in cmd_eval.c */
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK) status = or_policies_load(&policy_paths, &r.policies);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
@@ -187,7 +188,6 @@ static or_status run_requests(or_session *session)
     if (session->rank == 0) status = or_tokenizer_open(common.model, &r.tokenizer);
     if (session->rank == 0 && status == OR_OK) status = prepare(&r);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
-    or_stop_install();
     status = or_session_drive(session, r.pipeline, drive, &r);
     if (session->rank == 0) status = finish(&r, status);
 

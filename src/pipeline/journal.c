@@ -63,9 +63,7 @@ static or_status check_head(const cJSON *head, const char *run, const char *path
     OR_TRY(or_json_string(head, "run", path, &found));
     if (strcmp(found, run) == 0) return OR_OK;
     return or_fail(OR_ERR_INPUT, "another run's journal", path,
-                   "it belongs to %s, this run is %s; use another "
-                   "output folder",
-                   found, run);
+                   "it belongs to %s, this run is %s; use another output", found, run);
 }
 
 /* The head line of a journal of `run`. */
@@ -134,9 +132,8 @@ static or_status replay(or_journal *journal, const or_buffer *text, const char *
 static or_status lock(const or_journal *journal)
 {
     if (flock(journal->fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK || errno == ENOTSUP) return OR_OK;
-    return or_fail(OR_ERR_INPUT, "output folder in use", journal->path,
-                   "another job is writing to it, wait for "
-                   "it or use another folder");
+    return or_fail(OR_ERR_INPUT, "output in use", journal->path,
+                   "another job is writing to it, wait for it or use another output");
 }
 
 /* Locked before it is read: another job could still be appending. */
@@ -151,13 +148,13 @@ or_status or_journal_open(const char *path, const char *run, bool resume, or_jou
     OR_TRY_GOTO(close, status);
     const bool exists = or_path_exists(path);
     if (exists && !resume) {
-        status = or_fail(OR_ERR_INPUT, "output folder holds a run", path,
-                         "go on with it by --resume, or use another folder");
+        status = or_fail(OR_ERR_INPUT, "output holds a run", path,
+                         "go on with it by --resume, or use another output");
         goto close;
     }
     journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (journal->fd < 0) {
-        status = or_fail(OR_ERR_INPUT, "output folder cannot be written", path, "%s", strerror(errno));
+        status = or_fail(OR_ERR_INPUT, "output cannot be written", path, "%s", strerror(errno));
         goto close;
     }
     OR_TRY_GOTO(close, lock(journal));

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # With a policy, requests that exit on a stage are never seen by the next one, on 1, 3 and 4 ranks: the counts
-# of summary.json add up, and agree with the exit layers in results.jsonl.
+# of summary.json add up, and agree with the exit layers in results.jsonl. The same of offramp run's tokens, where a
+# later stage sees only what goes deeper.
 # shellcheck source-path=SCRIPTDIR source=../support.sh
 . "$(dirname "$0")/../support.sh"
 
@@ -33,3 +34,41 @@ check() {
 check 1
 check 3
 check 4 --plan 2,3,4,7
+
+# ---- continuations ----
+# continue_all RANKS POLICY ARGS...: its table of stages, "stage layers in exits out" a line, in $scratch/stages
+continue_all() {
+    local ranks=$1 policy=$2
+    shift 2
+    rm -f "$scratch"/tokens*
+    on "$ranks" run --model "$demo/model" --allow-other-model --policy "$policy" --input "$scratch/in.jsonl" --output \
+        "$scratch/tokens" --threads 1 --max-tokens 6 "$@" >"$scratch/said" || fail "run, $ranks ranks: code $?"
+    awk '$2 ~ /^[0-9]+\.\.[0-9]+$/ { print $1, $2, $3, $4, $5 }' "$scratch/said" >"$scratch/stages"
+    [ "$(wc -l <"$scratch/stages")" -eq "$ranks" ] || { cat "$scratch/said"; fail "no table of $ranks stages"; }
+}
+
+# Prompts without a common beginning, each in one piece: a token is one rider of as many stages as it needs.
+jq -cn 'range(20) | {id: ., tokens: [range(.; . + 12) | . * 37 % 3000 + 300]}' >"$scratch/in.jsonl"
+gap_policy "$scratch/bad.json" 16 0 '[2, 8]'
+gap_policy "$scratch/border.json" 16 0 '[8]'
+gap_policy "$scratch/middling.json" 16 0.05 '[2, 4, 6, 8, 10, 12, 14]'
+for policy in bad border; do
+    for kv in deferred propagate; do
+        continue_all 2 "$scratch/$policy.json" --kv "$kv" --ignore-eos
+        # under propagate a prompt's tokens before the last one are run to the full depth by themselves
+        deep=0
+        [ "$kv" = deferred ] || deep=20
+        printf '0 1..8 %d 120 %d\n1 9..16 %d %d 0\n' $((120 + deep)) "$deep" "$deep" "$deep" |
+            cmp - "$scratch/stages" || { cat "$scratch/said"; fail "$policy, $kv: stage 1 saw what has left"; }
+    done
+done
+for ranks in 2 4; do
+    continue_all "$ranks" "$scratch/middling.json"
+    while read -r stage layers came left went; do
+        [ "$came" -eq $((left + went)) ] || fail "stage $stage: $came came, $left left and $went went on"
+        jq -es --argjson first "${layers%..*}" --argjson last "${layers#*..}" --argjson left "$left" \
+            '[.[].exit_layers[] | select(. >= $first and . <= $last)] | length == $left' "$scratch/tokens" >/dev/null ||
+            { cat "$scratch/said"; fail "stage $stage of $ranks: its exits are not those of the results"; }
+    done <"$scratch/stages"
+done
+jq -es '[.[].exit_layers[]] | any(. <= 8) and any(. > 8)' "$scratch/tokens" >/dev/null || fail "all tokens left in one half"
