@@ -240,6 +240,7 @@ static inline void stages_open(stages *s, const setup *how, trial *trials, size_
     s->schedule = (or_schedule){.job = &s->job,
                                 .n_stages = how->n_stages,
                                 .n_layers = s->n_layers,
+                                .n_vocab = or_model_hparams(s->seats[0].model)->n_vocab,
                                 .share = !how->no_share,
                                 .survivors = s->survivors,
                                 .stats = &s->stats};
