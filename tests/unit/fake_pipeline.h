@@ -16,7 +16,15 @@
 
 #include "schedule.h"
 
-enum { FAKE_STAGES = 4, FAKE_LAYERS = 7, FAKE_PAGES = 14, FAKE_SLOTS = 6, FAKE_VOCAB = 32, FAKE_QUEUE = 64 };
+enum {
+    FAKE_STAGES = 4,
+    FAKE_LAYERS = 7,
+    FAKE_PAGES = 14,
+    FAKE_SLOTS = 6,
+    FAKE_VOCAB = 32,
+    FAKE_QUEUE = 64, /* riders in a stage's queue */
+    FAKE_ROWS = 150  /* tokens of a prompt and its continuation at most */
+};
 
 /* ---- the model ------------------------------------------------------------------------------------------ */
 
@@ -64,7 +72,7 @@ typedef struct fake_row {
 typedef struct fake_rider {
     or_rider rider;
     int32_t pages[FAKE_PAGES];
-    fake_row rows[FAKE_PAGES * OR_PAGE], ghosts[FAKE_PAGES * OR_PAGE];
+    fake_row rows[FAKE_ROWS], ghosts[FAKE_ROWS];
 } fake_rider;
 
 typedef struct fake_stage {

@@ -458,7 +458,8 @@ static void every_wrong_field_is_refused(void **state)
     or_wave_free(&arrived);
 }
 
-/* Rider 0 is a step with rows 40, 41 and a ghost, rider 1 a scored prompt. */
+/* Rider 0 is a step with rows 40, 41 and a ghost, rider 1 a scored prompt, rider 2 a step with rows 1, 2 and a ghost,
+ * rider 3 one with rows 0, 1. */
 static void every_wrong_step_is_refused(void **state)
 {
     (void)state;
@@ -467,7 +468,7 @@ static void every_wrong_step_is_refused(void **state)
         float real;
         int32_t bits;
     } infinite = {INFINITY}, nan = {NAN}, more = {1.5f}, less = {-0.5f}, none = {0};
-    const size_t list = HEAD + 2 * sizeof(or_rider);
+    const size_t list = HEAD + 4 * sizeof(or_rider);
     const struct {
         size_t at, size; /* bytes of the field */
         int64_t value;
@@ -486,6 +487,8 @@ static void every_wrong_step_is_refused(void **state)
                  {AT_STEP(0, n_pages), 4, 3, sums},
                  {AT_STEP(0, n_pages), 4, 0, sums},
                  {AT_STEP(0, n_pages), 4, -2, sums},
+                 {AT_STEP(2, position), 4, 0, sums}, /* likewise */
+                 {AT_STEP(3, position), 4, -1, sums},
                  {AT_STEP(0, ghosts), 4, 0, sums},
                  {AT_STEP(0, ghosts), 4, 2, sums},
                  {AT_STEP(0, ghosts), 4, -1, sums},
@@ -532,8 +535,11 @@ static void every_wrong_step_is_refused(void **state)
     wave.riders[0].n_short = 2;
     wave.riders[0].step.ghosts = 1;
     add(&wave, 2, 3, 1, -1);
-    assert_ok(or_wave_add_ghosts(&wave, 1, &ghost));
-    fill_row(ghost, 1, 39);
+    add_step(&wave, 3, 2, 1);
+    wave.riders[2].step.ghosts = 1;
+    add_step(&wave, 4, 2, 0);
+    assert_ok(or_wave_add_ghosts(&wave, 2, &ghost));
+    fill_row(ghost, 1, 39), fill_row(ghost + WIDTH, 3, 0);
     const size_t size = or_wave_wire_size(&wave);
     char *bytes = malloc(size);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -544,6 +550,28 @@ static void every_wrong_step_is_refused(void **state)
         assert_ok(or_wave_decode(&arrived, bytes, size, &limits));
         assert_positions(&arrived);
     }
+    free(bytes);
+    or_wave_free(&wave);
+    or_wave_free(&arrived);
+}
+
+/* More pages than there are cannot be a continuation's, even if each of them is one. */
+static void too_many_pages_are_refused(void **state)
+{
+    (void)state;
+    or_wave_limits one_page = limits;
+    one_page.n_pages = 1;
+    or_wave wave, arrived;
+    or_wave_init(&wave, WIDTH, false);
+    or_wave_init(&arrived, WIDTH, false);
+    add_step(&wave, 1, 2, 40);
+    wave.lists[0] = wave.lists[1] = 0;
+    const size_t size = or_wave_wire_size(&wave);
+    char *bytes = malloc(size);
+    or_wave_encode(&wave, bytes);
+    assert_fails(or_wave_decode(&arrived, bytes, size, &one_page), OR_ERR_PEER, "do not add up");
+    one_page.n_pages = 2;
+    assert_ok(or_wave_decode(&arrived, bytes, size, &one_page));
     free(bytes);
     or_wave_free(&wave);
     or_wave_free(&arrived);
@@ -655,6 +683,7 @@ int main(void)
         cmocka_unit_test(dropped_rows_conflict),
         cmocka_unit_test(every_wrong_field_is_refused),
         cmocka_unit_test(every_wrong_step_is_refused),
+        cmocka_unit_test(too_many_pages_are_refused),
         cmocka_unit_test(damaged_steps_are_refused_or_within_limits),
         cmocka_unit_test(waves_that_mpi_cannot_send_have_no_size),
         cmocka_unit_test(taking_fills_the_budget),
