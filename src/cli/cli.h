@@ -49,8 +49,8 @@ typedef struct or_common {
     {"threads", OR_OPTION_INT, &(c).threads, "N", "threads per rank; 0: the cores it may run on (0)",        \
      0,         4096,          false},                                                                       \
     {                                                                                                        \
-        "kernels", OR_OPTION_TEXT, &(c).kernels, "NAME", "openblas or reference (the first that is usable)", \
-            0, 0, false                                                                                      \
+        "kernels", OR_OPTION_TEXT, &(c).kernels, "NAME",                                                     \
+            "avx512, openblas or reference (the first that is usable)", 0, 0, false                          \
     }
 #define OR_OPTION_MEMORY(c)                                                                                  \
     {                                                                                                        \

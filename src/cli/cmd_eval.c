@@ -80,7 +80,7 @@ typedef struct run {
  * for what it used.
  *
  *   {"command": ["offramp", "eval", ...],
- *    "version": "...", "model": "...", "fingerprint": "16 hexadecimal digits", "kernels": "openblas",
+ *    "version": "...", "model": "...", "fingerprint": "16 hexadecimal digits", "kernels": "avx512",
  *    "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred",
  *    "ranks": [
  *     {"layers": [1, 16], "host": "node01"},           counted from 1, both ends included

@@ -65,6 +65,7 @@ typedef struct or_top {
 
 typedef struct or_kernels {
     const char *name;
+    const char *needs; /* what usable() looks for, for messages */
 
     /* False when this machine or library cannot run the set correctly. */
     bool (*usable)(void);
@@ -112,7 +113,7 @@ const or_kernels *or_kernels_get(void);
 /* Takes a set by name (NULL: automatic). OR_ERR_USAGE for an unknown name, OR_ERR_FAILED if not usable. */
 or_status or_kernels_use(const char *name);
 
-/* "openblas, reference" for help texts. */
+/* "avx512, openblas, reference" for help texts. */
 const char *or_kernels_names(void);
 
 /* Floats of scratch for attention over sequences of up to `longest` positions, on `threads` threads. */

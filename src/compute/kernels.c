@@ -5,6 +5,7 @@
 #include <string.h>
 
 static const or_kernels *const table[] = {
+    &or_kernels_avx512,
     &or_kernels_openblas,
     &or_kernels_reference,
 };
@@ -35,17 +36,15 @@ or_status or_kernels_use(const char *name)
         return or_fail(OR_ERR_USAGE, "unknown kernel set", NULL, "found \"%s\", expected one of %s", name,
                        or_kernels_names());
     if (!found->usable())
-        return or_fail(OR_ERR_FAILED, "kernel set not usable", NULL,
-                       "the answers of %s would depend on the other rows on this machine, use --kernels %s",
-                       name, or_kernels_reference.name);
-    if (!name && found != table[0])
-        or_log_warn("kernel set %s is not usable on this machine, using %s, which is slower", table[0]->name,
-                    found->name);
+        return or_fail(OR_ERR_FAILED, "kernel set not usable", NULL, "%s needs %s, use --kernels %s", name,
+                       found->needs, or_kernels_reference.name);
+    if (!name && found == &or_kernels_reference)
+        or_log_warn("no fast kernel set is usable on this machine, using %s, which is slower", found->name);
     in_use = found;
     return OR_OK;
 }
 
 const char *or_kernels_names(void)
 {
-    return "openblas, reference";
+    return "avx512, openblas, reference";
 }

@@ -126,6 +126,7 @@ static bool usable(void)
 
 const or_kernels or_kernels_openblas = {
     .name = "openblas",
+    .needs = "an OpenBLAS that treats all rows of a call alike on this processor",
     .usable = usable,
     .matmul = matmul,
     .attention = or_portable_attention,

@@ -52,6 +52,7 @@ static bool usable(void)
 
 const or_kernels or_kernels_reference = {
     .name = "reference",
+    .needs = "nothing",
     .usable = usable,
     .matmul = matmul,
     .attention = or_portable_attention,

@@ -10,8 +10,8 @@
 
 #include <math.h>
 
-static const char *const sets[] = {"openblas", "reference"};
-enum { SETS = 2 };
+static const char *const sets[] = {"avx512", "openblas", "reference"};
+enum { SETS = 3 };
 
 /* A set that this machine cannot run promises nothing: the reference takes its place. */
 static const or_kernels *kernel_set(int set)
@@ -70,8 +70,9 @@ static bool fits(or_dtype dtype, int columns)
     return (size_t)columns % or_dtype_block(dtype) == 0;
 }
 
-static const int shapes[][2] = {{1, 1},      {3, 17},     {63, 100}, {64, 1024}, {65, 1025},  {8, 8},
-                                {130, 1500}, {200, 2100}, {5, 32},   {70, 1056}, {130, 1536}, {9, 2304}};
+static const int shapes[][2] = {{1, 1},     {3, 17},     {63, 100},   {64, 1024},  {65, 1025},
+                                {8, 8},     {6, 1},      {130, 1500}, {200, 2100}, {5, 32},
+                                {70, 1056}, {130, 1536}, {9, 2304},   {37, 4864}};
 
 /* Within 1e-6 sqrt(columns): some ten times what rounding leaves of sums of numbers in -1 .. 1. */
 static void products_are_right(void **state)
@@ -136,6 +137,57 @@ static void products_do_not_depend_on_company(void **state)
             }
         }
         free(row), free(alone), free(x), free(y), free(values), free((void *)w.data);
+    }
+}
+
+/* Every type and every number of rows that a set may treat in its own way. */
+static void rows_of_every_type_are_alike(void **state)
+{
+    (void)state;
+    enum { OUTS = 39, COLUMNS = 2304, MOST = 70 };
+    uint64_t seed = 11;
+    float *x = random_floats(&seed, MOST * COLUMNS), *y = or_alloc(MOST * OUTS, sizeof *y);
+    float *all = or_alloc(MOST * OUTS, sizeof *all);
+    for (or_dtype dtype = OR_F32; dtype < OR_DTYPE_OTHER; dtype++) {
+        float *values;
+        const or_matrix w = make_matrix(&seed, dtype, OUTS, COLUMNS, &values);
+        for (int set = 0; set < SETS; set++) {
+            kernel_set(set)->matmul(&w, x, MOST, all);
+            for (size_t n = 1; n < MOST; n += n < 13 ? 1 : 19) {
+                kernel_set(set)->matmul(&w, x + (MOST - n) * COLUMNS, n, y);
+                assert_memory_equal(y, all + (MOST - n) * OUTS, n * OUTS * sizeof *y);
+            }
+        }
+        free(values), free((void *)w.data);
+    }
+    free(x), free(y), free(all);
+}
+
+/* Files put weights at any address. The copy ends where its memory ends, so that the sanitizers see a read
+ * behind the last one. */
+static void weights_may_be_unaligned(void **state)
+{
+    (void)state;
+    uint64_t seed = 12;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        for (or_dtype dtype = OR_F32; dtype < OR_DTYPE_OTHER; dtype++) {
+            if (!fits(dtype, shapes[s][1])) continue;
+            float *values;
+            const or_matrix w = make_matrix(&seed, dtype, shapes[s][0], shapes[s][1], &values);
+            const size_t n = 7, columns = (size_t)w.columns, outs = (size_t)w.rows;
+            const size_t bytes = or_dtype_bytes(dtype, columns * outs);
+            float *x = random_floats(&seed, n * columns);
+            float *y = or_alloc(n * outs, sizeof *y), *y_moved = or_alloc(n * outs, sizeof *y);
+            unsigned char *moved = or_alloc(bytes + 3, 1);
+            memcpy(moved + 3, w.data, bytes);
+            const or_matrix odd = {moved + 3, dtype, w.rows, w.columns, 0};
+            for (int set = 0; set < SETS; set++) {
+                kernel_set(set)->matmul(&w, x, n, y);
+                kernel_set(set)->matmul(&odd, x, n, y_moved);
+                assert_memory_equal(y, y_moved, n * outs * sizeof *y);
+            }
+            free(x), free(y), free(y_moved), free(moved), free(values), free((void *)w.data);
+        }
     }
 }
 
@@ -662,7 +714,7 @@ static void sets_are_found_by_name(void **state)
 {
     (void)state;
     assert_null(or_kernels_find("fastest"));
-    assert_fails(or_kernels_use("fastest"), OR_ERR_USAGE, "openblas, reference");
+    assert_fails(or_kernels_use("fastest"), OR_ERR_USAGE, "avx512, openblas, reference");
     assert_ok(or_kernels_use("reference"));
     assert_string_equal(or_kernels_get()->name, "reference");
     assert_ok(or_kernels_use(NULL));
@@ -675,6 +727,8 @@ int main(void)
         cmocka_unit_test(exp_is_exact_to_a_few_units),
         cmocka_unit_test(products_are_right),
         cmocka_unit_test(products_do_not_depend_on_company),
+        cmocka_unit_test(rows_of_every_type_are_alike),
+        cmocka_unit_test(weights_may_be_unaligned),
         cmocka_unit_test(rows_of_a_head_are_found),
         cmocka_unit_test(interleaved_products_are_the_same),
         cmocka_unit_test(attention_is_right),
