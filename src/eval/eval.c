@@ -125,11 +125,15 @@ static or_status add_groups(or_eval *eval, const or_instance_set *set)
 
 or_status or_check_policy_names(or_policy *const *policies, size_t n)
 {
-    for (size_t a = 0; a < n; a++)
+    for (size_t a = 0; a < n; a++) {
+        if (strcmp(or_policy_name(policies[a]), "full") == 0)
+            return or_fail(OR_ERR_USAGE, "reserved policy name", NULL,
+                           "\"full\" is what full depth is called, rename the file");
         for (size_t b = 0; b < a; b++)
             if (strcmp(or_policy_name(policies[a]), or_policy_name(policies[b])) == 0)
                 return or_fail(OR_ERR_USAGE, "two policies of one name", NULL,
                                "both are \"%s\", rename one of the files", or_policy_name(policies[a]));
+    }
     return OR_OK;
 }
 

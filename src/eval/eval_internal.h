@@ -44,7 +44,7 @@ struct or_eval {
 /* "full" or the policy's name. */
 const char *or_group_policy_name(const or_eval *eval, const or_group *group);
 
-/* OR_ERR_USAGE when two of the policies have one name. */
+/* OR_ERR_USAGE when two of the policies have one name, or one has full depth's. */
 or_status or_check_policy_names(or_policy *const *policies, size_t n);
 
 /* results.c: the files made from the outcomes. */

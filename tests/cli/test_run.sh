@@ -20,6 +20,12 @@ expect 2 'stop is empty' 1 "${run[@]}" --prompt x --stop ''
 expect 2 'whole number' 1 "${run[@]}" --prompt x --max-tokens 0
 expect 2 'number from' 1 "${run[@]}" --prompt x --top-p 0
 expect 2 'two policies of one name' 2 "${run[@]}" --prompt x --policy "$demo/policy/svm.json" --policy "$demo/policy/svm.json"
+gap_policy "$scratch/full.json" 16 0.5 '[8]'
+for command in run eval; do # results of both name policies
+    args=(--prompt x)
+    [ "$command" = run ] || args=(--task "$demo/tasks/next_item.json" --output "$scratch/none")
+    expect 2 'reserved policy name' 2 "$command" --model "$model" "${args[@]}" --allow-other-model --policy "$scratch/full.json"
+done
 expect 3 'cannot be' 2 "${run[@]}" --input "$scratch/nowhere" --output "$out"
 expect 3 'prompt refused\|prompt has 0\|UTF-8' 1 "${run[@]}" --prompt $'\xff'
 

@@ -37,7 +37,7 @@ measured() {
             awk -v size=$((budget / 1024)) -v rank="$rank" '$1 == "Size:" { s = $2 } $1 == "Rss:" { r = $2 }
                 $1 == "VmFlags:" && / nr/ && s == size { print "kv", rank, r }' "/proc/$pid/smaps"
         done 2>/dev/null >>"$scratch/$name"
-        sleep 0.05
+        sleep 0.2
     done
     wait "$job" || { cat "$scratch/log"; fail "$name: code $?"; }
 }
@@ -47,6 +47,8 @@ measured bound --kv-memory "$budget" --verbose
 grep -q "KV cache of 24 pages" "$scratch/log" || { cat "$scratch/log"; fail "the cache has not 24 pages"; }
 same "$scratch/free.jsonl" "$scratch/bound.jsonl"
 jq -es 'length == 200 and all(.[]; (.tokens | length) == 16)' "$scratch/bound.jsonl" >/dev/null || fail "not all finished"
+sanitized=no # the address sanitizer keeps what was freed: then memory says nothing
+grep -q __asan_init "$OFFRAMP" && sanitized=yes
 greatest() { grep "^$2 " "$scratch/$1" | sort -k2n | tail -1; }
 for ((rank = 0; rank < ranks; rank++)); do
     cache=$(grep "^kv $rank " "$scratch/bound" | sort -k3n | tail -1)
@@ -54,6 +56,7 @@ for ((rank = 0; rank < ranks; rank++)); do
     read -r _ bound <<<"$(greatest bound "$rank")"
     echo "rank $rank: at most $free kB without a bound, $bound kB with one of $((budget / 1024)) kB (${cache:-not seen})"
     [ -n "$cache" ] || fail "rank $rank has no mapping of the size of the budget"
+    [ "$sanitized" = no ] || continue
     # 200 requests of 3 pages would have taken 25 times as much; waves are smaller too, so half of that is asked for
     [ $((free - bound)) -gt $((12 * budget / 1024)) ] || fail "rank $rank: the bound has not kept memory small"
 done
