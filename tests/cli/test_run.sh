@@ -121,11 +121,11 @@ for part in '^requests  refused    tokens' '^ *60  *0  *2400 ' '^drafts: [0-9]*,
 done
 
 # ---- following a continuation ----
-# What full depth drew is drawn again when it is followed, with the same probabilities, also under verify; a text is followed
-# as its tokens are; and the drawn tokens are the same at any number of ranks.
-jq -cn '{id: 1, prompt: "red, green, blue,", policy: "full", max_tokens: 24, logprobs: true}' >"$in"
+# What full depth drew is drawn again when it is followed, with the same probabilities, also under verify where a draft was
+# replaced (a token that leaves early under deferred, and does not there); all that at any number of ranks.
+jq -cn '{id: 1, prompt: "Q: red, green, blue\nA:", policy: "full", max_tokens: 48, logprobs: true}' >"$in"
 on 1 "${run[@]}" "${policy[@]}" --input "$in" --output "$scratch/drawn" --ignore-eos || fail "run: code $?"
-jq -c '{prompt: "red, green, blue,", follow: .tokens} as $ids | $ids + ({id: "full", policy: "full"},
+jq -c '{prompt: "Q: red, green, blue\nA:", follow: .tokens} as $ids | $ids + ({id: "full", policy: "full"},
     {id: "deferred"}, {id: "propagate", kv: "propagate"}, {id: "verify", kv: "verify"}),
     {id: "text", prompt: "red, green, blue,", follow: " yellow, black", policy: "full"},
     {id: "more", prompt: "x", follow: [261], max_tokens: 2}' "$scratch/drawn" >"$in"
@@ -136,6 +136,9 @@ same "$scratch/followed.1" "$scratch/followed.3"
 jq -es --slurpfile drawn "$scratch/drawn" '
     all(.[:4][]; (has("text") | not) and .finish == "length" and [.logprobs[].token] == $drawn[0].tokens) and
     all(.[0, 3]; .tokens == $drawn[0].tokens) and [.[0].logprobs[].logprob] == [$drawn[0].logprobs[].logprob] and
+    (.[1] as $drafts | .[3] as $verify | [range(48) | select($verify.exit_layers[.] == 16)] as $whole |
+        any($whole[]; $drafts.exit_layers[.] < 16) and
+        all($whole[]; $verify.logprobs[.].logprob == $drawn[0].logprobs[.].logprob)) and
     (.[4].logprobs | length > 1) and (.[5] | has("error"))' "$scratch/followed.1" >/dev/null ||
     { cat "$scratch/drawn" "$scratch/followed.1"; fail "a continuation was not followed"; }
 
