@@ -5,6 +5,7 @@
  *   {"id": 7, "prompt": "Once upon"}
  *   {"id": "b", "tokens": [1, 9038], "max_tokens": 64, "temperature": 0.8, "top_k": 40, "top_p": 0.95,
  *    "seed": 3, "stop": ["\n\n", "Q:"], "policy": "svm", "kv": "verify", "logprobs": true}
+ *   {"id": 8, "prompt": "Once upon", "follow": " a time"}
  *   {"custom_id": "c", "method": "POST", "url": "/v1/completions",
  *    "body": {"prompt": "Once", "max_tokens": 16}}
  *
@@ -13,7 +14,12 @@
  * be one text. "policy" is the name of one of the plan's, or "full". "logprobs" asks for the five
  * likeliest tokens of each. What a line does not say is as or_batch_plan.settings has it.
  *
- * Lines with "custom_id" are OpenAI's batch lines. The body takes all of the above but "id"; its "prompt"
+ * "follow" is the continuation that is gone along with, whatever is drawn: an array of token ids, or behind a
+ * "prompt" a text. That is encoded with the prompt as one text; a token that has a part of both counts as followed,
+ * and the prompt ends before it. "max_tokens" is its length and nothing ends it early; a line that says otherwise
+ * is refused, as is one for which there is no room. The command line's stop texts do not count for it.
+ *
+ * Lines with "custom_id" are OpenAI's batch lines. The body takes all of the above but "id" and "follow"; its "prompt"
  * may be an array of token ids, its "logprobs" is 0..5; "model" is given back and not looked at, "user" is
  * ignored. Members that ask for what there is not (n, best_of, echo, suffix, stream, logit_bias,
  * penalties) may have the value that asks for nothing. Chat bodies ("messages") are refused.
@@ -31,6 +37,11 @@
  * before a stop text; broken UTF-8 never shows. Probabilities are those of the exit layer's distribution
  * before temperature. "logprobs" are there when they were asked for. "finish" is "length" (max_tokens),
  * "stop" (a stop text) or "eos". A request that was refused has "id" and "error" and nothing else.
+ *
+ * Where a continuation was followed, "tokens" are what was drawn at each position, behind the followed tokens before it;
+ * there is no "text", since together they are none; and "logprobs" are always there, of the followed tokens
+ * ("top" is empty where they were not asked for): -sum(logprob)/n is the text's cross-entropy. Under kv "verify" a
+ * draft that was confirmed counts as it was drawn, with the probabilities of its exit layer.
  *
  * OpenAI's lines get OpenAI's form. "created" is 0; "finish_reason" is "stop" also for eos; "logprobs" is
  * null or the legacy form: in "tokens" a token that is no whole characters stands as its vocabulary writes

@@ -50,17 +50,19 @@ static or_option options[] = {
 static const or_command_text text = {
     .usage = "run --model M --input requests.jsonl --output results.jsonl [options]\n"
              "       offramp run --model M --prompt TEXT [options]",
-    .summary =
-        "Continues the prompts of a file. A line is {\"id\": .., \"prompt\": \"..\"} or {\"id\": .., "
-        "\"tokens\": [..]}\n"
-        "and may have max_tokens, temperature, top_k, top_p, seed, stop, policy, kv, logprobs; what it does "
-        "not\n"
-        "say is as the options have it. OpenAI's batch lines (custom_id, body) get OpenAI's results. A "
-        "request\n"
-        "that cannot run gets an error in its result, and the others go on. max_tokens is cut to what the\n"
-        "context leaves. Finished results are in the journal before they count: a job that was killed goes "
-        "on\n"
-        "with --resume, on any number of ranks. SIGUSR1 stops in good order (exit code 75).",
+    .summary = "Continues the prompts of a file. A line is {\"id\": .., \"prompt\": \"..\"} or {\"id\": .., "
+               "\"tokens\": [..]}\n"
+               "and may have max_tokens, temperature, top_k, top_p, seed, stop, policy, kv, logprobs, "
+               "follow; what it\n"
+               "does not say is as the options have it. \"follow\" is a continuation, as text or ids, that "
+               "is gone along\n"
+               "with whatever is drawn, for its log-probabilities. OpenAI's batch lines (custom_id, body) "
+               "get OpenAI's\n"
+               "results. A request that cannot run gets an error in its result, and the others go on. "
+               "max_tokens is cut\n"
+               "to what the context leaves. Finished results are in the journal before they count: a job "
+               "that was killed\n"
+               "goes on with --resume, on any number of ranks. SIGUSR1 stops in good order (exit code 75).",
     .example = "mpirun -n 2 offramp run --model llama-2-7b --input requests.jsonl --output results.jsonl \\\n"
                "    --policy svm.json --kv verify --max-tokens 256",
 };

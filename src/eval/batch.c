@@ -48,6 +48,7 @@ static void free_request(or_batch_request *request)
     free(request->model);
     free(request->error);
     or_tokens_free(&request->prompt);
+    or_tokens_free(&request->follow);
     or_buffer_free(&request->result);
     or_continuation_free(request->going);
 }

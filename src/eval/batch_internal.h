@@ -1,6 +1,7 @@
 /* batch_internal.h - what a batch is made of.
  *
  *   batch_read.c     lines of either form -> requests, each to be run or refused
+ *   batch_follow.c   the continuation that a request follows
  *   batch_shared.c   which prompts begin alike
  *   batch_run.c      requests -> pipeline -> tokens, text -> a line of the results, in the journal
  *   batch_results.c  that line, in either form
@@ -32,6 +33,7 @@ typedef struct or_batch_request {
     bool openai;
     char *model; /* OpenAI: what the line calls it; NULL */
     or_tokens prompt;
+    or_tokens follow;           /* the continuation that is followed, whatever is drawn; empty: none */
     or_batch_settings settings; /* max_tokens is cut to what there is room for */
     char **stops;               /* [n_stops], the line's own; NULL where settings.stops are the plan's */
     size_t n_stops;
@@ -68,6 +70,10 @@ struct or_batch {
 
 /* batch_read.c. Fills the requests of the plan's file, or of its prompt. */
 or_status or_batch_read(or_batch *batch);
+
+/* batch_follow.c. Takes over a plain line's "follow" where it has one. The prompt is there already, and is cut where
+ * the continuation begins before its end. */
+or_status or_batch_read_follow(const or_batch_plan *plan, const cJSON *object, or_batch_request *request);
 
 /* batch.c. Writes the results of a batch of which every request is finished or refused. */
 or_status or_batch_write(const or_batch *batch);

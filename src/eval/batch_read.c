@@ -159,6 +159,7 @@ static const member members[] = {
     {"policy", BOTH, NULL, false, 0},
     {"kv", BOTH, read_kv, false, 0},
     {"logprobs", BOTH, read_logprobs, false, 0},
+    {"follow", PLAIN, NULL, false, 0},
     {"model", OPENAI, read_model, false, 0},
     {"user", OPENAI, NULL, false, 0},
     {"n", OPENAI, NULL, true, 1},
@@ -219,7 +220,8 @@ static or_status read_policy(const or_batch_plan *plan, const cJSON *object, or_
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
 /* Prompt and continuation must fit into the context and the KV cache; max_tokens is cut to what is left,
- * since 128 as a default must not refuse a prompt that leaves 100. A tokenizer may know fewer tokens than
+ * since 128 as a default must not refuse a prompt that leaves 100. A continuation that is followed is never cut.
+ * A tokenizer may know fewer tokens than
  * the model, whose vocabulary is filled up to a round number: those have no text, so no prompt has them. */
 static or_status fit(const or_batch_plan *plan, or_batch_request *request)
 {
@@ -231,13 +233,17 @@ static or_status fit(const or_batch_plan *plan, or_batch_request *request)
                            known - 1);
     const size_t context = (size_t)plan->hparams->n_context;
     const size_t limit = plan->room < context ? plan->room : context;
+    const char *limit_of = plan->room < context ? "what the KV cache holds" : "the model's context";
     if (request->prompt.count >= limit)
         return or_fail(OR_ERR_INPUT, "prompt too long", NULL,
                        "it has %zu tokens, with its continuation there is room for %zu (%s)",
-                       request->prompt.count, limit,
-                       plan->room < context ? "what the KV cache holds" : "the model's context");
-    if (request->settings.max_tokens > limit - request->prompt.count)
-        request->settings.max_tokens = limit - request->prompt.count;
+                       request->prompt.count, limit, limit_of);
+    const size_t left = limit - request->prompt.count;
+    if (request->follow.count > left)
+        return or_fail(OR_ERR_INPUT, "continuation too long", NULL,
+                       "\"follow\" has %zu tokens, behind the prompt there is room for %zu (%s)",
+                       request->follow.count, left, limit_of);
+    if (request->settings.max_tokens > left) request->settings.max_tokens = left;
     return OR_OK;
 }
 
@@ -248,6 +254,7 @@ static or_status read_plain(reader *r, const cJSON *object, or_batch_request *re
     OR_TRY(read_policy(&r->batch->plan, object, request));
     OR_TRY(or_request_tokens(&r->prompts, or_json_find(object, "tokens"), or_json_find(object, "prompt"),
                              NULL, &request->prompt));
+    OR_TRY(or_batch_read_follow(&r->batch->plan, object, request));
     return fit(&r->batch->plan, request);
 }
 

@@ -33,7 +33,8 @@ static or_status put_floats(const or_continuation *going, const char *key, bool 
     return or_buffer_puts(out, "]");
 }
 
-/* log P = logit - logsumexp, of the layer's distribution as it is, before temperature:
+/* log P = logit - logsumexp, of the layer's distribution as it is, before temperature; of the token that was
+ * followed where one was:
  *
  *   "logprobs": [{"token": 263, "logprob": -0.31, "top": [[263, -0.31], ...]}, ...] */
 static or_status put_logprobs(const or_batch_request *request, or_buffer *out)
@@ -42,7 +43,8 @@ static or_status put_logprobs(const or_batch_request *request, or_buffer *out)
     OR_TRY(or_buffer_puts(out, ", \"logprobs\": ["));
     for (size_t i = 0; i < going->n; i++) {
         const or_token *t = &going->tokens[i];
-        OR_TRY(or_buffer_printf(out, "%s{\"token\": %d, \"logprob\": ", comma(i), t->token));
+        const int32_t token = request->follow.count > 0 ? request->follow.ids[i] : t->token;
+        OR_TRY(or_buffer_printf(out, "%s{\"token\": %d, \"logprob\": ", comma(i), token));
         OR_TRY(or_json_put_float(out, t->logprob));
         OR_TRY(or_buffer_puts(out, ", \"top\": ["));
         for (int b = 0; b < listed(request, t); b++) {
@@ -64,8 +66,11 @@ static or_status put_plain(const or_batch_request *request, or_finish why, or_bu
     OR_TRY(or_buffer_printf(out, "{\"id\": %s, \"tokens\": [", request->id));
     for (size_t i = 0; i < going->n; i++)
         OR_TRY(or_buffer_printf(out, "%s%d", comma(i), going->tokens[i].token));
-    OR_TRY(or_buffer_puts(out, "], \"text\": "));
-    OR_TRY(or_json_put_string(out, going->text.size ? going->text.data : ""));
+    OR_TRY(or_buffer_puts(out, "]"));
+    if (request->follow.count == 0) {
+        OR_TRY(or_buffer_puts(out, ", \"text\": "));
+        OR_TRY(or_json_put_string(out, going->text.size ? going->text.data : ""));
+    }
     OR_TRY(or_buffer_puts(out, ", \"exit_layers\": ["));
     for (size_t i = 0; i < going->n; i++)
         OR_TRY(or_buffer_printf(out, "%s%d", comma(i), going->tokens[i].exit_layer));

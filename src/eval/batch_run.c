@@ -47,8 +47,9 @@ static or_status give_request(void *context, size_t index, or_request *request)
         .sampling = settings->sampling,
         .likeliest = settings->logprobs > 0,
         .n_shared = from->n_shared,
+        .forced = from->follow.ids,
     };
-    request->n_ends = find_ends(batch, &request->ends);
+    if (from->follow.count == 0) request->n_ends = find_ends(batch, &request->ends);
     OR_TRY(OR_NEW(from->going, 1));
     from->going->admitted = or_clock_now();
     return or_stream_open(batch->plan.tokenizer, from->prompt.ids, from->prompt.count, settings->stops,
@@ -80,11 +81,13 @@ static bool has_text(const or_batch *batch, int32_t token)
     return token < or_tokenizer_vocab(batch->plan.tokenizer);
 }
 
-/* Text is found token by token, since a stop text must end a request before it draws more. */
+/* Text is found token by token, since a stop text must end a request before it draws more. Beside a
+ * continuation that is followed, what was drawn is no text. */
 static or_status take_token(void *context, size_t index, const or_token *token, bool *more)
 {
     or_batch *batch = context;
-    or_continuation *going = batch->requests[batch->pending[index]].going;
+    const or_batch_request *request = &batch->requests[batch->pending[index]];
+    or_continuation *going = request->going;
     const char *text;
     size_t size;
     OR_RESERVE(going->tokens, going->tokens_capacity, going->n + 1);
@@ -94,7 +97,7 @@ static or_status take_token(void *context, size_t index, const or_token *token, 
     going->offsets[going->n++] = going->text.size;
     batch->drawn++;
     batch->layers += (uint64_t)token->exit_layer;
-    if (!has_text(batch, token->token)) return OR_OK;
+    if (request->follow.count > 0 || !has_text(batch, token->token)) return OR_OK;
     OR_TRY(or_stream_put(going->stream, token->token, &text, &size, &going->stopped));
     if (going->stopped) *more = false;
     return take_text(batch, going, text, size);

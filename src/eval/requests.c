@@ -61,7 +61,7 @@ or_status or_request_id(const cJSON *object, const char *key, const char *where,
 }
 
 /* valueint is cut to int's range by cJSON, so a number outside of it does not equal it and is refused. */
-static or_status read_tokens(const cJSON *list, const or_hparams *h, const char *where, or_tokens *out)
+or_status or_request_ids(const cJSON *list, const or_hparams *h, const char *where, or_tokens *out)
 {
     for (const cJSON *item = list->child; item; item = item->next) {
         if (!cJSON_IsNumber(item) || item->valuedouble != item->valueint || item->valueint < 0 ||
@@ -95,7 +95,7 @@ or_status or_request_tokens(or_request_reader *reader, const cJSON *tokens, cons
 {
     /* tokens before prompt where a request has both: they are exact */
     if (cJSON_IsArray(tokens))
-        OR_TRY(read_tokens(tokens, reader->hparams, where, out));
+        OR_TRY(or_request_ids(tokens, reader->hparams, where, out));
     else if (cJSON_IsString(prompt) && (!tokens || tokens == prompt))
         OR_TRY(encode(reader, prompt->valuestring, where, out));
     else

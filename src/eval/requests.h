@@ -27,6 +27,9 @@ typedef struct or_request_reader {
     size_t longest; /* tokens of a prompt */
 } or_request_reader;
 
+/* Appends the token ids of an array. OR_ERR_INPUT for one outside the model's vocabulary. */
+or_status or_request_ids(const cJSON *list, const or_hparams *h, const char *where, or_tokens *out);
+
 /* Appends the tokens of a request: those of the array `tokens` as they are, or else of the text `prompt`,
  * encoded with BOS where the model's prompts begin with it. One of them may be NULL. OR_ERR_INPUT when
  * they are none, too many, or outside the model's vocabulary. */

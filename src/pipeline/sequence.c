@@ -77,7 +77,8 @@ static int32_t rows_end(const or_sequence *q)
     return q->known;
 }
 
-/* The step of a row whose token is wanted. */
+/* The step of a row whose token is wanted. A rider knows the token that is followed behind its last row alone, so where
+ * one is, no draft waits for the rider of another. */
 static void ask(const or_sequence *q, or_rider *rider)
 {
     const int32_t last = rider->step.position + rider->rows - 1, token = last - last_prompt(q);
@@ -89,7 +90,8 @@ static void ask(const or_sequence *q, or_rider *rider)
     if (q->request.forced) step->target = q->request.forced[token];
     if (q->request.exits && !q->again) step->exits_at = q->request.exits[token];
     step->pushed = verifies(q) && !q->again &&
-                   (q->unpushed + 1 >= OR_DRAFTS_PUSHED || (size_t)token + 1 == q->request.max_tokens);
+                   (q->request.forced || q->unpushed + 1 >= OR_DRAFTS_PUSHED ||
+                    (size_t)token + 1 == q->request.max_tokens);
 }
 
 bool or_sequence_next(const or_sequence *q, const or_pages *pages, int32_t most, or_feed *feed)

@@ -116,6 +116,28 @@ for part in '^requests  refused    tokens' "^ *$requests  *0  *$((40 * requests)
     grep -q "$part" "$scratch/said" || { cat "$scratch/said"; fail "run does not say $part"; }
 done
 
+# ---- following a continuation ----
+# What full depth drew is drawn again when it is followed, with the same probabilities, also under verify where a draft was
+# replaced (a token that leaves early under deferred, and does not there); all that at any number of ranks.
+jq -cn '{id: 1, prompt: "Q: red, green, blue\nA:", policy: "full", max_tokens: 48, logprobs: true}' >"$in"
+on 1 "${run[@]}" "${policy[@]}" --input "$in" --output "$scratch/drawn" --ignore-eos || fail "run: code $?"
+jq -c '{prompt: "Q: red, green, blue\nA:", follow: .tokens} as $ids | $ids + ({id: "full", policy: "full"},
+    {id: "deferred"}, {id: "propagate", kv: "propagate"}, {id: "verify", kv: "verify"}),
+    {id: "text", prompt: "red, green, blue,", follow: " yellow, black", policy: "full"},
+    {id: "more", prompt: "x", follow: [261], max_tokens: 2}' "$scratch/drawn" >"$in"
+for ranks in 1 3; do
+    on "$ranks" "${run[@]}" "${policy[@]}" --input "$in" --output "$scratch/followed.$ranks" --stop a || fail "follow: code $?"
+done
+same "$scratch/followed.1" "$scratch/followed.3"
+jq -es --slurpfile drawn "$scratch/drawn" '
+    all(.[:4][]; (has("text") | not) and .finish == "length" and [.logprobs[].token] == $drawn[0].tokens) and
+    all(.[0, 3]; .tokens == $drawn[0].tokens) and [.[0].logprobs[].logprob] == [$drawn[0].logprobs[].logprob] and
+    (.[1] as $drafts | .[3] as $verify | [range(48) | select($verify.exit_layers[.] == 16)] as $whole |
+        any($whole[]; $drafts.exit_layers[.] < 16) and
+        all($whole[]; $verify.logprobs[.].logprob == $drawn[0].logprobs[.].logprob)) and
+    (.[4].logprobs | length > 1) and (.[5] | has("error"))' "$scratch/followed.1" >/dev/null ||
+    { cat "$scratch/drawn" "$scratch/followed.1"; fail "a continuation was not followed"; }
+
 # ---- a prompt on the screen ----
 echo '{"id": 1, "prompt": "red, green, blue,", "stop": "zzz"}' >"$in"
 prompt=(run --model "$model" --threads 1 --prompt "red, green, blue," --stop zzz --max-tokens 24)

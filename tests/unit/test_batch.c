@@ -281,6 +281,103 @@ static void openai_lines_get_openai_results(void **state)
     close_bench(&b);
 }
 
+/* Without ends and stop texts; no text, and log-probabilities of what is followed. */
+static void a_continuation_is_followed(void **state)
+{
+    (void)state;
+    bench b;
+    or_request request;
+    put_requests(&b, "{\"id\": 1, \"tokens\": [1, 261], \"follow\": [2, 2541, 2], \"max_tokens\": 3}\n");
+    const char *const stops[] = {"cat"};
+    const or_batch_settings settings = {.max_tokens = 16,
+                                        .sampling = {.top_p = 1},
+                                        .policy = -1,
+                                        .logprobs = -1,
+                                        .stops = stops,
+                                        .n_stops = 1};
+    assert_ok(open_bench(&b, &settings, false));
+    assert_ok(b.job.request(b.job.context, 0, &request));
+    assert_int_equal(request.n_tokens, 2);
+    assert_int_equal(request.max_tokens, 3);
+    const int32_t followed[] = {2, 2541, 2}, drawn[] = {2541, 2, 300};
+    assert_memory_equal(request.forced, followed, sizeof followed);
+    assert_int_equal(request.n_ends, 0);
+    assert_false(request.likeliest);
+    assert_true(give(&b, 0, drawn, 3));
+    assert_ok(b.job.finish(b.job.context, 0, OR_FINISH_LENGTH));
+    assert_string_equal(b.batch->requests[0].result.data,
+                        "{\"id\": 1, \"tokens\": [2541, 2, 300], \"exit_layers\": [4, 5, 6], "
+                        "\"top_probs\": [0.5, 0.5, 0.5], \"gaps\": [0.25, 0.25, 0.25], "
+                        "\"logprobs\": [{\"token\": 2, \"logprob\": -0.75, \"top\": []}, "
+                        "{\"token\": 2541, \"logprob\": -0.75, \"top\": []}, "
+                        "{\"token\": 2, \"logprob\": -0.75, \"top\": []}], \"finish\": \"length\"}\n");
+    close_bench(&b);
+}
+
+/* Prompt and continuation are the tokens of the whole text, wherever the border lies. */
+static void a_text_is_followed_as_the_whole_is_encoded(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "{\"id\": 1, \"prompt\": \"one two\", \"follow\": \" three four\"}\n",
+        "{\"id\": 1, \"prompt\": \"one two t\", \"follow\": \"hree four\"}\n"};
+    or_tokens whole = tokens_of("one two three four"), shorter = tokens_of("one two");
+    for (int i = 0; i < 2; i++) {
+        bench b;
+        or_request request;
+        put_requests(&b, lines[i]);
+        assert_ok(open_bench(&b, NULL, false));
+        assert_int_equal(b.job.n_requests, 1);
+        assert_ok(b.job.request(b.job.context, 0, &request));
+        assert_int_equal(request.n_tokens, 1 + shorter.count); /* BOS; " t" is part of " three" */
+        assert_int_equal(request.tokens[0], or_tokenizer_bos(tokenizer));
+        assert_memory_equal(request.tokens + 1, whole.ids, shorter.count * sizeof *whole.ids);
+        assert_int_equal(request.max_tokens, whole.count - shorter.count);
+        assert_memory_equal(request.forced, whole.ids + shorter.count,
+                            request.max_tokens * sizeof *whole.ids);
+        close_bench(&b);
+    }
+    or_tokens_free(&whole);
+    or_tokens_free(&shorter);
+}
+
+static void what_cannot_be_followed_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *members, *error;
+    } cases[] = {
+        {"\"prompt\": \"one\", \"follow\": \"\"", "\"follow\" is no token"},
+        {"\"prompt\": \"one\", \"follow\": []", "\"follow\" is no token"},
+        {"\"prompt\": \"one\", \"follow\": 7", "neither a text nor an array"},
+        {"\"prompt\": \"one\", \"follow\": [99999]", "a token is not one of"},
+        {"\"tokens\": [1, 261], \"follow\": \"two\"", "is a text behind \"tokens\""},
+        {"\"prompt\": \"one\", \"follow\": [261], \"max_tokens\": 2", "expected the 1 tokens of \"follow\""},
+        {"\"prompt\": \"one\", \"follow\": [261], \"stop\": \"x\"", "which nothing ends early"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bench b;
+        char line[256];
+        snprintf(line, sizeof line, "{\"id\": 1, %s}\n", cases[i].members);
+        put_requests(&b, line);
+        assert_ok(open_bench(&b, NULL, false));
+        assert_int_equal(b.job.n_requests, 0);
+        assert_non_null(strstr(b.batch->requests[0].error, cases[i].error));
+        close_bench(&b);
+    }
+    bench b; /* 256 tokens are the context: it is not cut */
+    or_buffer line = {0};
+    assert_ok(or_buffer_puts(&line, "{\"id\": 1, \"tokens\": [1, 261], \"follow\": [261"));
+    for (int i = 1; i < 255; i++) assert_ok(or_buffer_puts(&line, ", 261"));
+    assert_ok(or_buffer_puts(&line, "]}\n"));
+    put_requests(&b, line.data);
+    assert_ok(open_bench(&b, NULL, false));
+    assert_non_null(strstr(b.batch->requests[0].error,
+                           "\"follow\" has 255 tokens, behind the prompt there is room for 254"));
+    or_buffer_free(&line);
+    close_bench(&b);
+}
+
 static const char four_requests[] = "{\"id\": 1, \"prompt\": \"one\"}\n"
                                     "{\"id\": 2, \"prompt\": \"two\", \"bad\": 1}\n"
                                     "{\"id\": 3, \"prompt\": \"three\"}\n"
@@ -429,6 +526,9 @@ int main(void)
         cmocka_unit_test(a_stop_text_ends_a_request),
         cmocka_unit_test(text_is_never_broken),
         cmocka_unit_test(openai_lines_get_openai_results),
+        cmocka_unit_test(a_continuation_is_followed),
+        cmocka_unit_test(a_text_is_followed_as_the_whole_is_encoded),
+        cmocka_unit_test(what_cannot_be_followed_is_refused),
         cmocka_unit_test(a_run_that_was_interrupted_ends_with_the_same_file),
         cmocka_unit_test(another_run_is_refused),
         cmocka_unit_test(results_are_not_overwritten),
