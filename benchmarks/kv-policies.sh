@@ -44,7 +44,7 @@ compare() {
         ("deferred", "propagate", "verify") as $how | range($full | length) as $i | {kv: $how, prompt: $prompts[$i].prompt} |
         (. + {id: [$how, "follow", $i], follow: $full[$i].tokens}), (. + {id: [$how, "free", $i]})' >"$dir/requests"
     jq -rs '"Full depth: perplexity of its own text \([.[].logprobs[].logprob] | -add / length | exp * 1000 | round / 1000), \(length) texts.",
-        "", "| exit policy | KV policy | agreement | perplexity | exit layer | layers saved | whole texts | tokens until another |",
+        "", "| exit policy | KV policy | agreement | perplexity | exit layer | layers saved | same texts | same until |",
         "|---|---|---:|---:|---:|---:|---:|---:|"' "$dir/full"
     for policy in "$@"; do
         run --model "$model" --policy "${policy#*=}" --allow-other-model --input "$dir/requests" --output "$dir/results.${policy%%=*}"

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # Makes the demo's exit policy for generated text, by the project's own commands: 150 texts of 64 tokens at full depth behind
-# prompts of the training rows; a task whose rows ask for the next token at every third position of them; its trace; and the
-# gap of the two likeliest tokens calibrated to agree with full depth at so many positions. Writes configs/demo/policy/
-# generation.json (or into the folder given).
-#   OFFRAMP=build/offramp configs/demo/train-generation.sh [FOLDER [AGREEMENT]]     (0.99)
+# prompts of the training rows; a task whose rows ask for the next token at every third position of them; its trace; and an
+# SVM calibrated to agree with full depth at so many positions. Writes configs/demo/policy/generation.json (or into FOLDER).
+#   OFFRAMP=build/offramp configs/demo/train-generation.sh [FOLDER [AGREEMENT]]     (0.95)
 set -euo pipefail
 demo=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 offramp=${OFFRAMP:-offramp}
-output=${1:-$demo/policy} agreement=${2:-0.99}
+output=${1:-$demo/policy} agreement=${2:-0.95}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -29,6 +28,5 @@ jq -n '{name: "generation", format: "jsonl", test: "rows.jsonl", input: "input",
 
 mkdir -p "$output"
 "$offramp" trace --model "$demo/model" --task "$scratch/task.json" --output "$scratch/trace.csv" --quiet
-"$offramp" train --trace "$scratch/trace.csv" --classifier svm --for generation ${SHORTLIST:+--shortlist "$SHORTLIST"} \
+"$offramp" train --trace "$scratch/trace.csv" --classifier svm --for generation \
     --target-agreement "$agreement" --output "$output/generation.json"
-[ -z "${KEEP:-}" ] || cp -r "$scratch" "$KEEP"
