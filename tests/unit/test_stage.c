@@ -16,7 +16,12 @@ typedef struct subject {
 
 static subject demo(void)
 {
-    subject m = {.n_layers = 16, .n_vocab = 4096, .longest = 100};
+#ifdef OFFRAMP_SANITIZE
+    const int longest = 56; /* as long as the prefixes that are shared need; sanitized code is slow */
+#else
+    const int longest = 100;
+#endif
+    subject m = {.n_layers = 16, .n_vocab = 4096, .longest = longest};
     snprintf(m.path, sizeof m.path, "%s", source_path("configs/demo/model"));
     return m;
 }
@@ -332,7 +337,7 @@ static void drafts_do_not_disturb_those_who_come_after(void **state)
 {
     (void)state;
     const subject m = tiny_llama();
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 60; round++) {
         setup how = setup_of(&m, 2 + round % 3);
         trial trials[TRIALS];
         make_trials(&m, 140 + (uint64_t)round, round % 2 ? OR_KV_VERIFY : -1, trials);
@@ -340,6 +345,7 @@ static void drafts_do_not_disturb_those_who_come_after(void **state)
         for (size_t i = 0; i < TRIALS; i++) {
             or_request *r = &trials[i].request;
             trials[i].enough = i % 2 ? 1 + r->max_tokens / 2 : 0;
+            if (i % 4 == 2) r->max_tokens = 1 + r->max_tokens / 4;
             if (i % 4 == 0 && r->n_tokens > OR_PAGE) r->n_shared = OR_PAGE;
         }
         how.n_slots = 2 + (size_t)round % 4;
@@ -361,7 +367,7 @@ static void run_shortlist(const subject *m, double threshold, int shortlist)
     setup how = setup_of(m, 3);
     trial trials[2][TRIALS];
     outcome results[2];
-    size_t early = 0;
+    size_t early = 0; /* left behind a ramp that had a shortlist */
     how.n_policies = 1;
     for (int with = 0; with < 2; with++) {
         how.policies = &policies[with];
@@ -375,7 +381,7 @@ static void run_shortlist(const subject *m, double threshold, int shortlist)
             const int without = trials[0][i].tokens[t].exit_layer, with = trials[1][i].tokens[t].exit_layer;
             if (with < without)
                 fail_msg("leaves after layer %d, without a shortlist after %d", with, without);
-            early += with < m->n_layers;
+            early += with > 1 && with < m->n_layers;
         }
     assert_int_equal(early > 0, threshold < 1);
     /* a ramp of the small model costs less than a layer that somebody stays for */
@@ -478,7 +484,7 @@ static void prefixes_are_shared(void **state)
     const subject large = demo(), small = tiny_opt();
     run_shared(&large, 40, 60);
     run_shared(&small, 40, 60);
-    run_shared(&large, 64, 0); /* too few pages to keep them all the time */
+    run_shared(&large, large.longest > 90 ? 64 : 32, 0); /* too few pages to keep them all the time */
     run_shared(&small, 32, 0);
 }
 
