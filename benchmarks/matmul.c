@@ -1,10 +1,10 @@
-/* matmul.c - milliseconds of processor time of one matrix product on one thread, by kernel set, type and rows.
+/* matmul.c - milliseconds of processor time of a matrix product on one thread, by kernel set, type and rows.
  *
  *   cmake --build build --target benchmark_matmul && build/tests/benchmark_matmul [TYPE...]
  *
- * Weights come from memory, as they do when a model's layers follow one another: there are copies of the matrix of
- * more bytes together than caches have, and each call takes the next one. A cell is the least of several calls, since
- * other work on the machine can only add to it.
+ * Weights come from memory, as they do when a model's layers follow one another: there are copies of the
+ * matrix of more bytes together than caches have, and each call takes the next one. A cell is the least of
+ * several calls, since other work on the machine can only add to it.
  */
 #include "compute.h"
 #include "memory.h"

@@ -38,10 +38,11 @@ enum {
     FEW = NEAR * SLICE    /* numbers of x that stay in the second cache */
 };
 
+/* Of a thread: widened weights [outs, STRIDE]; sums between slices, of OUTS outputs after the other for every
+ * NEAR rows: [row, output, lane]. */
 static _Thread_local struct {
-    _Alignas(64) float weights[TILE * STRIDE]; /* [outs, STRIDE], of types that are widened here */
-    _Alignas(
-        64) float sums[TILE * BLOCK * OR_LANES]; /* between slices: [NEAR rows][OUTS outputs][row][output] */
+    _Alignas(64) float weights[TILE * STRIDE];
+    _Alignas(64) float sums[TILE * BLOCK * OR_LANES];
 } scratch;
 
 /* A register block's work: some columns of up to ROWS rows and OUTS outputs. */
@@ -53,7 +54,7 @@ typedef struct piece {
     float *sums; /* [rows, outs, 16] */
     float *y;    /* [rows, y_stride] */
     size_t y_stride;
-    bool first, last; /* columns of these rows and outputs */
+    bool first, last; /* of the slices of a row of W */
 } piece;
 
 /* 16 weights, those that are not in `mask` zeros and not read. */
@@ -125,31 +126,42 @@ OR_INLINE AVX512 void multiply(const piece *p, or_dtype dtype, size_t rows, size
     }
 }
 
-/* multiply() for every type, number of rows and OUTS or 1 outputs. */
-#define MULTIPLY(type, rows, outs)                                                                           \
-    AVX512 static void multiply_##type##_##rows##_##outs(const piece *p)                                     \
+/* multiply() for a type, OUTS outputs or one, and any number of rows up to ROWS. */
+#define MULTIPLY(name, dtype, outs)                                                                          \
+    AVX512 static void name(const piece *p, size_t rows)                                                     \
     {                                                                                                        \
-        multiply(p, OR_##type, rows, outs);                                                                  \
+        switch (rows) {                                                                                      \
+        case 1:                                                                                              \
+            multiply(p, dtype, 1, outs);                                                                     \
+            break;                                                                                           \
+        case 2:                                                                                              \
+            multiply(p, dtype, 2, outs);                                                                     \
+            break;                                                                                           \
+        case 3:                                                                                              \
+            multiply(p, dtype, 3, outs);                                                                     \
+            break;                                                                                           \
+        case 4:                                                                                              \
+            multiply(p, dtype, 4, outs);                                                                     \
+            break;                                                                                           \
+        case 5:                                                                                              \
+            multiply(p, dtype, 5, outs);                                                                     \
+            break;                                                                                           \
+        case ROWS:                                                                                           \
+            multiply(p, dtype, ROWS, outs);                                                                  \
+            break;                                                                                           \
+        }                                                                                                    \
     }
-#define MULTIPLY_ROWS(type, outs)                                                                            \
-    MULTIPLY(type, 1, outs)                                                                                  \
-    MULTIPLY(type, 2, outs)                                                                                  \
-    MULTIPLY(type, 3, outs) MULTIPLY(type, 4, outs) MULTIPLY(type, 5, outs) MULTIPLY(type, 6, outs)
-MULTIPLY_ROWS(F32, 4)
-MULTIPLY_ROWS(F32, 1)
-MULTIPLY_ROWS(F16, 4)
-MULTIPLY_ROWS(F16, 1)
-MULTIPLY_ROWS(BF16, 4)
-MULTIPLY_ROWS(BF16, 1)
-#define MULTIPLY_NAMES(type, outs)                                                                           \
-    {                                                                                                        \
-        multiply_##type##_1_##outs, multiply_##type##_2_##outs, multiply_##type##_3_##outs,                  \
-            multiply_##type##_4_##outs, multiply_##type##_5_##outs, multiply_##type##_6_##outs               \
-    }
-static void (*const multiply_table[][2][ROWS])(const piece *) = {
-    [OR_F32] = {MULTIPLY_NAMES(F32, 4), MULTIPLY_NAMES(F32, 1)},
-    [OR_F16] = {MULTIPLY_NAMES(F16, 4), MULTIPLY_NAMES(F16, 1)},
-    [OR_BF16] = {MULTIPLY_NAMES(BF16, 4), MULTIPLY_NAMES(BF16, 1)},
+MULTIPLY(multiply_f32, OR_F32, OUTS)
+MULTIPLY(multiply_f32_one, OR_F32, 1)
+MULTIPLY(multiply_f16, OR_F16, OUTS)
+MULTIPLY(multiply_f16_one, OR_F16, 1)
+MULTIPLY(multiply_bf16, OR_BF16, OUTS)
+MULTIPLY(multiply_bf16_one, OR_BF16, 1)
+
+static void (*const multiply_table[][2])(const piece *, size_t rows) = {
+    [OR_F32] = {multiply_f32, multiply_f32_one},
+    [OR_F16] = {multiply_f16, multiply_f16_one},
+    [OR_BF16] = {multiply_bf16, multiply_bf16_one},
 };
 
 static bool is_widened(const or_matrix *w)
@@ -211,7 +223,7 @@ static void multiply_rows(const slice *s, const float *x, size_t n, size_t o, si
         p.x = x + row * columns + s->from;
         p.y = y + row * outputs + s->out + o;
         p.sums = sums + row * outs * OR_LANES;
-        multiply_table[dtype][outs == 1][rows - 1](&p);
+        multiply_table[dtype][outs == 1](&p, rows);
         row += rows;
     }
 }
@@ -230,8 +242,8 @@ static void multiply_slice(const slice *s, const float *x, size_t n, float *y)
     }
 }
 
-/* y[n, out .. out + 32) = x[n, columns] against the 32 rows of W from output `out` on; n is up to BLOCK, x and
- * y begin at the block of rows. While all of x stays in the second cache, outputs follow one another and
+/* y[n, out .. out + 32) = x[n, columns] against the 32 rows of W from output `out` on; n is up to BLOCK, x
+ * and y begin at the block of rows. While all of x stays in the second cache, outputs follow one another and
  * their weights are read to the end of the row; else all outputs meet a slice of x before the next slice. */
 static void multiply_tile(const or_matrix *w, const float *x, size_t n, size_t out, float *y)
 {
