@@ -11,11 +11,11 @@ offramp=${OFFRAMP:-offramp}
 here=$(dirname "$0")
 dtype=${1:-bf16} tokens=${2:-32}
 
-# balance CURVE: the plan, of two ranks, whose slower one is the fastest. A wave has the rows of half the batch. It takes a
-# layer as long as 12 rows do to read and widen its weights (measured: bf16, one core with AVX-512), and one more for each
-# of its rows; the output projection counts as 1.5 layers, on each rank where tokens leave.
+# balance CURVE: the plan, of two ranks, whose slower one is the fastest. A wave has the rows of half the batch. A layer takes
+# as long as its rows, but no less than 4 do, which is reading its weights (measured: bf16, one core with AVX-512); the output
+# projection counts as 1.5 layers, on each rank where tokens leave.
 balance() {
-    jq -r '. as $s | (length - 1) as $n | def time($share): 12 + 16 * $share;
+    jq -r '. as $s | (length - 1) as $n | def time($share): [4, 16 * $share] | max;
         def head($share): if $share > 0 then 1.5 * time($share) else 0 end;
         [range(1; $n) as $k | {
             plan: "\($k),\($n - $k)",

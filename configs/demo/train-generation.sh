@@ -11,7 +11,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 "$demo/prompts.sh" train 15 >"$scratch/prompts.jsonl"
-"$offramp" run --model "$demo/model" --input "$scratch/prompts.jsonl" --output "$scratch/texts.jsonl" --max-tokens 64 \
+"$offramp" run --kernels reference --model "$demo/model" --input "$scratch/prompts.jsonl" --output "$scratch/texts.jsonl" --max-tokens 64 \
     --ignore-eos --quiet
 
 # A row's input is the text up to a position and its output the rest, so that the trace's prompt ends between the same two
@@ -27,6 +27,6 @@ jq -n '{name: "generation", format: "jsonl", test: "rows.jsonl", input: "input",
     prompt: "{input}", answer: "{output}", separator: "\n", metric: "first_token"}' >"$scratch/task.json"
 
 mkdir -p "$output"
-"$offramp" trace --model "$demo/model" --task "$scratch/task.json" --output "$scratch/trace.csv" --quiet
+"$offramp" trace --kernels reference --model "$demo/model" --task "$scratch/task.json" --output "$scratch/trace.csv" --quiet
 "$offramp" train --trace "$scratch/trace.csv" --classifier svm --for generation \
     --target-agreement "$agreement" --output "$output/generation.json"

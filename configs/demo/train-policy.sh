@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the demo's exit policy anew, by the project's own commands: traces of the demo tasks' training rows,
-# then an SVM calibrated to 0.99 agreement with full depth. Writes configs/demo/policy/ (or the folder given).
+# then an SVM calibrated to 0.99 agreement with full depth. Writes configs/demo/policy/ (or the folder given). With the
+# reference kernels, whose bits are the same on every machine, so that anyone gets the same files.
 #   OFFRAMP=build/offramp configs/demo/train-policy.sh [FOLDER]
 set -euo pipefail
 demo=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -12,6 +13,6 @@ trap 'rm -rf "$scratch"' EXIT
 tasks=()
 for task in "$demo"/tasks/*.json; do tasks+=(--task "$task"); done
 mkdir -p "$output"
-"$offramp" trace --model "$demo/model" "${tasks[@]}" --split train --demos per-instance --shots 2 \
+"$offramp" trace --kernels reference --model "$demo/model" "${tasks[@]}" --split train --demos per-instance --shots 2 \
     --output "$scratch/trace.csv"
 "$offramp" train --trace "$scratch/trace.csv" --classifier svm --target-agreement 0.99 --output "$output/svm.json"

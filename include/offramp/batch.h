@@ -15,14 +15,15 @@
  * likeliest tokens of each. What a line does not say is as or_batch_plan.settings has it.
  *
  * "follow" is the continuation that is gone along with, whatever is drawn: an array of token ids, or behind a
- * "prompt" a text. That is encoded with the prompt as one text; a token that has a part of both counts as followed,
- * and the prompt ends before it. "max_tokens" is its length and nothing ends it early; a line that says otherwise
- * is refused, as is one for which there is no room. The command line's stop texts do not count for it.
+ * "prompt" a text. That is encoded with the prompt as one text; a token that has a part of both counts as
+ * followed, and the prompt ends before it. "max_tokens" is its length and nothing ends it early; a line
+ * that says otherwise is refused, as is one for which there is no room. The command line's stop texts do
+ * not count for it.
  *
- * Lines with "custom_id" are OpenAI's batch lines. The body takes all of the above but "id" and "follow"; its "prompt"
- * may be an array of token ids, its "logprobs" is 0..5; "model" is given back and not looked at, "user" is
- * ignored. Members that ask for what there is not (n, best_of, echo, suffix, stream, logit_bias,
- * penalties) may have the value that asks for nothing. Chat bodies ("messages") are refused.
+ * Lines with "custom_id" are OpenAI's batch lines. The body takes all of the above but "id" and "follow";
+ * its "prompt" may be an array of token ids, its "logprobs" is 0..5; "model" is given back and not looked
+ * at, "user" is ignored. Members that ask for what there is not (n, best_of, echo, suffix, stream,
+ * logit_bias, penalties) may have the value that asks for nothing. Chat bodies ("messages") are refused.
  *
  * Results are JSON objects, a line each, in the order of the requests. They hold no times: the same
  * requests give the same bytes, whatever the ranks, the sequences in flight, and however often the run was
@@ -38,10 +39,11 @@
  * before temperature. "logprobs" are there when they were asked for. "finish" is "length" (max_tokens),
  * "stop" (a stop text) or "eos". A request that was refused has "id" and "error" and nothing else.
  *
- * Where a continuation was followed, "tokens" are what was drawn at each position, behind the followed tokens before it;
- * there is no "text", since together they are none; and "logprobs" are always there, of the followed tokens
- * ("top" is empty where they were not asked for): -sum(logprob)/n is the text's cross-entropy. Under kv "verify" a
- * draft that was confirmed counts as it was drawn, with the probabilities of its exit layer.
+ * Where a continuation was followed, "tokens" are what was drawn at each position, behind the followed
+ * tokens before it; there is no "text", since together they are none; and "logprobs" are always there, of
+ * the followed tokens ("top" is empty where they were not asked for): -sum(logprob)/n is the text's
+ * cross-entropy. Under kv "verify" a draft that was confirmed counts as it was drawn, with the
+ * probabilities of its exit layer.
  *
  * OpenAI's lines get OpenAI's form. "created" is 0; "finish_reason" is "stop" also for eos; "logprobs" is
  * null or the legacy form: in "tokens" a token that is no whole characters stands as its vocabulary writes

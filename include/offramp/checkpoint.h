@@ -1,12 +1,12 @@
 /* checkpoint.h - a model on disk: its hyperparameters and named tensors, whatever the file format.
  *
- * A checkpoint is opened by reading headers only. Of the data nothing is read or mapped but the tensors that are
- * asked for (or_checkpoint_map), so a rank has its own layers in memory and no others. Local: every rank opens the
- * checkpoint by itself.
+ * A checkpoint is opened by reading headers only. Of the data nothing is read or mapped but the tensors
+ * that are asked for (or_checkpoint_map), so a rank has its own layers in memory and no others. Local:
+ * every rank opens the checkpoint by itself.
  *
  * Everything in a file is distrusted: header sizes, offsets, shapes, overlaps and duplicate names are checked
- * before a pointer is made of them; a bad one is refused with OR_ERR_INPUT naming file, tensor, what was found
- * and what was expected.
+ * before a pointer is made of them; a bad one is refused with OR_ERR_INPUT naming file, tensor, what was
+ * found and what was expected.
  */
 #ifndef OFFRAMP_CHECKPOINT_H
 #define OFFRAMP_CHECKPOINT_H
@@ -72,9 +72,10 @@ typedef struct or_checkpoint or_checkpoint;
 
 /* Opens a Hugging Face folder (config.json with model.safetensors, or shards with
  * model.safetensors.index.json), or a GGUF file (of split ones the first, whose name ends in
- * -00001-of-000NN.gguf), or makes up a model of the shape that a .json file says (src/formats/shape.c; random weights
- * in memory, for measuring). The caller closes; *checkpoint is NULL unless OR_OK. OR_ERR_INPUT when the path or
- * what is there is refused. Other formats are one file and one line in src/formats/checkpoint.c. */
+ * -00001-of-000NN.gguf), or makes up a model of the shape that a .json file says (src/formats/shape.c;
+ * random weights in memory, for measuring). The caller closes; *checkpoint is NULL unless OR_OK.
+ * OR_ERR_INPUT when the path or what is there is refused. Other formats are one file and one line in
+ * src/formats/checkpoint.c. */
 or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint);
 void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
@@ -102,8 +103,8 @@ or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *nam
  * file cannot be opened any more, or has become shorter. */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 
-/* The same, and reads the tensor in now, blocking: for those that are looked at at once. OR_ERR_INPUT also when
- * it cannot be read. */
+/* The same, and reads the tensor in now, blocking: for those that are looked at at once. OR_ERR_INPUT also
+ * when it cannot be read. */
 or_status or_checkpoint_fetch(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 
 /* Reads in what has been mapped so far and was not read yet, on or_threads() threads; *bytes counts it.

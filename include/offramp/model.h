@@ -1,5 +1,5 @@
-/* model.h - a stage's part of a model: the layers [first, last), the final norm and output projection that its
- * ramps need, and, where first is 0, the embedding.
+/* model.h - a stage's part of a model: the layers [first, last), the final norm and output projection that
+ * its ramps need, and, where first is 0, the embedding.
  *
  * Hidden states are float32 [rows, d_model], one row per token; a request's tokens are consecutive rows (a
  * span), first token first. Layers are counted from 0 here; "exit layer" elsewhere counts layers executed.
@@ -22,8 +22,8 @@ typedef struct or_model or_model;
 or_status or_model_open(const char *path, int first, int last, or_model **model);
 void or_model_close(or_model *model); /* NULL is fine */
 
-/* Whether every layer of the checkpoint at `path` could be opened: OR_ERR_INPUT names the first tensor that is missing,
- * of another shape, or of a type that is not computed with. Reads headers only. */
+/* Whether every layer of the checkpoint at `path` could be opened: OR_ERR_INPUT names the first tensor that
+ * is missing, of another shape, or of a type that is not computed with. Reads headers only. */
 or_status or_model_check(const char *path);
 
 const or_hparams *or_model_hparams(const or_model *model);
@@ -38,8 +38,8 @@ uint64_t or_model_fingerprint(const or_model *model);
  * tensor that is both embedding and head counts once. */
 size_t or_model_bytes(const or_model *model);
 
-/* hidden[rows, d_model] = the embeddings of `rows` tokens of one request: row i is at position `position` + i,
- * which is below n_context. 0 <= token < n_vocab. Only where first is 0. OR_ERR_FAILED when the workspace
+/* hidden[rows, d_model] = the embeddings of `rows` tokens of one request: row i is at position `position` +
+ * i, which is below n_context. 0 <= token < n_vocab. Only where first is 0. OR_ERR_FAILED when the workspace
  * cannot be allocated. */
 or_status or_model_embed(or_model *model, const int32_t *tokens, size_t rows, size_t position, float *hidden);
 
@@ -49,16 +49,17 @@ typedef struct or_model_taps {
     float *mlp;  /* feed-forward output, before the residual is added */
 } or_model_taps;
 
-/* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows. Keys and
- * values of spans with pages are put into the layer's pages `kv` first, of all spans, and then every row attends
- * to its own position and all before it: to what the pages hold of them, whenever that was computed. So a sequence
- * may be run in one piece or token by token, to the same bits. Spans of one sequence must not overlap. kv may be
- * NULL when no span has pages; taps may be NULL. OR_ERR_FAILED when the workspace cannot be allocated. */
+/* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows.
+ * Keys and values of spans with pages are put into the layer's pages `kv` first, of all spans, and then
+ * every row attends to its own position and all before it: to what the pages hold of them, whenever that
+ * was computed. So a sequence may be run in one piece or token by token, to the same bits. Spans of one
+ * sequence must not overlap. kv may be NULL when no span has pages; taps may be NULL. OR_ERR_FAILED when
+ * the workspace cannot be allocated. */
 or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_t n_spans,
                          const or_kv_layer *kv, float *hidden, const or_model_taps *taps);
 
-/* Puts the keys and values that layer `layer` makes of the hidden states hidden[rows, d_model] into its pages, and
- * does nothing else: for tokens that skip the layer. All spans have pages. */
+/* Puts the keys and values that layer `layer` makes of the hidden states hidden[rows, d_model] into its
+ * pages, and does nothing else: for tokens that skip the layer. All spans have pages. */
 or_status or_model_project(or_model *model, int layer, const or_span *spans, size_t n_spans,
                            const or_kv_layer *kv, const float *hidden);
 
@@ -72,8 +73,8 @@ size_t or_hparams_page_floats(const or_hparams *hparams);
  * after the last layer. */
 or_status or_model_logits(or_model *model, const float *rows, size_t n, float *logits);
 
-/* The logits of some tokens only: logits[n, k] of tokens[n, k], each row its own. Summed in another order than
- * or_model_logits(), so they may differ from those in their last bits. */
+/* The logits of some tokens only: logits[n, k] of tokens[n, k], each row its own. Summed in another order
+ * than or_model_logits(), so they may differ from those in their last bits. */
 or_status or_model_candidates(or_model *model, const float *rows, size_t n, const int32_t *tokens, size_t k,
                               float *logits);
 
@@ -84,8 +85,8 @@ size_t or_hparams_workspace(const or_hparams *hparams, size_t rows, size_t posit
                             int threads);
 
 /* Multiply-adds of one layer for a prompt of `tokens` tokens (matrices and causal attention); for `rows` rows
- * from `position` on of a sequence; of projecting one row's key and value; and of one row's logits. Pure functions
- * of the shape, from which all figures on saved work are made. */
+ * from `position` on of a sequence; of projecting one row's key and value; and of one row's logits. Pure
+ * functions of the shape, from which all figures on saved work are made. */
 double or_hparams_layer_macs(const or_hparams *hparams, int64_t tokens);
 double or_hparams_rows_macs(const or_hparams *hparams, int64_t position, int64_t rows);
 double or_hparams_project_macs(const or_hparams *hparams);

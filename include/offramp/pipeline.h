@@ -133,18 +133,19 @@ typedef struct or_job {
     or_status (*answer)(void *context, size_t index, const or_answer *answer);
     /* Called now and then, also while nothing happens (progress bars, syncing). May be NULL. */
     or_status (*tick)(void *context);
-    /* True: begin nothing more (signal). What is scored is finished; continuations are left where they are. May be
-     * NULL. */
+    /* True: begin nothing more (signal). What is scored is finished; continuations are left where they are.
+     * May be NULL. */
     bool (*stop)(void *context);
 
-    /* Generation; may be NULL where no request asks for it. Takes the next token of request `index`, in order and final
-     * (a draft only when it was confirmed). *more is true and may be made false: enough of this request. */
+    /* Generation; may be NULL where no request asks for it. Takes the next token of request `index`, in
+     * order and final (a draft only when it was confirmed). *more is true and may be made false: enough of
+     * this request. */
     or_status (*token)(void *context, size_t index, const or_token *token, bool *more);
     /* Nothing more comes of request `index`; its arrays are not looked at any more. */
     or_status (*finish)(void *context, size_t index, or_finish why);
 } or_job;
 
-/* ---- the pipeline --------------------------------------------------------------------------------------- */
+/* ---- the pipeline ------------------------------------------------------------------------------------- */
 
 typedef struct or_pipeline or_pipeline;
 
@@ -179,8 +180,8 @@ uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model *
  * that a rank may take holds less. */
 size_t or_pipeline_longest(const or_pipeline *pipeline);
 
-/* Tokens that the KV cache holds: a continuation and its prompt may have so many. Whole pages of OR_PAGE; the least
- * of all ranks; 0 when the pipeline only scores. */
+/* Tokens that the KV cache holds: a continuation and its prompt may have so many. Whole pages of OR_PAGE;
+ * the least of all ranks; 0 when the pipeline only scores. */
 size_t or_pipeline_room(const or_pipeline *pipeline);
 
 /* What a stage did during a run. Times in seconds. */

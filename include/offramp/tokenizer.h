@@ -61,8 +61,8 @@ int or_tokenizer_eos(const or_tokenizer *tokenizer);       /* -1 when there is n
 bool or_tokenizer_adds_bos(const or_tokenizer *tokenizer); /* prompts begin with BOS */
 
 /* The tokens that end a text, each once, in *ids (owned by the tokenizer): EOS; in a folder those that
- * generation_config.json and config.json give as "eos_token_id" (chat models end a turn by another token than a
- * document); in a GGUF file its "eot_token_id". Returns how many, which may be 0. */
+ * generation_config.json and config.json give as "eos_token_id" (chat models end a turn by another token
+ * than a document); in a GGUF file its "eot_token_id". Returns how many, which may be 0. */
 size_t or_tokenizer_ends(const or_tokenizer *tokenizer, const int32_t **ids);
 
 /* The piece as stored, for tables ("▁the", "Ġthe", "<0x0A>"); "" outside the vocabulary. */

@@ -1,14 +1,14 @@
 /* train.h - fitting and calibrating an exit policy from traces. Local, deterministic for a given seed.
  *
  * Instances (not rows) are split into fit, calibration and test parts; those of the same task and index (one
- * question at several numbers of shots) stay together. Labels: 1 where this layer's argmax is the full model's
- * (AdaInfer, section 4.2). The classifier is fitted on the rows of the fit part (a large trace is sub-sampled),
- * stored and read back, so that what is calibrated is what will run. Its threshold is the one that saves most
- * compute while the calibration part's agreement with full depth, counted with one extra error (the conformal
- * risk bound (errors + 1) / (n + 1) <= 1 - target, arXiv 2208.02814), reaches the target.
- * Ramps that cost more than they save on the fit part are dropped, and threshold and classifier made anew; this
- * policy is kept unless ramps at all layers do better on the calibration part. Where neither saves any work, or
- * no threshold reaches the target, the policy has no ramps and never fires.
+ * question at several numbers of shots) stay together. Labels: 1 where this layer's argmax is the full
+ * model's (AdaInfer, section 4.2). The classifier is fitted on the rows of the fit part (a large trace is
+ * sub-sampled), stored and read back, so that what is calibrated is what will run. Its threshold is the one
+ * that saves most compute while the calibration part's agreement with full depth, counted with one extra
+ * error (the conformal risk bound (errors + 1) / (n + 1) <= 1 - target, arXiv 2208.02814), reaches the
+ * target. Ramps that cost more than they save on the fit part are dropped, and threshold and classifier
+ * made anew; this policy is kept unless ramps at all layers do better on the calibration part. Where
+ * neither saves any work, or no threshold reaches the target, the policy has no ramps and never fires.
  * The test part is looked at once, for the report.
  *
  * A trace has what the whole distribution shows. Of a policy with a shortlist (policy.h) it is assumed that

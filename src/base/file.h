@@ -17,8 +17,8 @@ typedef struct or_map {
 or_status or_map_open(const char *path, uint64_t offset, size_t size, or_map *map);
 void or_map_close(or_map *map);
 
-/* The same of no file: `size` > 0 zeroed bytes, which take memory when they are written to, at *data. OR_ERR_FAILED
- * when there is none. */
+/* The same of no file: `size` > 0 zeroed bytes, which take memory when they are written to, at *data.
+ * OR_ERR_FAILED when there is none. */
 or_status or_map_memory(size_t size, or_map *map, unsigned char **data);
 
 /* Reads the mapped pages in now, so that touching them later does not wait for the disk. OR_ERR_INPUT when

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* 64 random bits, one draw after the other: splitmix64 (Steele, Lea and Flood, OOPSLA 2014). Any state may begin. */
+/* 64 random bits, one draw after the other: splitmix64 (Steele, Lea and Flood, OOPSLA 2014). Any state may
+ * begin. */
 static inline uint64_t or_random(uint64_t *state)
 {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);

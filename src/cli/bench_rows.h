@@ -19,8 +19,8 @@ typedef struct or_bench_row {
     const char *test;
     const char *kv;       /* of a run with exits; NULL: full depth */
     or_bench_figure rate; /* tokens per second */
-    /* Of a run with exits: multiply-adds that the run without had more, as a share of its own; and the rate over that
-     * of the run without. */
+    /* Of a run with exits: multiply-adds that the run without had more, as a share of its own; and the rate
+     * over that of the run without. */
     double work_saved, ratio;
 } or_bench_row;
 

@@ -1,5 +1,5 @@
-/* cli.h - what the commands share: the session with its ranks, the options of everything that runs a pipeline,
- * progress, and the stop signal.
+/* cli.h - what the commands share: the session with its ranks, the options of everything that runs a
+ * pipeline, progress, and the stop signal.
  *
  * A command is a const or_command in a file cmd_<verb>.c and a line in main.c.
  */
@@ -29,7 +29,7 @@ typedef struct or_command {
     void (*release)(void);
 } or_command;
 
-/* ---- common options ------------------------------------------------------------------------------------- */
+/* ---- common options ----------------------------------------------------------------------------------- */
 
 typedef struct or_common {
     char *model, *plan, *kernels, *progress;
@@ -119,7 +119,8 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
 or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status (*drive)(void *),
                            void *context);
 
-/* ---- progress and stopping -------------------------------------------------------------------------------- */
+/* ---- progress and stopping
+ * -------------------------------------------------------------------------------- */
 
 typedef struct or_progress {
     bool bar, lines;  /* a bar, or a line every 10 s */

@@ -4,9 +4,10 @@
  *   |---|---:|---:|---:|---:|---|---:|
  *   | tinyllama-1.1b.json bf16 | 2.05 GiB | 1.10 B | 2 | 1 | pp512 | 61.30 ± 0.12 |
  *
- * All ranks go through the same passes: a pass is a pipeline that is opened, tests that are run on it, and closing. There
- * is one for each number of threads. Runs with and without exits alternate, so that both see the same machine; where
- * they have different plans, each run is a pass, since the other ranks serve one pipeline at a time.
+ * All ranks go through the same passes: a pass is a pipeline that is opened, tests that are run on it, and
+ * closing. There is one for each number of threads. Runs with and without exits alternate, so that both see
+ * the same machine; where they have different plans, each run is a pass, since the other ranks serve one
+ * pipeline at a time.
  */
 #include "bench_rows.h"
 #include "cli.h"
@@ -86,7 +87,8 @@ static const or_command_text text = {
                "    --survivors configs/survivors/22-saves-30.json",
 };
 
-/* ---- the command line --------------------------------------------------------------------------------------- */
+/* ---- the command line
+ * --------------------------------------------------------------------------------------- */
 
 /* The numbers of a list, or `standard` where it is empty. malloc'ed. */
 static or_status read_counts(const or_list *list, const char *name, long standard, long low, long high,
@@ -312,7 +314,8 @@ static or_status run_passes(bench *b)
     return OR_OK;
 }
 
-/* ---- what rows say besides ----------------------------------------------------------------------------------- */
+/* ---- what rows say besides
+ * ----------------------------------------------------------------------------------- */
 
 static or_status describe(const or_checkpoint *checkpoint, or_bench_model *model)
 {

@@ -61,7 +61,7 @@ typedef struct run {
     or_progress progress;
 } run;
 
-/* ---- input ---------------------------------------------------------------------------------------------- */
+/* ---- input -------------------------------------------------------------------------------------------- */
 
 /* Counted before its status is looked at: what was read of it is freed with the rest. */
 static or_status take_request(void *context, const cJSON *object, size_t line, const char *where)
@@ -93,7 +93,7 @@ static or_status prepare(run *r)
     return status;
 }
 
-/* ---- output --------------------------------------------------------------------------------------------- */
+/* ---- output ------------------------------------------------------------------------------------------- */
 
 static or_status put_float(or_buffer *out, const char *key, float value)
 {

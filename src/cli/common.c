@@ -74,7 +74,7 @@ or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status
     return status;
 }
 
-/* ---- progress ------------------------------------------------------------------------------------------- */
+/* ---- progress ----------------------------------------------------------------------------------------- */
 
 /* Logs of batch jobs are no terminals: they get a line every 10 s instead of a bar that overwrites itself.
  * --progress never shows neither, always forces the bar. */
@@ -163,7 +163,7 @@ void or_progress_close(or_progress *progress)
     progress->open = false;
 }
 
-/* ---- stopping ------------------------------------------------------------------------------------------- */
+/* ---- stopping ----------------------------------------------------------------------------------------- */
 
 /* launch/offramp.sbatch sends SIGUSR1 ahead of its time limit and mpirun hands it to all ranks. The
  * handler only sets this flag; rank 0's pipeline looks at it between layers (or_job.stop). The other ranks

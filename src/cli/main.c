@@ -46,7 +46,8 @@ static void print_usage(FILE *out)
     fprintf(out, "\noptions of a command: offramp COMMAND --help\n");
 }
 
-/* The rank that the launcher gave this process (mpirun, srun), before MPI is started; 0 when there is none. */
+/* The rank that the launcher gave this process (mpirun, srun), before MPI is started; 0 when there is none.
+ * */
 static int launched_rank(void)
 {
     /* Open MPI's mpirun; any launcher that speaks PMIx; those of the older PMI (MPICH, Slurm) */

@@ -124,7 +124,7 @@ static or_status set_option(or_option *option, const char *text, const char *fol
     return OR_OK;
 }
 
-/* ---- config files --------------------------------------------------------------------------------------- */
+/* ---- config files ------------------------------------------------------------------------------------- */
 
 /* --config NAME: a file, or one of the configs that came with the program - of an installed one under
  * share, of one in its build folder those of the source tree. The first that exists; *path is malloc'ed. */
@@ -218,7 +218,7 @@ static or_status read_config(or_option *options, const char *name)
     return status;
 }
 
-/* ---- command lines -------------------------------------------------------------------------------------- */
+/* ---- command lines ------------------------------------------------------------------------------------ */
 
 /* Defaults are written in the help texts, in brackets; the variables that hold them are not printed. */
 static void print_help(const or_option *options, const or_command_text *text)
@@ -235,7 +235,8 @@ static void print_help(const or_option *options, const or_command_text *text)
     printf("\nexample:\n  %s\n", text->example);
 }
 
-/* Most rows of a table. getopt gives an option's row as its value, so its own two lie above, and below the letters. */
+/* Most rows of a table. getopt gives an option's row as its value, so its own two lie above, and below the
+ * letters. */
 enum { MAX_OPTIONS = 48, CONFIG = MAX_OPTIONS, HELP };
 
 /* getopt's table: option i of ours has value i. */
@@ -250,8 +251,8 @@ static void make_long_options(const or_option *options, struct option *table)
     table[i] = (struct option){0};
 }
 
-/* getopt's text of the options with one letter: a value follows each that is no flag. The colon in front asks for ':'
- * where that is missing. */
+/* getopt's text of the options with one letter: a value follows each that is no flag. The colon in front
+ * asks for ':' where that is missing. */
 static void make_letters(const or_option *options, char letters[2 * MAX_OPTIONS + 2])
 {
     *letters++ = ':';

@@ -1,8 +1,8 @@
 /* options.h - command lines and config files, from one table per command.
  *
  * A command lists its options once: name, kind, where the value goes, help. From that come the parsing of
- * --name VALUE (-x VALUE where the name is a letter), of --config FILE.json (its keys are the names; the command
- * line wins), and the help text.
+ * --name VALUE (-x VALUE where the name is a letter), of --config FILE.json (its keys are the names; the
+ * command line wins), and the help text.
  * Paths of inputs in a config file are relative to that file.
  */
 #ifndef OFFRAMP_CLI_OPTIONS_H

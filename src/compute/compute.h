@@ -77,8 +77,8 @@ typedef struct or_kernels {
     /* Causal attention: row i of a span is at position `position` + i and attends to the positions up to its
      * own. Of a span with pages these are in the pages of `kv`, its own rows too (or_kv_put(), kv.h); of a
      * span without, which begins at position 0, they are its rows of k and v. kv may be NULL when no span has
-     * pages. q, out: [rows, n_heads * head_dim]; k, v: [rows, n_kv_heads * head_dim]; out must not overlap the
-     * others. `scratch` has or_attention_scratch() floats. */
+     * pages. q, out: [rows, n_heads * head_dim]; k, v: [rows, n_kv_heads * head_dim]; out must not overlap
+     * the others. `scratch` has or_attention_scratch() floats. */
     void (*attention)(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
                       const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
                       float *scratch);
@@ -148,7 +148,8 @@ void or_relu(float *x, size_t n);
 /* Sum of a[i] * b[i] in 16 interleaved partial sums, which are then added pairwise. */
 float or_dot(const float *a, const float *b, size_t n);
 
-/* One output of w for x[w.columns], to the bits of the reference set's matmul(); for a few of many outputs. */
+/* One output of w for x[w.columns], to the bits of the reference set's matmul(); for a few of many outputs.
+ * */
 float or_matrix_dot(const or_matrix *w, int output, const float *x);
 
 /* a . b / (|a| |b|), 0 when one of them is all zeros. */

@@ -1,8 +1,9 @@
-/* batch_follow.c - the continuation that a request follows, whatever is drawn ("follow"): what a text is worth to the
- * model, and where early exits would have drawn another token.
+/* batch_follow.c - the continuation that a request follows, whatever is drawn ("follow"): what a text is
+ * worth to the model, and where early exits would have drawn another token.
  *
- * A text's tokens are those of the whole: the end of the prompt and the beginning of what follows may be one token. As
- * with the answers of tasks (prompt.c), what encode(prompt) and encode(prompt + follow) begin with is the prompt:
+ * A text's tokens are those of the whole: the end of the prompt and the beginning of what follows may be
+ * one token. As with the answers of tasks (prompt.c), what encode(prompt) and encode(prompt + follow) begin
+ * with is the prompt:
  *
  *   encode(prompt)            Q : _
  *   encode(prompt + follow)   Q : _yes .      -> prompt "Q :", followed "_yes ."
@@ -27,8 +28,8 @@ static or_status encode_whole(const or_tokenizer *tokenizer, const char *prompt,
     return status;
 }
 
-/* Cuts the prompt to what it has in common with `whole`; the rest of that is followed. A tokenizer may know more
- * tokens than the model. */
+/* Cuts the prompt to what it has in common with `whole`; the rest of that is followed. A tokenizer may know
+ * more tokens than the model. */
 static or_status divide(const or_tokens *whole, const or_hparams *hparams, or_batch_request *request)
 {
     or_tokens *prompt = &request->prompt;

@@ -71,8 +71,8 @@ struct or_batch {
 /* batch_read.c. Fills the requests of the plan's file, or of its prompt. */
 or_status or_batch_read(or_batch *batch);
 
-/* batch_follow.c. Takes over a plain line's "follow" where it has one. The prompt is there already, and is cut where
- * the continuation begins before its end. */
+/* batch_follow.c. Takes over a plain line's "follow" where it has one. The prompt is there already, and is
+ * cut where the continuation begins before its end. */
 or_status or_batch_read_follow(const or_batch_plan *plan, const cJSON *object, or_batch_request *request);
 
 /* batch.c. Writes the results of a batch of which every request is finished or refused. */

@@ -220,8 +220,8 @@ static or_status read_policy(const or_batch_plan *plan, const cJSON *object, or_
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
 /* Prompt and continuation must fit into the context and the KV cache; max_tokens is cut to what is left,
- * since 128 as a default must not refuse a prompt that leaves 100. A continuation that is followed is never cut.
- * A tokenizer may know fewer tokens than
+ * since 128 as a default must not refuse a prompt that leaves 100. A continuation that is followed is never
+ * cut. A tokenizer may know fewer tokens than
  * the model, whose vocabulary is filled up to a round number: those have no text, so no prompt has them. */
 static or_status fit(const or_batch_plan *plan, or_batch_request *request)
 {

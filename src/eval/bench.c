@@ -1,5 +1,5 @@
-/* bench.c - the job of a test: its requests, made up beforehand so that nothing of it is measured, and its tokens,
- * counted. */
+/* bench.c - the job of a test: its requests, made up beforehand so that nothing of it is measured, and its
+ * tokens, counted. */
 #include "bench.h"
 
 #include "memory.h"
@@ -71,8 +71,8 @@ static or_status take_finish(void *context, size_t index, or_finish why)
     return OR_OK;
 }
 
-/* Prompts are random; those that are continued are the token that begins a text. No two tests of a seed differ in
- * what they run but for their exits. */
+/* Prompts are random; those that are continued are the token that begins a text. No two tests of a seed
+ * differ in what they run but for their exits. */
 static or_status make_requests(bench_job *job, const or_hparams *h, const or_bench_exits *exits)
 {
     const or_bench_test *test = job->test;

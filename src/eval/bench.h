@@ -6,8 +6,8 @@
 
 #include <offramp/pipeline.h>
 
-/* Prompts of `prompt` random tokens are scored (tokens 0: nothing is generated); or sequences of one token are
- * continued by `tokens` tokens each, whatever they are. `batch` of them at a time. */
+/* Prompts of `prompt` random tokens are scored (tokens 0: nothing is generated); or sequences of one token
+ * are continued by `tokens` tokens each, whatever they are. `batch` of them at a time. */
 typedef struct or_bench_test {
     size_t prompt, tokens, batch;
 } or_bench_test;
@@ -30,8 +30,8 @@ typedef struct or_bench_sample {
     or_run_stats stats;       /* or_run_stats_free() */
 } or_bench_sample;
 
-/* Rank 0: runs a test once, while the others serve; blocking. The pipeline has room for test->batch sequences.
- * sample->stats is to be freed in any case. OR_ERR_FAILED when not all tokens came. */
+/* Rank 0: runs a test once, while the others serve; blocking. The pipeline has room for test->batch
+ * sequences. sample->stats is to be freed in any case. OR_ERR_FAILED when not all tokens came. */
 or_status or_bench_run(or_pipeline *pipeline, const or_bench_test *test, const or_bench_exits *exits,
                        or_bench_sample *sample);
 

@@ -98,8 +98,9 @@ void or_curve_free(or_curve *curve)
     *curve = (or_curve){0};
 }
 
-/* The inverse of the curve at u, uniform in 0 .. 1: a token leaves after more than l layers if u < S(l), which is the
- * case for a share S(l) of them. The first draw mixes the parts of the state, which are near each other. */
+/* The inverse of the curve at u, uniform in 0 .. 1: a token leaves after more than l layers if u < S(l),
+ * which is the case for a share S(l) of them. The first draw mixes the parts of the state, which are near
+ * each other. */
 int or_curve_exit(const or_curve *curve, uint64_t seed, uint64_t sequence, uint64_t token)
 {
     uint64_t state = seed;

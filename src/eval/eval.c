@@ -11,7 +11,7 @@ const char *or_group_policy_name(const or_eval *eval, const or_group *group)
     return group->policy < 0 ? "full" : or_policy_name(eval->plan.policies[group->policy]);
 }
 
-/* ---- instances and groups ------------------------------------------------------------------------------- */
+/* ---- instances and groups ----------------------------------------------------------------------------- */
 
 /* Two tasks a and b, --shots 0,5, policies p and q, --dense:
  *
@@ -209,7 +209,7 @@ size_t or_eval_count(const or_eval *eval)
     return count;
 }
 
-/* ---- the output folder ---------------------------------------------------------------------------------- */
+/* ---- the output folder -------------------------------------------------------------------------------- */
 
 /* Takes a result from the journal of an interrupted run, as append_line() in eval_run.c wrote it. Numbers are
  * checked, some become indices. Whether it is right is not in the journal: that follows from the task. */

@@ -253,7 +253,7 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
     return status;
 }
 
-/* ---- traces --------------------------------------------------------------------------------------------- */
+/* ---- traces ------------------------------------------------------------------------------------------- */
 
 /* Writes the items that are next in order: answers come in any, the rows of a trace in that of the instances,
  * so that the same run gives the same file. */

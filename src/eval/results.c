@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- figures -------------------------------------------------------------------------------------------- */
+/* ---- figures ------------------------------------------------------------------------------------------ */
 
 /* Multiply-adds of full depth, and of what was executed: layers up to the exit, the ramps passed, and the
  * final head where the request went to the end: an exit at a ramp has its head already, the ramp's. */
@@ -179,7 +179,7 @@ void or_eval_stages(const or_eval *eval, or_run_stats *sum)
     }
 }
 
-/* ---- results.jsonl -------------------------------------------------------------------------------------- */
+/* ---- results.jsonl ------------------------------------------------------------------------------------ */
 
 /* What full depth answered. */
 static or_status put_dense(const or_outcome *dense, or_buffer *out)
@@ -247,7 +247,7 @@ or_status or_eval_write_results(const or_eval *eval)
     return status;
 }
 
-/* ---- summary.json --------------------------------------------------------------------------------------- */
+/* ---- summary.json ------------------------------------------------------------------------------------- */
 
 /* "key": number, or null where there is none. */
 static or_status put_number(or_buffer *out, const char *key, double value)

@@ -4,9 +4,9 @@
  *   B  ramps where they pay, as A shows on the fit part; fitted anew, since `stable` counts ramps
  *   -  no ramp at all, when neither saves work
  *
- * Each is fitted on the fit part and given its threshold on the calibration part, where also the better one is
- * found. Taking the better of two on the data that calibrated both bends the promise on agreement a little (two
- * events must not happen instead of one); the test part tells.
+ * Each is fitted on the fit part and given its threshold on the calibration part, where also the better one
+ * is found. Taking the better of two on the data that calibrated both bends the promise on agreement a
+ * little (two events must not happen instead of one); the test part tells.
  */
 #include "train_internal.h"
 

@@ -5,8 +5,8 @@
  *  "calibration": {...}, "training": {...},    for people, not read
  *  "svm": {...}}                               what the classifier itself stores
  *
- * "threshold": "never" is a policy that exits nobody: what training makes when no threshold reaches the target.
- * "shortlist" may be absent or 0: every ramp computes the whole distribution.
+ * "threshold": "never" is a policy that exits nobody: what training makes when no threshold reaches the
+ * target. "shortlist" may be absent or 0: every ramp computes the whole distribution.
  */
 #include "policy_internal.h"
 

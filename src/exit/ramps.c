@@ -5,10 +5,10 @@
  * of any set of ramps is a matter of counting; the set is found by starting from all layers and adding or
  * dropping the one layer that saves most, until none saves anything.
  *
- * Scores and threshold are held fixed meanwhile, as found with all ramps (`stable` would change a little with the
- * set); training then fits and calibrates anew for the chosen set and keeps it only where it does better. The
- * search looks at the fit part alone: the calibration part must not know the candidates it is to judge, or its
- * promise on agreement would no longer hold.
+ * Scores and threshold are held fixed meanwhile, as found with all ramps (`stable` would change a little
+ * with the set); training then fits and calibrates anew for the chosen set and keeps it only where it does
+ * better. The search looks at the fit part alone: the calibration part must not know the candidates it is
+ * to judge, or its promise on agreement would no longer hold.
  */
 #include "train_internal.h"
 

@@ -1,5 +1,5 @@
-/* replay.c - what a policy does to requests whose full run was recorded, step by step as the pipeline does it:
- * at each of the policy's ramps, in the order of the layers, count `stable`, then ask.
+/* replay.c - what a policy does to requests whose full run was recorded, step by step as the pipeline does
+ * it: at each of the policy's ramps, in the order of the layers, count `stable`, then ask.
  */
 #include "train_internal.h"
 

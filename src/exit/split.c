@@ -1,8 +1,8 @@
 /* split.c - instances split into a part that fits, one that calibrates and one that tests.
  *
- * Rows of one request are alike, and so are one question's requests at 0, 5 and 10 shots: were some of them in
- * the fit part and others in the test part, the test would praise what was learned by heart. So whole questions
- * (task, index) are shuffled and dealt out.
+ * Rows of one request are alike, and so are one question's requests at 0, 5 and 10 shots: were some of them
+ * in the fit part and others in the test part, the test would praise what was learned by heart. So whole
+ * questions (task, index) are shuffled and dealt out.
  */
 #include "train_internal.h"
 

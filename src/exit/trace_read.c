@@ -1,8 +1,8 @@
 /* trace_read.c - reading trace.csv and its side file trace.csv.json.
  *
  * Strict, because a trace that was cut or edited would train a policy that looks well and is wrong: rows in
- * order, every number in its range, the last line whole, and as many instances as the side file says. Messages
- * name file and line.
+ * order, every number in its range, the last line whole, and as many instances as the side file says.
+ * Messages name file and line.
  */
 #include "trace_internal.h"
 

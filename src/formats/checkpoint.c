@@ -17,8 +17,8 @@ static const or_format_ops *const formats[] = {
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
-/* Each key/value head serves n_heads / n_kv_heads query heads (grouped queries, arXiv 2305.13245), and rotation
- * turns the numbers of a head two at a time. */
+/* Each key/value head serves n_heads / n_kv_heads query heads (grouped queries, arXiv 2305.13245), and
+ * rotation turns the numbers of a head two at a time. */
 or_status or_hparams_check_heads(const or_hparams *h, const char *path, const char *heads,
                                  const char *kv_heads)
 {
@@ -88,7 +88,8 @@ static or_status put_tensor(or_buffer *out, const or_tensor *tensor)
 }
 
 /* The fingerprint is the hash of a text, one line for the hyperparameters and one per tensor, so that it is
- * the same on every machine. Trained policies carry it: another text means that none of them fits any more. */
+ * the same on every machine. Trained policies carry it: another text means that none of them fits any more.
+ * */
 static or_status make_fingerprint(or_checkpoint *checkpoint)
 {
     or_buffer text = {0};

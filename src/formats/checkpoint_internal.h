@@ -29,8 +29,8 @@ typedef struct or_format_ops {
     or_status (*open)(or_checkpoint *checkpoint);
     /* What this format calls the tensor that Hugging Face calls `name`; NULL: the same. */
     const char *(*rename)(const char *name, char text[OR_TENSOR_NAME]);
-    /* or_checkpoint_map() of tensors that are in no file: fills their place in checkpoint->maps with memory, and
-     * marks it as read. NULL: they are in the files. */
+    /* or_checkpoint_map() of tensors that are in no file: fills their place in checkpoint->maps with
+     * memory, and marks it as read. NULL: they are in the files. */
     or_status (*map)(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 } or_format_ops;
 
@@ -72,16 +72,16 @@ or_status or_checkpoint_seal(or_checkpoint *checkpoint);
 /* The tensor of that name in the file, of a sealed checkpoint; NULL if there is none. */
 const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char *name);
 
-/* What every format asks of the heads it has read (n_heads, n_kv_heads, head_dim, of a family that rotates them);
- * heads, kv_heads: what the file calls the two counts. */
+/* What every format asks of the heads it has read (n_heads, n_kv_heads, head_dim, of a family that rotates
+ * them); heads, kv_heads: what the file calls the two counts. */
 or_status or_hparams_check_heads(const or_hparams *h, const char *path, const char *heads,
                                  const char *kv_heads);
 
 /* safetensors.c: reads the header of one .safetensors file and adds its tensors. */
 or_status or_safetensors_read(or_checkpoint *checkpoint, const char *path);
 
-/* shape_weights.c: fills the tensor's bytes with random weights (a vector's with ones); the same for the same name,
- * type and shape, on every machine. */
+/* shape_weights.c: fills the tensor's bytes with random weights (a vector's with ones); the same for the
+ * same name, type and shape, on every machine. */
 void or_shape_fill(const or_tensor *tensor, unsigned char *data);
 
 /* hf_config.c: reads a Hugging Face config.json. */

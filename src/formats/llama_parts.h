@@ -1,12 +1,12 @@
-/* llama_parts.h - what a Llama layer consists of: for binding it, for writing it (export.c), and for making one up
- * (shape.c). */
+/* llama_parts.h - what a Llama layer consists of: for binding it, for writing it (export.c), and for making
+ * one up (shape.c). */
 #ifndef OFFRAMP_FORMATS_LLAMA_PARTS_H
 #define OFFRAMP_FORMATS_LLAMA_PARTS_H
 
 #include <offramp/checkpoint.h>
 
-/* A tensor of a layer: what its name has behind "model.layers.N.", and its shape; columns 0: a vector. The rows of
- * `rotated` ones belong to heads whose numbers are turned in pairs. */
+/* A tensor of a layer: what its name has behind "model.layers.N.", and its shape; columns 0: a vector. The
+ * rows of `rotated` ones belong to heads whose numbers are turned in pairs. */
 typedef struct or_llama_part {
     const char *name;
     int rows, columns;

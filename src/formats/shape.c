@@ -1,12 +1,13 @@
-/* shape.c - a model that is made up: the shape that a file says, with random weights in memory, for measuring where the
- * model itself does not fit or is not there.
+/* shape.c - a model that is made up: the shape that a file says, with random weights in memory, for
+ * measuring where the model itself does not fit or is not there.
  *
  *   {"model_type": "llama", "hidden_size": 8192, ...,           as in config.json
  *    "offramp_shape": {"dtype": "bf16",                         the weight type of all matrices; vectors are f32 ones
  *                      "layers": 8,                             instead of num_hidden_layers
  *                      "share_layers": true}}                   a rank keeps one layer's weights for all its layers
  *
- * What the file says there can be said behind its name as well, and then counts: FILE.json,dtype=q4_0,layers=8,share_layers.
+ * What the file says there can be said behind its name as well, and then counts:
+ * FILE.json,dtype=q4_0,layers=8,share_layers.
  *
  * Only what is mapped takes memory, so a rank has its own layers and no others, as of a file.
  */
@@ -27,7 +28,8 @@ typedef struct shape {
     bool share_layers;
 } shape;
 
-/* Bytes of the file's name within `path`: up to a ".json" that ends it or stands before a comma; 0: there is none. */
+/* Bytes of the file's name within `path`: up to a ".json" that ends it or stands before a comma; 0: there
+ * is none. */
 static size_t name_size(const char *path)
 {
     for (const char *at = path; (at = strstr(at, suffix)); at++) {
@@ -117,8 +119,8 @@ static or_status take_words(const char *path, shape *s)
 
 /* ---- the tensors ------------------------------------------------------------------------------------------- */
 
-/* Places as in a file, one tensor behind the other: they are in the fingerprint. `stored` says which are shared, so
- * that is as well. */
+/* Places as in a file, one tensor behind the other: they are in the fingerprint. `stored` says which are
+ * shared, so that is as well. */
 static or_status add(or_checkpoint *c, const char *name, const shape *s, int64_t rows, int64_t columns,
                      bool shared)
 {

@@ -1,11 +1,13 @@
 /* shape_weights.c - random weights that are of a trained model's size, as fast as memory takes them.
  *
- * Elements have mean 0 and variance 1 / columns, so that a product with a normed state is of about that state's size,
- * and states stay finite through any number of layers. The plain types are uniform. Blocks of the quantised types are
- * random bytes but for their scales: a scale d gives d * spread as the deviation of what random bytes mean.
+ * Elements have mean 0 and variance 1 / columns, so that a product with a normed state is of about that
+ * state's size, and states stay finite through any number of layers. The plain types are uniform. Blocks of
+ * the quantised types are random bytes but for their scales: a scale d gives d * spread as the deviation of
+ * what random bytes mean.
  *
- * A tensor begins with up to 1 MiB of such weights (and a row at least), which are repeated. The piece that is repeated
- * is a block longer than whole rows, so that no two rows are equal before all blocks have been the first of one.
+ * A tensor begins with up to 1 MiB of such weights (and a row at least), which are repeated. The piece that
+ * is repeated is a block longer than whole rows, so that no two rows are equal before all blocks have been
+ * the first of one.
  */
 #include "checkpoint_internal.h"
 
@@ -18,10 +20,11 @@
 
 enum { PIECE = 1 << 20 };
 
-/* Where the scales of a block lie, in bytes from its start (src/compute/blocks.h says what all of it means), and the
- * deviation of a random block with d = 1, of independent uniform fields: q8_0 sqrt((256^2 - 1) / 12), and so on; for
- * a value d * sc * q - dmin * m the variance is E[sc^2] E[q^2] + low^2 E[m^2] - 2 low E[sc] E[q] E[m]. `low` is the
- * second scale in units of the first, such that the mean is 0; where there is none, signs of d make it so. */
+/* Where the scales of a block lie, in bytes from its start (src/compute/blocks.h says what all of it
+ * means), and the deviation of a random block with d = 1, of independent uniform fields: q8_0 sqrt((256^2 -
+ * 1) / 12), and so on; for a value d * sc * q - dmin * m the variance is E[sc^2] E[q^2] + low^2 E[m^2] - 2
+ * low E[sc] E[q] E[m]. `low` is the second scale in units of the first, such that the mean is 0; where
+ * there is none, signs of d make it so. */
 static const struct layout {
     size_t d, second; /* second 0: none */
     float low, spread;
@@ -38,8 +41,8 @@ static const struct layout {
     [OR_Q6_K] = {.d = 208, .spread = 1366},
 };
 
-/* Half precision, rounded towards zero, of a number below 65504: below 2^-14 the bits count 2^-24ths, above them
- * the exponent's bias changes from 127 to 15. */
+/* Half precision, rounded towards zero, of a number below 65504: below 2^-14 the bits count 2^-24ths, above
+ * them the exponent's bias changes from 127 to 15. */
 static uint16_t half_of(float value)
 {
     const float magnitude = fabsf(value);

@@ -1,6 +1,8 @@
-/* family.h - what distinguishes model families (Llama, OPT, ...): which tensors they have and how they compute.
+/* family.h - what distinguishes model families (Llama, OPT, ...): which tensors they have and how they
+ * compute.
  *
- * A family is a const table of functions in a file of its own and a line in model.c. The llama file shows how:
+ * A family is a const table of functions in a file of its own and a line in model.c. The llama file shows
+ * how:
  *   bind_ends   finds the tensors before the first and after the last layer (nothing is read yet but vectors)
  *   bind_layer  finds a layer's tensors
  *   embed       or_model_embed()

@@ -88,9 +88,9 @@ static uint64_t context_scratch(const or_hparams *h, size_t rows)
            or_hparams_workspace(h, rows, rows, OR_RAMP_ROWS, or_threads());
 }
 
-/* How many pages the KV cache has, on all ranks alike: as --kv-memory says, or half of what is left beside the
- * rest (the other half is for waves that grow), and no more than all sequences can use. *limit becomes what is
- * left. Collective. */
+/* How many pages the KV cache has, on all ranks alike: as --kv-memory says, or half of what is left beside
+ * the rest (the other half is for waves that grow), and no more than all sequences can use. *limit becomes
+ * what is left. Collective. */
 static or_status find_pages(or_pipeline *p, const or_pipeline_options *options, const planned *o,
                             uint64_t *limit, uint64_t *pages)
 {
@@ -174,6 +174,7 @@ static void prepare(or_pipeline *p, const or_pipeline_options *options)
     p->stage.taps = options->taps;
     for (size_t i = 0; i < OR_CREDITS; i++) or_wave_init(&p->inbox[i], (size_t)h->d_model, options->taps);
     or_wave_init(&p->running, (size_t)h->d_model, options->taps);
+    or_wave_init(&p->parked, (size_t)h->d_model, options->taps);
     or_pipeline_reset_stats(p);
 }
 

@@ -33,7 +33,7 @@ size_t or_pages_available(const or_pages *pages)
     return pages->n_free + pages->n_idle;
 }
 
-/* ---- idle ones ------------------------------------------------------------------------------------------ */
+/* ---- idle ones ---------------------------------------------------------------------------------------- */
 
 static void append_idle(or_pages *pages, int32_t page)
 {
@@ -53,7 +53,7 @@ static void remove_idle(or_pages *pages, int32_t page)
     pages->n_idle--;
 }
 
-/* ---- shared ones ---------------------------------------------------------------------------------------- */
+/* ---- shared ones -------------------------------------------------------------------------------------- */
 
 static int32_t *bucket_of(or_pages *pages, uint64_t parent, const int32_t *tokens)
 {
@@ -102,7 +102,8 @@ static void forget(or_pages *pages, int32_t page)
     p->shared = false;
 }
 
-/* ---- taking and giving back ------------------------------------------------------------------------------ */
+/* ---- taking and giving back
+ * ------------------------------------------------------------------------------ */
 
 int32_t or_pages_take(or_pages *pages)
 {

@@ -1,13 +1,13 @@
-/* pages.h - which pages of the KV cache are whose. Rank 0 knows it for all stages: page p of a continuation is page p
- * everywhere.
+/* pages.h - which pages of the KV cache are whose. Rank 0 knows it for all stages: page p of a continuation
+ * is page p everywhere.
  *
  *   free -> taken by one continuation -> free
  *   free -> taken and shared: holds OR_PAGE tokens behind a known prefix, used by any number of continuations
  *        -> idle (used by none, kept in case another comes) -> used again, or taken for something else
  *
- * A shared page is found by its tokens and the page before it, so what it holds is told by all tokens up to its end.
- * Who has a page of a prefix has those before it too, and gives back the last one first: so of a prefix the pages
- * become idle, and go, from its end.
+ * A shared page is found by its tokens and the page before it, so what it holds is told by all tokens up to
+ * its end. Who has a page of a prefix has those before it too, and gives back the last one first: so of a
+ * prefix the pages become idle, and go, from its end.
  * Pure: plain memory, no MPI, no clock.
  */
 #ifndef OFFRAMP_PIPELINE_PAGES_H
@@ -47,8 +47,8 @@ size_t or_pages_available(const or_pages *pages);
 /* Takes a page; there must be one available. When none is free, the one that is idle for longest. */
 int32_t or_pages_take(or_pages *pages);
 
-/* One use less; with the last one the page is idle if it is shared and was fed, else free. Pages of a continuation
- * are released from the last to the first. */
+/* One use less; with the last one the page is idle if it is shared and was fed, else free. Pages of a
+ * continuation are released from the last to the first. */
 void or_pages_release(or_pages *pages, int32_t page);
 
 /* The shared page that holds these OR_PAGE tokens behind `parent` (a page, or -1), one use more; -1: none. */

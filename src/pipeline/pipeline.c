@@ -35,6 +35,7 @@ void or_pipeline_close(or_pipeline *p)
     if (!p->failed && drain(p) != OR_OK) or_log_warn("%s", or_status_message());
     for (size_t i = 0; i < OR_CREDITS; i++) or_wave_free(&p->inbox[i]);
     or_wave_free(&p->running);
+    or_wave_free(&p->parked);
     or_stage_free(&p->stage);
     or_model_close(p->model);
     free(p->gathered);
@@ -126,8 +127,9 @@ static or_status take_stats(or_pipeline *p, const or_message *message)
     return OR_OK;
 }
 
-/* Messages of one sender keep their order, on which the KV cache relies: a wave may attend to what an earlier one
- * put there, and later ones may use its pages for something else. Those of different ranks come in any order. */
+/* Messages of one sender keep their order, on which the KV cache relies: a wave may attend to what an
+ * earlier one put there, and later ones may use its pages for something else. Those of different ranks come
+ * in any order. */
 static or_status act_on(or_pipeline *p, const or_message *message)
 {
     switch (message->tag) {
@@ -166,6 +168,18 @@ or_status or_pipeline_pump(or_pipeline *p)
 
 /* ---- a wave through this rank ------------------------------------------------------------------------- */
 
+/* Whether the running wave has become thin while the next one is here: then that is brought to the same
+ * layer first, and both go on together. Not with rows that may still join it, nor when one is parked
+ * already. */
+static bool may_park(const or_pipeline *p)
+{
+    size_t rows = 0;
+    if (p->rank == 0 || p->parked.n_riders > 0 || p->n_inbox == 0) return false;
+    for (size_t r = 0; r < p->running.n_riders && rows < OR_THIN_ROWS; r++)
+        rows += or_stage_burden(&p->stage, &p->running.riders[r]);
+    return rows > 0 && rows < OR_THIN_ROWS && !or_wave_conflicts(&p->running, &p->inbox[0]);
+}
+
 /* Between layers: records go home at once, messages flow. The records are the stage's own, overwritten at
  * the next ramp, so what is sent is a copy. Local, non-blocking. */
 static or_status hand_over(void *context, const or_record *records, size_t n_records)
@@ -179,7 +193,9 @@ static or_status hand_over(void *context, const or_record *records, size_t n_rec
         memcpy(copy, records, n_records * sizeof *copy);
         OR_TRY(or_transport_send(p->transport, 0, OR_TAG_RECORDS, copy, n_records * sizeof *copy));
     }
-    return or_pipeline_pump(p);
+    OR_TRY(or_pipeline_pump(p));
+    p->stage.pause = may_park(p);
+    return OR_OK;
 }
 
 /* The message is a copy, so `running` is free for the next wave at once. Local, non-blocking. */
@@ -202,13 +218,40 @@ or_status or_pipeline_send_held(or_pipeline *p)
     return or_transport_send(p->transport, p->rank + 1, OR_TAG_WAVE, bytes, size);
 }
 
+static void swap(or_wave *a, or_wave *b)
+{
+    const or_wave wave = *a;
+    *a = *b;
+    *b = wave;
+}
+
+/* The parked wave goes first, as it came first. */
+static or_status merge_parked(or_pipeline *p)
+{
+    swap(&p->running, &p->parked);
+    if (p->parked.n_riders > 0) OR_TRY(or_wave_append(&p->running, &p->parked));
+    or_wave_clear(&p->parked);
+    return OR_OK;
+}
+
 /* Blocks for the layers' time. On the last rank nobody is left: at full depth every rider leaves. `busy`
  * includes the messages between layers. */
 or_status or_pipeline_advance(or_pipeline *p)
 {
-    double begin = or_clock_now();
-    OR_TRY(or_stage_run(&p->stage, &p->running, hand_over, p));
+    const double begin = or_clock_now();
+    const int last = p->plan.bound[p->rank + 1];
+    const bool merges = p->parked.n_riders > 0;
+    OR_TRY(or_stage_run(&p->stage, &p->running, merges ? p->parked.layer : last, hand_over, p));
+    if (merges) {
+        OR_TRY(merge_parked(p));
+        OR_TRY(or_stage_run(&p->stage, &p->running, last, hand_over, p));
+    }
     p->stage.stats.busy += or_clock_now() - begin;
+    if (p->stage.pause && p->running.n_riders > 0 && p->running.layer < last) {
+        swap(&p->running, &p->parked);
+        or_wave_clear(&p->running);
+        return OR_OK;
+    }
     p->held = p->running.n_riders > 0; /* nothing left: the later ranks are skipped */
     return or_pipeline_send_held(p);
 }
@@ -236,8 +279,8 @@ static or_status drop_first(or_pipeline *p)
     return or_transport_send(p->transport, p->rank - 1, OR_TAG_CREDIT, NULL, 0);
 }
 
-/* Puts the first `n` riders of a wave that has arrived behind those that are running, and leaves the others where
- * they are. */
+/* Puts the first `n` riders of a wave that has arrived behind those that are running, and leaves the others
+ * where they are. */
 static or_status take_riders(or_pipeline *p, or_wave *wave, size_t n)
 {
     const size_t before = p->running.n_riders, all = wave->n_riders;
@@ -268,15 +311,15 @@ static size_t riders_within(const or_pipeline *p, const or_wave *wave, size_t *r
 
 /* Merges waves from the inbox, oldest first, up to the token budget, into `running`, and returns their
  * credits. They go back before the layers are run, so that the next wave arrives while this one is
- * computed. All waves of an inbox are at the same layer (take_wave()). Rows that wait here may join a wave and make
- * it larger than it was: then it is run in parts. */
+ * computed. All waves of an inbox are at the same layer (take_wave()). Rows that wait here may join a wave
+ * and make it larger than it was: then it is run in parts. */
 static or_status take_inbox(or_pipeline *p)
 {
     size_t rows = 0;
     or_wave_clear(&p->running);
     while (p->n_inbox > 0) {
         or_wave *wave = &p->inbox[0];
-        if (or_wave_conflicts(&p->running, wave)) break;
+        if (or_wave_conflicts(&p->running, wave) || or_wave_conflicts(&p->parked, wave)) break;
         or_stage_arrive(&p->stage, wave);
         const size_t n = riders_within(p, wave, &rows), all = wave->n_riders;
         if (n == 0) break;
@@ -296,11 +339,12 @@ static or_status serve(or_pipeline *p)
     while (!p->closing) {
         OR_TRY(or_pipeline_pump(p));
         OR_TRY(or_pipeline_send_held(p));
-        if (p->held || p->n_inbox == 0) {
+        if (p->held || (p->n_inbox == 0 && p->parked.n_riders == 0)) {
             or_pipeline_nap(p, &nap);
             continue;
         }
         OR_TRY(take_inbox(p));
+        if (p->running.n_riders == 0) swap(&p->running, &p->parked); /* nothing to wait for */
         OR_TRY(or_pipeline_advance(p));
         nap = OR_CLOCK_NAP;
     }

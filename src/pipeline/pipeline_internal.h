@@ -1,9 +1,13 @@
 /* pipeline_internal.h - a rank's share of the pipeline: its stage, its inbox, its link to the next rank.
  *
  *   inbox (<= OR_CREDITS waves) --merge--> running --stage--> held --credit--> wire
+ *                                           |  ^
+ *                     thin, in mid-stage    v  | merged with the next wave at that layer
+ *                                          parked
  *
- * A rank may have OR_CREDITS waves on their way to the next rank that the next rank has not yet taken from its
- * inbox: one that it will take now and one that arrives while it computes. So no inbox grows without bound.
+ * A rank may have OR_CREDITS waves on their way to the next rank that the next rank has not yet taken from
+ * its inbox: one that it will take now and one that arrives while it computes. So no inbox grows without
+ * bound.
  */
 #ifndef OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
 #define OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
@@ -11,7 +15,10 @@
 #include "stage.h"
 #include "transport.h"
 
-enum { OR_CREDITS = 2 };
+enum {
+    OR_CREDITS = 2,
+    OR_THIN_ROWS = 8 /* a layer takes about as long for fewer rows: reading its weights */
+};
 
 /* What rank 0 knows of a run (run.c). */
 typedef struct or_tracker or_tracker;
@@ -32,6 +39,8 @@ struct or_pipeline {
     size_t n_inbox;
     or_wave running; /* the wave the stage works on; held when it is done and waits for a credit */
     bool held;
+    /* rank > 0: a thin wave in the middle of the stage, which waits for the next one to come up */
+    or_wave parked;
     int credits; /* waves that may be sent to the next rank */
 
     or_tracker *tracker;      /* rank 0, during a run */

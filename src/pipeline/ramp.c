@@ -4,9 +4,13 @@
  *     -> policy: leaves or stays; and of a continuation's row the token that is drawn there
  *
  * A rider's last row is due where its policy has a ramp - unless a shortlist shows that it would stay anyway
- * (shortlist.c) -, at every layer when it is observed, and at full depth, where drafts of its continuation that
- * came along are due as well. Rows are checked OR_RAMP_ROWS at a time, which bounds the memory for logits; each row
- * is computed by itself.
+ * (shortlist.c) -, at every layer when it is observed, and at full depth, where drafts of its continuation
+ * that came along are due as well. Rows are checked OR_RAMP_ROWS at a time, which bounds the memory for
+ * logits; each row is computed by itself.
+ *
+ * A row whose exit was given (or_request.exits) leaves without being asked. Its token is owed until the
+ * wave has passed the stage, and then computed together with those of other layers: an output projection is
+ * read once for all of them.
  */
 #include "sample.h"
 #include "stage.h"
@@ -16,7 +20,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- which rows ----------------------------------------------------------------------------------------- */
+/* ---- which rows --------------------------------------------------------------------------------------- */
 
 static const or_policy *policy_of(const or_stage *stage, const or_rider *rider)
 {
@@ -37,30 +41,52 @@ static bool has_ramp(const or_stage *stage, const or_rider *rider, int layer)
     return rider->policy >= 0 && or_policy_has_ramp(stage->policies[rider->policy], layer);
 }
 
+/* Whether it leaves here whatever the distribution says, and none of its rows goes on. */
+static bool leaves_unasked(const or_stage *stage, const or_rider *rider, int layer)
+{
+    return rider->step.sequence && rider->step.exits_at == layer && layer < stage->n_layers && asks(rider) &&
+           rider->step.kv != OR_KV_VERIFY;
+}
+
+/* Keeps rider r and its last row for or_ramp_settle(). */
+static or_status owe(or_stage *stage, const or_wave *wave, size_t r)
+{
+    const size_t width = wave->width, last = (size_t)(wave->spans[r].first + wave->spans[r].count - 1);
+    OR_RESERVE(stage->owed, stage->owed_capacity, stage->n_owed + 1);
+    OR_RESERVE(stage->owed_rows, stage->owed_rows_capacity, (stage->n_owed + 1) * width);
+    stage->owed[stage->n_owed] = wave->riders[r];
+    memcpy(stage->owed_rows + stage->n_owed * width, wave->hidden + last * width, width * sizeof(float));
+    stage->n_owed++;
+    return OR_OK;
+}
+
 /* At full depth: the rows from or_step.asks on; of a scored prompt the last one. */
-static size_t add_final_rows(const or_stage *stage, const or_wave *wave, size_t r, or_due *due)
+static size_t add_final_rows(const or_wave *wave, size_t r, or_due *due)
 {
     const or_rider *rider = &wave->riders[r];
     const or_span span = wave->spans[r];
     int32_t from = span.count - 1;
-    (void)stage;
     if (rider->step.sequence) from = rider->step.asks > span.position ? rider->step.asks - span.position : 0;
     size_t n = 0;
     for (int32_t i = from; i < span.count; i++) due[n++] = (or_due){r, span.first + i};
     return n;
 }
 
-/* Lists what is due in stage->due, in ascending order, and lets nobody leave yet. */
+/* Lists what is due in stage->due, in ascending order, and lets those leave that are not asked. */
 static or_status find_due(or_stage *stage, const or_wave *wave, size_t *n_due)
 {
     size_t n = 0;
     for (size_t r = 0; r < wave->n_riders; r++) {
         const or_rider *rider = &wave->riders[r];
         bool whole = rider->observe;
-        stage->leaves[r] = false;
+        stage->leaves[r] = leaves_unasked(stage, rider, wave->layer);
+        if (stage->leaves[r]) {
+            OR_TRY(owe(stage, wave, r));
+            continue;
+        }
         if (wave->layer == stage->n_layers) {
             OR_RESERVE(stage->due, stage->due_capacity, n + (size_t)wave->spans[r].count);
-            n += add_final_rows(stage, wave, r, stage->due + n);
+            n += add_final_rows(wave, r, stage->due + n);
             continue;
         }
         if (!whole && has_ramp(stage, rider, wave->layer)) OR_TRY(or_shortlist_check(stage, wave, r, &whole));
@@ -71,7 +97,7 @@ static or_status find_due(or_stage *stage, const or_wave *wave, size_t *n_due)
     return OR_OK;
 }
 
-/* ---- what they say -------------------------------------------------------------------------------------- */
+/* ---- what they say ------------------------------------------------------------------------------------ */
 
 /* Index of the choice with the greatest logit, the first among equals; -1 without choices. */
 static int32_t best_choice(const float *logits, const int32_t *choices, int32_t n_choices)
@@ -82,28 +108,27 @@ static int32_t best_choice(const float *logits, const int32_t *choices, int32_t 
     return best;
 }
 
-/* The token of a continuation. Drawn also where it will not leave: which is seldom, as then a shortlist has mostly
- * spared the distribution. */
+/* The token of a continuation. Drawn also where it will not leave: which is seldom, as then a shortlist has
+ * mostly spared the distribution. */
 static void draw(const or_stage *stage, const or_rider *rider, const float *logits, size_t n_vocab,
                  or_record *record)
 {
     const or_step *step = &rider->step;
-    or_token_logit *scratch = stage->draws + (size_t)or_thread_number() * n_vocab;
     record->drawn = record->seen.token;
     if (step->sampling.temperature > 0)
-        record->drawn = or_sample(&step->sampling, record->position, logits, n_vocab, scratch);
+        record->drawn = or_sample(&step->sampling, record->position, logits, n_vocab,
+                                  stage->draws + (size_t)or_thread_number() * n_vocab);
     record->logprob = logits[step->target >= 0 ? step->target : record->drawn] - record->logsumexp;
     if (step->likeliest) record->n_best = or_best_tokens(logits, n_vocab, record->best, OR_BEST);
 }
 
-/* The record of a row from its logits [n_vocab]. Writes the record, and of the wave only the rider's own shortlist,
- * as it runs beside the others'. What follows from it is in decide(). */
-static void fill_record(const or_stage *stage, or_wave *wave, const or_due *due, const int32_t *choices,
-                        const float *logits, or_record *record)
+/* The record of a rider's row at `position` from its logits [n_vocab] after `layer` layers. Runs beside the
+ * others': it writes the record and the rider's own shortlist only. What follows from it is in decide(). */
+static void fill_record(const or_stage *stage, or_rider *rider, int layer, int32_t position,
+                        const int32_t *choices, const float *logits, or_record *record)
 {
     const size_t n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
-    const bool last = wave->layer == stage->n_layers;
-    or_rider *rider = &wave->riders[due->rider];
+    const bool last = layer == stage->n_layers;
     const or_policy *policy = policy_of(stage, rider);
     or_top top;
     or_kernels_get()->top(logits, n_vocab, &top);
@@ -111,18 +136,12 @@ static void fill_record(const or_stage *stage, or_wave *wave, const or_due *due,
         .index = rider->index,
         .sequence = rider->step.sequence,
         .slot = rider->step.slot,
-        .position = rider->step.position + due->row - wave->spans[due->rider].first,
+        .position = position,
         .round = rider->step.round,
         .choice = best_choice(logits, choices, rider->n_choices),
-        .seen = {.layer = wave->layer, .token = top.token, .top_prob = top.prob, .gap = top.gap},
+        .seen = {.layer = layer, .token = top.token, .top_prob = top.prob, .gap = top.gap},
         .logsumexp = top.logsumexp,
     };
-    if (wave->taps) {
-        const float *cosines = stage->cosines + 3 * due->rider;
-        record->seen.cos_attn = cosines[0];
-        record->seen.cos_mlp = cosines[1];
-        record->seen.cos_hidden = cosines[2];
-    }
     if (rider->step.sequence) draw(stage, rider, logits, n_vocab, record);
     if (rider->observe && last) record->n_best = or_best_tokens(logits, n_vocab, record->best, OR_BEST);
     if (policy && !last && or_policy_shortlist(policy) > 0) {
@@ -132,8 +151,21 @@ static void fill_record(const or_stage *stage, or_wave *wave, const or_due *due,
     }
 }
 
-/* Logits and records of the due rows [from, from + n), n <= OR_RAMP_ROWS. Riders are met in order, so one walk
- * finds where the choices of each begin. */
+/* That of a row of the wave, with the cosines of its rider. */
+static void fill_due(const or_stage *stage, or_wave *wave, const or_due *due, const int32_t *choices,
+                     const float *logits, or_record *record)
+{
+    const int32_t position = wave->spans[due->rider].position + due->row - wave->spans[due->rider].first;
+    fill_record(stage, &wave->riders[due->rider], wave->layer, position, choices, logits, record);
+    if (!wave->taps) return;
+    const float *cosines = stage->cosines + 3 * due->rider;
+    record->seen.cos_attn = cosines[0];
+    record->seen.cos_mlp = cosines[1];
+    record->seen.cos_hidden = cosines[2];
+}
+
+/* Logits and records of the due rows [from, from + n), n <= OR_RAMP_ROWS. Riders are met in order, so one
+ * walk finds where the choices of each begin. */
 static or_status check_rows(or_stage *stage, or_wave *wave, size_t from, size_t n)
 {
     const size_t width = wave->width, n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
@@ -147,14 +179,14 @@ static or_status check_rows(or_stage *stage, or_wave *wave, size_t from, size_t 
     OR_TRY(or_model_logits(stage->model, stage->rows, n, stage->logits)); /* [n, d_model] -> [n, n_vocab] */
 #pragma omp parallel for num_threads(or_threads())
     for (size_t i = 0; i < n; i++)
-        fill_record(stage, wave, &due[i], choices[i], stage->logits + i * n_vocab, &stage->records[from + i]);
+        fill_due(stage, wave, &due[i], choices[i], stage->logits + i * n_vocab, &stage->records[from + i]);
     return OR_OK;
 }
 
-/* ---- what follows from it ------------------------------------------------------------------------------- */
+/* ---- what follows from it ----------------------------------------------------------------------------- */
 
-/* At a ramp. `stable` counts over the policy's own ramps, or over all layers without a policy; an observation at
- * another layer of an observed rider has 0. */
+/* At a ramp. `stable` counts over the policy's own ramps, or over all layers without a policy; an
+ * observation at another layer of an observed rider has 0. */
 static bool leaves_here(or_stage *stage, or_rider *rider, or_record *record)
 {
     const or_policy *policy = policy_of(stage, rider);
@@ -190,13 +222,18 @@ static void decide_early(or_rider *rider, bool fires, or_record *record)
     rider->policy = -1;
 }
 
+static or_status check_finite(const or_record *record)
+{
+    if (isfinite(record->logsumexp)) return OR_OK;
+    return or_fail(OR_ERR_FAILED, "numbers are not finite", NULL,
+                   "request %llu after layer %d, expected finite logits; are the weights damaged?",
+                   (unsigned long long)record->index, record->seen.layer);
+}
+
 static or_status decide(or_stage *stage, or_rider *rider, or_record *record)
 {
     const int layer = record->seen.layer;
-    if (!isfinite(record->logsumexp))
-        return or_fail(OR_ERR_FAILED, "numbers are not finite", NULL,
-                       "request %llu after layer %d, expected finite logits; are the weights damaged?",
-                       (unsigned long long)record->index, layer);
+    OR_TRY(check_finite(record));
     if (layer < stage->n_layers) {
         decide_early(rider, leaves_here(stage, rider, record), record);
     } else {
@@ -226,16 +263,31 @@ static void end_silent(or_stage *stage, const or_wave *wave)
     }
 }
 
-static or_status reserve_ramp(or_stage *stage, const or_wave *wave, size_t n_due)
+/* Room for the logits of up to OR_RAMP_ROWS rows, and for drawing from them if one of the riders does. */
+static or_status reserve_logits(or_stage *stage, const or_rider *riders, size_t n_riders)
 {
     const size_t n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
     bool draws = false;
-    for (size_t r = 0; r < wave->n_riders; r++) draws |= wave->riders[r].step.sampling.temperature > 0;
-    OR_RESERVE(stage->records, stage->records_capacity, n_due + wave->n_riders);
-    if (n_due == 0) return OR_OK;
-    OR_RESERVE(stage->rows, stage->rows_capacity, OR_RAMP_ROWS * wave->width);
+    for (size_t r = 0; r < n_riders; r++) draws |= riders[r].step.sampling.temperature > 0;
     OR_RESERVE(stage->logits, stage->logits_capacity, OR_RAMP_ROWS * n_vocab);
     if (draws) OR_RESERVE(stage->draws, stage->draws_capacity, (size_t)or_threads() * n_vocab);
+    return OR_OK;
+}
+
+static void count_heads(or_stage *stage, size_t rows)
+{
+    stage->stats.ramp_rows += rows;
+    stage->stats.macs += (double)rows * or_hparams_head_macs(or_model_hparams(stage->model));
+}
+
+/* Records of all that is due. */
+static or_status check_due(or_stage *stage, or_wave *wave, size_t n_due)
+{
+    OR_TRY(reserve_logits(stage, wave->riders, wave->n_riders));
+    OR_RESERVE(stage->rows, stage->rows_capacity, OR_RAMP_ROWS * wave->width);
+    for (size_t from = 0; from < n_due; from += OR_RAMP_ROWS)
+        OR_TRY(check_rows(stage, wave, from, n_due - from < OR_RAMP_ROWS ? n_due - from : OR_RAMP_ROWS));
+    count_heads(stage, n_due);
     return OR_OK;
 }
 
@@ -246,9 +298,8 @@ or_status or_ramp_check(or_stage *stage, or_wave *wave)
     OR_RESERVE(stage->leaves, stage->leaves_capacity, wave->n_riders);
     stage->n_records = 0;
     OR_TRY(find_due(stage, wave, &n_due));
-    OR_TRY(reserve_ramp(stage, wave, n_due));
-    for (size_t from = 0; from < n_due; from += OR_RAMP_ROWS)
-        OR_TRY(check_rows(stage, wave, from, n_due - from < OR_RAMP_ROWS ? n_due - from : OR_RAMP_ROWS));
+    OR_RESERVE(stage->records, stage->records_capacity, n_due + wave->n_riders);
+    if (n_due > 0) OR_TRY(check_due(stage, wave, n_due));
     for (size_t i = 0; i < n_due; i++) {
         or_rider *rider = &wave->riders[stage->due[i].rider];
         or_record *record = &stage->records[i];
@@ -259,7 +310,31 @@ or_status or_ramp_check(or_stage *stage, or_wave *wave)
     }
     stage->n_records = kept;
     end_silent(stage, wave);
-    stage->stats.ramp_rows += n_due;
-    stage->stats.macs += (double)n_due * or_hparams_head_macs(or_model_hparams(stage->model));
+    return OR_OK;
+}
+
+/* The exit's layer is the one that was given. */
+or_status or_ramp_settle(or_stage *stage)
+{
+    const size_t n_owed = stage->n_owed, width = (size_t)or_model_hparams(stage->model)->d_model,
+                 n_vocab = (size_t)or_model_hparams(stage->model)->n_vocab;
+    stage->n_records = stage->n_owed = 0;
+    if (n_owed == 0) return OR_OK;
+    OR_RESERVE(stage->records, stage->records_capacity, n_owed);
+    OR_TRY(reserve_logits(stage, stage->owed, n_owed));
+    for (size_t from = 0; from < n_owed; from += OR_RAMP_ROWS) {
+        const size_t n = n_owed - from < OR_RAMP_ROWS ? n_owed - from : OR_RAMP_ROWS;
+        OR_TRY(or_model_logits(stage->model, stage->owed_rows + from * width, n, stage->logits));
+#pragma omp parallel for num_threads(or_threads())
+        for (size_t i = from; i < from + n; i++) {
+            or_rider *rider = &stage->owed[i];
+            fill_record(stage, rider, rider->step.exits_at, rider->step.position + rider->rows - 1, NULL,
+                        stage->logits + (i - from) * n_vocab, &stage->records[i]);
+            decide_early(rider, true, &stage->records[i]);
+        }
+    }
+    for (size_t i = 0; i < n_owed; i++) OR_TRY(check_finite(&stage->records[i]));
+    stage->n_records = n_owed;
+    count_heads(stage, n_owed);
     return OR_OK;
 }

@@ -1,4 +1,5 @@
-/* record.h - what a ramp, or the full depth, reports to rank 0 about a request. Plain numbers, also on the wire.
+/* record.h - what a ramp, or the full depth, reports to rank 0 about a request. Plain numbers, also on the
+ * wire.
  *
  * Every rider comes home with exactly one record that leaves; records before it do not.
  */

@@ -1,10 +1,10 @@
 /* run.c - rank 0 of a run: admits requests, runs stage 0, and puts the answers together from the records that
  * come home from all stages.
  *
- * A prompt that is scored is admitted (gets a track), travels as a rider, and is answered when the record with which
- * it left is here. Continuations are the schedule's (schedule.h). A wave takes riders of these first, then the next
- * requests. There is no end message: the run is over when all that was admitted has come to its end, and every rider
- * has come home.
+ * A prompt that is scored is admitted (gets a track), travels as a rider, and is answered when the record
+ * with which it left is here. Continuations are the schedule's (schedule.h). A wave takes riders of these
+ * first, then the next requests. There is no end message: the run is over when all that was admitted has
+ * come to its end, and every rider has come home.
  */
 #include "pipeline_internal.h"
 
@@ -126,7 +126,8 @@ static or_status check_request(const or_pipeline *p, size_t index, const or_requ
     return request->max_tokens > 0 ? check_generation(p, index, request) : OR_OK;
 }
 
-/* Puts a rider into the wave at layer 0: its rows are embedded, [rows, d_model] behind those that are there. */
+/* Puts a rider into the wave at layer 0: its rows are embedded, [rows, d_model] behind those that are
+ * there. */
 static or_status board(or_pipeline *p, const or_rider *rider, const int32_t *tokens, const int32_t *choices,
                        const int32_t *pages)
 {
@@ -218,8 +219,8 @@ static or_status take_request(or_pipeline *p, queue *q, filling *f, bool *taken)
     return OR_OK;
 }
 
-/* Fills the running wave: continuations that are under way, then the next requests in order, up to the token budget;
- * the first rider is taken whatever its size. It may stay empty. */
+/* Fills the running wave: continuations that are under way, then the next requests in order, up to the
+ * token budget; the first rider is taken whatever its size. It may stay empty. */
 static or_status fill_wave(or_pipeline *p, queue *q, bool admitting)
 {
     filling f = {0};

@@ -3,11 +3,12 @@
  *
  *   logits -> heap, greatest first -> top_k of them -> the likeliest up to top_p -> one of these by u
  *
- * The heap lies in scratch and is taken down from its end, as heapsort does: what was taken stands behind it, the
- * first in the last place. So only what is looked at is sorted, and nothing at all where nothing is left out.
+ * The heap lies in scratch and is taken down from its end, as heapsort does: what was taken stands behind
+ * it, the first in the last place. So only what is looked at is sorted, and nothing at all where nothing is
+ * left out.
  *
- * For the same token everywhere, sums are in double and in one order, and e^x is or_exp(), which is arithmetic
- * of our own and not the machine's library.
+ * For the same token everywhere, sums are in double and in one order, and e^x is or_exp(), which is
+ * arithmetic of our own and not the machine's library.
  */
 #include "sample.h"
 
@@ -58,8 +59,8 @@ typedef struct draw {
 
 enum { BLOCK = 256 }; /* weights computed at a time */
 
-/* A probability up to a factor: e^((logit - greatest) / temperature). What or_exp() would clamp is nothing, so
- * that a token far below is never drawn. */
+/* A probability up to a factor: e^((logit - greatest) / temperature). What or_exp() would clamp is nothing,
+ * so that a token far below is never drawn. */
 OR_INLINE float weight(double logit, double greatest, double scale)
 {
     const double x = (logit - greatest) * scale;
@@ -138,8 +139,8 @@ static int32_t draw_any(const draw *d)
     return (int32_t)d->best;
 }
 
-/* Among the k likeliest; heap[n - i] is the i-th of them, once it was taken. With k = n their sum is over ids,
- * since they need not all be taken. */
+/* Among the k likeliest; heap[n - i] is the i-th of them, once it was taken. With k = n their sum is over
+ * ids, since they need not all be taken. */
 static int32_t draw_likely(const draw *d, size_t k, or_token_logit *heap)
 {
     const size_t n = d->n;

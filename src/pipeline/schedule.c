@@ -1,4 +1,5 @@
-/* schedule.c - continuations: admission, whose turn it is, and the end. What one sequence knows is in sequence.c. */
+/* schedule.c - continuations: admission, whose turn it is, and the end. What one sequence knows is in
+ * sequence.c. */
 #include "sequence.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ size_t or_schedule_share(const or_schedule *s)
     return s->n_active < stages ? 1 : (s->n_active + stages - 1) / stages;
 }
 
-/* ---- pages ---------------------------------------------------------------------------------------------- */
+/* ---- pages -------------------------------------------------------------------------------------------- */
 
 static int32_t pages_for(const or_request *request)
 {
@@ -41,8 +42,8 @@ static int32_t pages_shared(const or_schedule *s, const or_request *request)
     return (int32_t)((others < own ? others : own) / OR_PAGE);
 }
 
-/* Gives the sequence its pages: those of its prefix that are there, and new ones. False, and nothing is taken, when
- * there are not enough. */
+/* Gives the sequence its pages: those of its prefix that are there, and new ones. False, and nothing is
+ * taken, when there are not enough. */
 static bool take_pages(or_schedule *s, or_sequence *q)
 {
     const int32_t *tokens = q->request.tokens;
@@ -65,7 +66,7 @@ static bool take_pages(or_schedule *s, or_sequence *q)
     return true;
 }
 
-/* ---- the queue ------------------------------------------------------------------------------------------ */
+/* ---- the queue ---------------------------------------------------------------------------------------- */
 
 static void enqueue(or_schedule *s, or_sequence *q)
 {
@@ -105,16 +106,19 @@ void or_schedule_feed(or_schedule *s, const or_feed *feed)
     if (or_sequence_waits(q)) enqueue(s, q);
 }
 
-/* ---- begin and end -------------------------------------------------------------------------------------- */
+/* ---- begin and end ------------------------------------------------------------------------------------ */
 
 or_status or_schedule_admit(or_schedule *s, size_t index, const or_request *request, bool *admitted)
 {
     or_sequence *q = NULL;
     int32_t slot = 0;
+    const int32_t n_pages = pages_for(request), n_shared = pages_shared(s, request);
     *admitted = false;
     if (s->n_active == s->n_slots) return OR_OK;
+    if (or_pages_available(&s->pages) < (size_t)(n_pages - n_shared))
+        return OR_OK; /* even if all are found */
     while (s->slots[slot]) slot++;
-    OR_TRY(or_sequence_new(index, request, pages_for(request), pages_shared(s, request), &q));
+    OR_TRY(or_sequence_new(index, request, n_pages, n_shared, &q));
     if (!take_pages(s, q)) {
         or_sequence_free(q);
         return OR_OK;
@@ -182,7 +186,8 @@ static bool record_fits(const or_schedule *s, const or_record *record)
            record->n_best >= 0 && record->n_best <= OR_BEST;
 }
 
-/* A draft that was pushed may be heard of later than its verdict, from another rank, when its sequence is gone. */
+/* A draft that was pushed may be heard of later than its verdict, from another rank, when its sequence is
+ * gone. */
 or_status or_schedule_take(or_schedule *s, const or_record *record)
 {
     or_sequence *q = record_fits(s, record) ? s->slots[record->slot] : NULL;

@@ -1,18 +1,20 @@
-/* schedule.h - rank 0's view of the continuations in flight: which tokens are known, which positions may be run
- * next, what a record means.
+/* schedule.h - rank 0's view of the continuations in flight: which tokens are known, which positions may be
+ * run next, what a record means.
  *
  *   request --admit: slot, pages--> sequence      known   p r o m p t | t0 t1 t2
  *                                                 fed     . . . . . .   .  .       rows begun
  *                                                 given                 .          tokens given to the job
  *   peek, feed: a rider for the rows [fed, known)
- *   take: a record -> a token is known, is given -> the next row may be fed ... -> finish: slot and pages are free
+ *   take: a record -> a token is known, is given -> the next row may be fed ... -> finish
  *
- * Sequences with something to feed stand in a queue, so each gets its turn. Under verify a draft makes the next row
- * known at once, and `given` follows when the full depth's verdicts come; one that contradicts its draft takes known
- * and fed back. Rows that are under way then are told by their round; their records mean nothing.
+ * Sequences with something to feed stand in a queue, so each gets its turn. Under verify a draft makes the
+ * next row known at once, and `given` follows when the full depth's verdicts come; one that contradicts its
+ * draft takes known and fed back. Rows that are under way then are told by their round; their records mean
+ * nothing.
  *
- * A sequence may end while riders of it are still under way (verify). Its slot and pages go to another only when they
- * have come home: a stage that merges waves would otherwise run rows of both, which write to the same pages.
+ * A sequence may end while riders of it are still under way (verify). Its slot and pages go to another only
+ * when they have come home: a stage that merges waves would otherwise run rows of both, which write to the
+ * same pages.
  *
  * Pure: plain structs, no MPI, no clock; the job's token() and finish() are called from take().
  */
@@ -45,11 +47,13 @@ typedef struct or_schedule {
     or_run_stats *stats; /* counts, not owned */
 } or_schedule;
 
-/* `numbers`: so far used, so that no number is used twice by a pipeline. or_schedule_close() of {0} is fine. */
+/* `numbers`: so far used, so that no number is used twice by a pipeline. or_schedule_close() of {0} is
+ * fine. */
 or_status or_schedule_open(or_schedule *schedule, size_t n_slots, size_t n_pages, uint64_t numbers);
 void or_schedule_close(or_schedule *schedule);
 
-/* Takes a request if a slot and pages enough for its prompt and all its tokens are there; otherwise it has to wait. */
+/* Takes a request if a slot and pages enough for its prompt and all its tokens are there; otherwise it has
+ * to wait. */
 or_status or_schedule_admit(or_schedule *schedule, size_t index, const or_request *request, bool *admitted);
 
 /* The rider that is next: at most `most` rows (>= 1). */
@@ -68,9 +72,9 @@ void or_schedule_feed(or_schedule *schedule, const or_feed *feed);
 /* Riders of continuations that ask, in a wave at most, so that every stage has some to work on. */
 size_t or_schedule_share(const or_schedule *schedule);
 
-/* Takes a record of a continuation. OR_ERR_PEER when it cannot be: its numbers are outside of what there is, its rider
- * is not under way, or nothing of its kind is expected at its position. What comes of dropped drafts, and of a
- * continuation that has ended, means nothing but that the rider is home. */
+/* Takes a record of a continuation. OR_ERR_PEER when it cannot be: its numbers are outside of what there
+ * is, its rider is not under way, or nothing of its kind is expected at its position. What comes of dropped
+ * drafts, and of a continuation that has ended, means nothing but that the rider is home. */
 or_status or_schedule_take(or_schedule *schedule, const or_record *record);
 
 #endif

@@ -50,7 +50,7 @@ static bool is_end(const or_sequence *q, int32_t token)
     return false;
 }
 
-/* ---- what is fed ---------------------------------------------------------------------------------------- */
+/* ---- what is fed -------------------------------------------------------------------------------------- */
 
 /* The last row's token is not asked for: all tokens are known. */
 static bool is_complete(const or_sequence *q)
@@ -67,8 +67,8 @@ bool or_sequence_waits(const or_sequence *q)
     return drafts < OR_DRAFTS_MOST && !is_end(q, q->tokens[q->known - 1]);
 }
 
-/* Where the next rider's rows end. A prefix that others will use is run to the full depth by itself, so that all
- * layers have it; and under propagate the prompt before its last row, which alone may exit. */
+/* Where the next rider's rows end. A prefix that others will use is run to the full depth by itself, so
+ * that all layers have it; and under propagate the prompt before its last row, which alone may exit. */
 static int32_t rows_end(const or_sequence *q)
 {
     const int32_t shared = q->n_shared * OR_PAGE;
@@ -77,8 +77,8 @@ static int32_t rows_end(const or_sequence *q)
     return q->known;
 }
 
-/* The step of a row whose token is wanted. A rider knows the token that is followed behind its last row alone, so where
- * one is, no draft waits for the rider of another. */
+/* The step of a row whose token is wanted. A rider knows the token that is followed behind its last row
+ * alone, so where one is, no draft waits for the rider of another. */
 static void ask(const or_sequence *q, or_rider *rider)
 {
     const int32_t last = rider->step.position + rider->rows - 1, token = last - last_prompt(q);
@@ -131,7 +131,7 @@ void or_sequence_feed(or_sequence *q, or_pages *pages, const or_feed *feed)
     q->again = false;
 }
 
-/* ---- what comes back ------------------------------------------------------------------------------------ */
+/* ---- what comes back ---------------------------------------------------------------------------------- */
 
 static or_token token_of(const or_record *record)
 {
@@ -155,7 +155,8 @@ static void learn(or_sequence *q, int32_t drawn)
     q->tokens[q->known++] = q->request.forced ? q->request.forced[token] : drawn;
 }
 
-/* A draft that ends the continuation has nothing behind it that would bring its verdict: its row is run again. */
+/* A draft that ends the continuation has nothing behind it that would bring its verdict: its row is run
+ * again. */
 static void take_draft(or_sequence *q, or_pending *pending, const or_record *record)
 {
     pending->draft = token_of(record);
@@ -164,8 +165,8 @@ static void take_draft(or_sequence *q, or_pending *pending, const or_record *rec
     q->again = record->leaves && is_end(q, q->tokens[q->known - 1]);
 }
 
-/* Whether a record of this round can be. Tokens become known one after the other, so a draft is always of the row
- * behind which none is known yet. */
+/* Whether a record of this round can be. Tokens become known one after the other, so a draft is always of
+ * the row behind which none is known yet. */
 static bool is_expected(const or_sequence *q, const or_record *record)
 {
     if (record->kind == OR_RECORD_SILENT) return record->leaves;
@@ -208,8 +209,8 @@ static void roll_back(or_sequence *q, int32_t drawn)
     learn(q, drawn);
 }
 
-/* Verdicts come in the order of their positions, drafts in that of theirs; a draft's record may come after its verdict,
- * from another rank, and is waited for, since it says where the token left. */
+/* Verdicts come in the order of their positions, drafts in that of theirs; a draft's record may come after
+ * its verdict, from another rank, and is waited for, since it says where the token left. */
 bool or_sequence_settle(or_sequence *q, or_run_stats *stats, or_token *token)
 {
     if ((size_t)q->given == q->request.max_tokens) return false;

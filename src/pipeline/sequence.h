@@ -1,5 +1,5 @@
-/* sequence.h - one continuation: the tokens that are known of it, those that are final, and what comes next. Used by
- * schedule.c only; the picture is in schedule.h.
+/* sequence.h - one continuation: the tokens that are known of it, those that are final, and what comes
+ * next. Used by schedule.c only; the picture is in schedule.h.
  */
 #ifndef OFFRAMP_PIPELINE_SEQUENCE_H
 #define OFFRAMP_PIPELINE_SEQUENCE_H
@@ -37,7 +37,8 @@ void or_sequence_free(or_sequence *sequence); /* NULL is fine */
 /* Whether there are rows to feed. */
 bool or_sequence_waits(const or_sequence *sequence);
 
-/* Its next rider of up to `most` rows; false when there are none, or the prefix that it shares is not fed yet. */
+/* Its next rider of up to `most` rows; false when there are none, or the prefix that it shares is not fed
+ * yet. */
 bool or_sequence_next(const or_sequence *sequence, const or_pages *pages, int32_t most, or_feed *feed);
 
 /* That rider is under way. */

@@ -1,15 +1,16 @@
 /* shortlist.c - whether a ramp may be skipped without computing the whole distribution.
  *
- * The K likeliest tokens of the last ramp that computed it all travel with the rider. Their K logits alone make a
- * distribution in which every token is at least as likely as in the whole one: a policy that does not fire even on
- * that would hardly fire on the whole, and the rider stays. When it fires, the whole distribution is computed, and
- * that alone decides. So the shortlist can make a rider stay longer, and never leave on less confidence. Only
- * `stable` may come out higher: a token outside of the list that was the likeliest in between is not seen.
+ * The K likeliest tokens of the last ramp that computed it all travel with the rider. Their K logits alone
+ * make a distribution in which every token is at least as likely as in the whole one: a policy that does
+ * not fire even on that would hardly fire on the whole, and the rider stays. When it fires, the whole
+ * distribution is computed, and that alone decides. So the shortlist can make a rider stay longer, and
+ * never leave on less confidence. Only `stable` may come out higher: a token outside of the list that was
+ * the likeliest in between is not seen.
  */
 #include "stage.h"
 
-/* The observation that the shortlist makes. `stable` counts its token for the ramp's; the whole distribution, if it is
- * computed, counts anew from the state before. */
+/* The observation that the shortlist makes. `stable` counts its token for the ramp's; the whole
+ * distribution, if it is computed, counts anew from the state before. */
 or_status or_shortlist_check(or_stage *stage, const or_wave *wave, size_t r, bool *whole)
 {
     or_rider *rider = &wave->riders[r];

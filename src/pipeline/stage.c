@@ -10,6 +10,8 @@ void or_stage_free(or_stage *stage)
     free(stage->due);
     free(stage->records);
     free(stage->leaves);
+    free(stage->owed);
+    free(stage->owed_rows);
     free(stage->draws);
     free(stage->waiting);
     free(stage->ghosts);
@@ -73,7 +75,7 @@ static or_status run_layer(or_stage *stage, or_wave *wave)
     return OR_OK;
 }
 
-/* ---- continuations: rows that wait ---------------------------------------------------------------------- */
+/* ---- continuations: rows that wait -------------------------------------------------------------------- */
 
 /* Ghosts have no rows in a wave: they only wait for the layers to project them. */
 void or_stage_arrive(or_stage *stage, or_wave *wave)
@@ -92,8 +94,8 @@ void or_stage_arrive(or_stage *stage, or_wave *wave)
     wave->n_ghosts = 0;
 }
 
-/* Behind the stage's last layer done[] counts what was handed on: all that it lacks may join on the way. Nothing is
- * handed on by the last stage, in whose last layer a continuation ends. */
+/* Behind the stage's last layer done[] counts what was handed on: all that it lacks may join on the way.
+ * Nothing is handed on by the last stage, in whose last layer a continuation ends. */
 size_t or_stage_burden(const or_stage *stage, const or_rider *rider)
 {
     const or_step *step = &rider->step;
@@ -106,9 +108,9 @@ size_t or_stage_burden(const or_stage *stage, const or_rider *rider)
     return (size_t)rider->rows + (size_t)(step->position - first);
 }
 
-/* Counts, for each rider, the positions that wait before layer `layer` of the stage (n_layers: before the next
- * stage), and books them and the rider's own as done there. A rider may lie behind another one of its sequence in
- * the same wave: hence one after the other. */
+/* Counts, for each rider, the positions that wait before layer `layer` of the stage (n_layers: before the
+ * next stage), and books them and the rider's own as done there. A rider may lie behind another one of its
+ * sequence in the same wave: hence one after the other. */
 static size_t find_waiting(or_stage *stage, const or_wave *wave, int layer, bool projected)
 {
     size_t found = 0;
@@ -205,24 +207,24 @@ static void set_aside(or_stage *stage, or_wave *wave)
     }
 }
 
-/* ---- the stage ------------------------------------------------------------------------------------------ */
+/* ---- the stage ---------------------------------------------------------------------------------------- */
 
-/* Every rider that leaves has a record, so without records there is nothing to compact. The wave is then
- * ready for the next layer, or to be sent on, before the records are handed over. */
-or_status or_stage_run(or_stage *stage, or_wave *wave, or_stage_hook *hook, void *context)
+/* The wave is ready for the next layer, or to be sent on, before the records are handed over. */
+or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook *hook, void *context)
 {
-    stage->stats.waves_run++;
-    while (wave->layer < or_model_last(stage->model) && wave->n_riders > 0) {
+    stage->stats.waves_run += wave->layer == or_model_first(stage->model);
+    stage->pause = false;
+    while (wave->layer < until && wave->n_riders > 0 && !stage->pause) {
         OR_TRY(join(stage, wave));
         OR_TRY(run_layer(stage, wave));
         OR_TRY(or_ramp_check(stage, wave));
         const size_t before = wave->n_riders;
-        if (stage->n_records > 0) {
-            set_aside(stage, wave);
-            or_wave_compact(wave, stage->leaves);
-        }
+        set_aside(stage, wave);
+        or_wave_compact(wave, stage->leaves);
         stage->stats.exits += before - wave->n_riders;
         OR_TRY(hook(context, stage->records, stage->n_records));
     }
-    return join(stage, wave);
+    OR_TRY(or_ramp_settle(stage));
+    if (stage->n_records > 0) OR_TRY(hook(context, stage->records, stage->n_records));
+    return wave->layer == or_model_last(stage->model) ? join(stage, wave) : OR_OK;
 }

@@ -4,7 +4,7 @@
 #ifndef OFFRAMP_PIPELINE_STAGE_H
 #define OFFRAMP_PIPELINE_STAGE_H
 
-#include "kv.h"
+#include "kv_cache.h"
 #include "record.h"
 #include "wave.h"
 
@@ -22,7 +22,8 @@ typedef struct or_stage {
     size_t n_policies;
     int n_layers; /* of the whole model */
     bool taps;
-    or_kv kv; /* n_slots 0 where prompts are scored only */
+    or_kv kv;   /* n_slots 0 where prompts are scored only */
+    bool pause; /* set by the hook: or_stage_run() is to return before the next layer */
     or_stage_stats stats;
 
     /* Scratch, grown as needed. */
@@ -30,21 +31,24 @@ typedef struct or_stage {
     or_due *due;
     or_record *records; /* of one ramp, [n_records] */
     bool *leaves;
+    or_rider
+        *owed; /* [n_owed] riders that left at the layer that was given, whose tokens are still to be found */
+    float *owed_rows;      /* [n_owed, width] */
     or_token_logit *draws; /* [threads, n_vocab] */
     int32_t *waiting;      /* [n_riders] positions that join each rider */
     or_span *ghosts;       /* of the riders whose waiting positions are projected */
     float *ghost_rows;
     float *last_hidden; /* taps: last rows before the layer, [n_riders, width] */
     float *cosines;     /* taps: [n_riders, 3] attn, mlp, hidden */
-    size_t n_records, rows_capacity, logits_capacity, due_capacity, records_capacity, leaves_capacity,
-        draws_capacity, waiting_capacity, ghosts_capacity, ghost_rows_capacity, last_capacity,
-        cosines_capacity;
+    size_t n_records, n_owed, owed_capacity, owed_rows_capacity, rows_capacity, logits_capacity, due_capacity,
+        records_capacity, leaves_capacity, draws_capacity, waiting_capacity, ghosts_capacity,
+        ghost_rows_capacity, last_capacity, cosines_capacity;
     float *new_attn, *new_mlp;
     size_t attn_capacity, mlp_capacity;
 } or_stage;
 
-/* A wave has come to the stage, and is merged or run next: the cache learns where its continuations stand, and
- * takes its ghosts. */
+/* A wave has come to the stage, and is merged or run next: the cache learns where its continuations stand,
+ * and takes its ghosts. */
 void or_stage_arrive(or_stage *stage, or_wave *wave);
 
 /* Rows that may be in this stage at a time because of a rider: its own, and those that wait for it here. */
@@ -54,14 +58,18 @@ size_t or_stage_burden(const or_stage *stage, const or_rider *rider);
  * left or are observed), and lets messages flow. */
 typedef or_status or_stage_hook(void *context, const or_record *records, size_t n_records);
 
-/* Runs the wave, which has arrived, through the stage's layers until they end or no rider is left. Rows that wait
- * before a layer join those of their continuation that come to it. Riders that leave are reported to the hook and
- * compacted away at once; their rows wait, where a later one may come for them. OR_ERR_FAILED when numbers are not
- * finite, naming the layer. */
-or_status or_stage_run(or_stage *stage, or_wave *wave, or_stage_hook *hook, void *context);
+/* Runs the wave, which has arrived, through the stage's layers before layer `until` (the stage's last, or
+ * where another wave waits to be merged), as long as a rider is left and the hook does not ask for a pause.
+ * Rows that wait before a layer join those of their continuation that come to it. Riders that leave are
+ * reported to the hook and compacted away at once; their rows wait, where a later one may come for them.
+ * OR_ERR_FAILED when numbers are not finite, naming the layer. */
+or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook *hook, void *context);
 
 /* The ramp after wave->layer layers: fills stage->records and stage->leaves (ramp.c). */
 or_status or_ramp_check(or_stage *stage, or_wave *wave);
+
+/* The tokens that are owed: fills stage->records. */
+or_status or_ramp_settle(or_stage *stage);
 
 /* Whether a ramp has to compute the whole distribution for this rider, by its shortlist (shortlist.c). */
 or_status or_shortlist_check(or_stage *stage, const or_wave *wave, size_t r, bool *whole);

@@ -1,7 +1,7 @@
 /* transport.h - messages between ranks. The only place, with main.c, that calls MPI.
  *
- * While requests flow everything is point-to-point and non-blocking: a send takes over its buffer and frees it
- * when MPI is done with it, arrived messages are polled. The collective calls wait asleep.
+ * While requests flow everything is point-to-point and non-blocking: a send takes over its buffer and frees
+ * it when MPI is done with it, arrived messages are polled. The collective calls wait asleep.
  */
 #ifndef OFFRAMP_PIPELINE_TRANSPORT_H
 #define OFFRAMP_PIPELINE_TRANSPORT_H
@@ -28,8 +28,8 @@ typedef struct or_message {
  * non-blocking. */
 or_status or_transport_send(or_transport *transport, int to, or_tag tag, void *data, size_t size);
 
-/* Lets MPI work; *arrived says whether *message was filled. Messages of one sender come in the order in which it
- * sent them, those of different senders in any. Local, non-blocking. */
+/* Lets MPI work; *arrived says whether *message was filled. Messages of one sender come in the order in
+ * which it sent them, those of different senders in any. Local, non-blocking. */
 or_status or_transport_poll(or_transport *transport, or_message *message, bool *arrived);
 
 /* Sends whose buffers are not free yet. Local. */

@@ -2,9 +2,9 @@
  *
  * Messages have no size limit known to the receiver, so they are probed first (MPI_Improbe) and received
  * into a buffer of their size without waiting (MPI_Imrecv). Collectives, but for those of
- * or_transport_open() and _close(), are the non-blocking ones and waited for by naps: MPI's own waiting spins, and would take the core from
- * ranks that still compute. MPI errors abort the job by MPI's default handler: Open MPI 4.1 cannot go on
- * after one.
+ * or_transport_open() and _close(), are the non-blocking ones and waited for by naps: MPI's own waiting
+ * spins, and would take the core from ranks that still compute. MPI errors abort the job by MPI's default
+ * handler: Open MPI 4.1 cannot go on after one.
  */
 #include "transport.h"
 
@@ -154,8 +154,9 @@ static bool must_wait(const flights *list, size_t at)
     return false;
 }
 
-/* Takes the first message that has arrived and that none of the same sender is ahead of. The list is in the order
- * in which they were announced, which is the order in which each sender sent them (MPI 3.1, section 3.5). */
+/* Takes the first message that has arrived and that none of the same sender is ahead of. The list is in the
+ * order in which they were announced, which is the order in which each sender sent them (MPI 3.1, section
+ * 3.5). */
 static or_status take_next(flights *list, flight *landed, bool *found)
 {
     *found = false;

@@ -6,9 +6,9 @@
  *   lists      ..pp    ...  ppp           of all riders, one after the other: its choices, then its pages
  *   ghosts     gg           g             n_ghosts x width, on the wire only (or_step.ghosts)
  *
- * A rider is a request whose prompt is scored, or a step of a continuation: some of its positions on their way
- * through the layers. Waves are appended to each other (merging), compacted when riders leave, and grow when rows
- * that waited join a rider. Pure: no MPI, no clock.
+ * A rider is a request whose prompt is scored, or a step of a continuation: some of its positions on their
+ * way through the layers. Waves are appended to each other (merging), compacted when riders leave, and grow
+ * when rows that waited join a rider. Pure: no MPI, no clock.
  */
 #ifndef OFFRAMP_PIPELINE_WAVE_H
 #define OFFRAMP_PIPELINE_WAVE_H
@@ -77,12 +77,12 @@ or_status or_wave_add(or_wave *wave, const or_rider *rider, const int32_t *choic
 /* Appends all riders of `other`, which has the same layer, width and taps. Neither has ghosts. */
 or_status or_wave_append(or_wave *wave, const or_wave *other);
 
-/* Whether a rider of `next` begins at a position that one of `wave` still has to run: after rank 0 has dropped drafts.
- * Such waves must be run one after the other. */
+/* Whether a rider of `next` begins at a position that one of `wave` still has to run: after rank 0 has
+ * dropped drafts. Such waves must be run one after the other. */
 bool or_wave_conflicts(const or_wave *wave, const or_wave *next);
 
-/* Puts more[r] rows, to be filled by the caller, before those of each rider r, which then begins at so many positions
- * earlier. */
+/* Puts more[r] rows, to be filled by the caller, before those of each rider r, which then begins at so many
+ * positions earlier. */
 or_status or_wave_grow(or_wave *wave, const int32_t *more);
 
 /* Makes the spans point to their pages: until riders are added, appended or compacted. */

@@ -96,7 +96,8 @@ static bool sampling_fits(const or_sampling *how)
            how->top_p <= 1;
 }
 
-/* A step's own numbers; `end` is the position behind its last row, and bounded by the pages that there are. */
+/* A step's own numbers; `end` is the position behind its last row, and bounded by the pages that there are.
+ * */
 static bool step_fits(const or_step *step, int64_t end, const or_wave_limits *limits)
 {
     return step->slot >= 0 && (size_t)step->slot < limits->n_slots && step->position >= 0 &&

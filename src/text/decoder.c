@@ -2,8 +2,8 @@
  *
  *   id -> piece -> bytes -> characters, U+FFFD where there are none -> text
  *
- * Whether bytes form a character depends on the few that follow, so the beginning of one waits for them. What is
- * decided then is what would be decided over all bytes at once.
+ * Whether bytes form a character depends on the few that follow, so the beginning of one waits for them.
+ * What is decided then is what would be decided over all bytes at once.
  */
 #include "decoder.h"
 

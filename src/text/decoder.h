@@ -22,8 +22,8 @@ size_t or_decoder_broken(const or_decoder *decoder);
 
 void or_decoder_free(or_decoder *decoder);
 
-/* For kinds: moves the bytes to the text, U+FFFD for what forms no UTF-8. With `more` to follow, the beginning
- * of a character stays behind. */
+/* For kinds: moves the bytes to the text, U+FFFD for what forms no UTF-8. With `more` to follow, the
+ * beginning of a character stays behind. */
 or_status or_decoder_settle(or_decoder *decoder, bool more);
 
 #define OR_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */

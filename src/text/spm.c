@@ -40,7 +40,8 @@ static or_status split(or_merging *m, size_t size)
     return OR_OK;
 }
 
-/* Appends the bytes of a symbol as <0xXX>; *done is false when one of them has no piece (nothing is added). */
+/* Appends the bytes of a symbol as <0xXX>; *done is false when one of them has no piece (nothing is added).
+ * */
 static or_status put_bytes(const or_tokenizer *t, const unsigned char *bytes, size_t count, or_tokens *tokens,
                            bool *done)
 {
@@ -115,7 +116,8 @@ static or_status put_piece(const or_piece *piece, or_buffer *out)
 }
 
 /* Bytes that came as <0xXX> are a character of their own: any other token cuts it off. Of those that form no
- * UTF-8 each becomes U+FFFD (as SentencePiece does; the tokenizers library gives up the whole run instead). */
+ * UTF-8 each becomes U+FFFD (as SentencePiece does; the tokenizers library gives up the whole run instead).
+ * */
 static or_status decode(const or_piece *piece, or_decoder *decoder)
 {
     if (piece->kind == OR_PIECE_BYTE) return or_buffer_append(&decoder->bytes, &piece->byte, 1);

@@ -2,8 +2,8 @@
  *
  *   token -> decoder -> text: | given | held back, and looked at | new |
  *
- * Each stop text is looked for by the algorithm of Knuth, Morris and Pratt (SIAM J. Comput. 6(2), 1977), a byte
- * at a time. How much of a stop text the text's end matches is also how much must be held back for it.
+ * Each stop text is looked for by the algorithm of Knuth, Morris and Pratt (SIAM J. Comput. 6(2), 1977), a
+ * byte at a time. How much of a stop text the text's end matches is also how much must be held back for it.
  */
 #include <offramp/stream.h>
 
@@ -47,7 +47,8 @@ static or_status open_stop(const char *text, stop *s)
     return OR_OK;
 }
 
-/* Of the prompt's text only its end matters: whether there was any, and bytes of a character that may go on. */
+/* Of the prompt's text only its end matters: whether there was any, and bytes of a character that may go
+ * on. */
 static or_status read_prompt(or_stream *stream, const int32_t *prompt, size_t n_prompt)
 {
     for (size_t i = 0; i < n_prompt; i++) {
@@ -111,9 +112,9 @@ static void take_owed(or_stream *stream)
     }
 }
 
-/* Looks at the new text. *held: bytes of its end that are the beginning of a stop text, or, when it is complete,
- * all of it and what is behind; of stop texts that end together the longest begins first. Text and stop texts
- * are UTF-8, so they match in whole characters. */
+/* Looks at the new text. *held: bytes of its end that are the beginning of a stop text, or, when it is
+ * complete, all of it and what is behind; of stop texts that end together the longest begins first. Text
+ * and stop texts are UTF-8, so they match in whole characters. */
 static void look(or_stream *stream, size_t *held)
 {
     const or_buffer *text = &stream->decoder.text;

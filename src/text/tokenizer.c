@@ -166,7 +166,8 @@ static or_status read_folder(or_tokenizer *t, const char *folder)
     return read_ends(t, folder, "config.json");
 }
 
-/* A model's shape is a file, FILE.json (src/formats/shape.c); a tokenizer for it, if there is one, lies beside it. */
+/* A model's shape is a file, FILE.json (src/formats/shape.c); a tokenizer for it, if there is one, lies
+ * beside it. */
 static or_status read_folder_of(or_tokenizer *t, const char *model_path)
 {
     char *folder = NULL;

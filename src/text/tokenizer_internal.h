@@ -43,8 +43,8 @@ struct or_decoder; /* decoder.h */
 
 typedef struct or_tokenizer_kind {
     const char *name;
-    /* Appends the ids of valid UTF-8 to tokens / what a token stands for to the decoder's text, or to its bytes
-     * where characters are put together from several tokens. */
+    /* Appends the ids of valid UTF-8 to tokens / what a token stands for to the decoder's text, or to its
+     * bytes where characters are put together from several tokens. */
     or_status (*encode)(const or_tokenizer *tokenizer, const char *text, size_t size, or_tokens *tokens);
     or_status (*decode)(const or_piece *piece, struct or_decoder *decoder);
     bool

@@ -1,13 +1,14 @@
-/* fake_pipeline.h - stages that run riders of the schedule through a model that is a pure function; no waves, no MPI.
+/* fake_pipeline.h - stages that run riders of the schedule through a model that is a pure function; no
+ * waves, no MPI.
  *
  *   push -> queue of stage 0 -> queue of stage 1 -> ...        one rider at a time, in the order in which they came
  *              |                   |
  *              records             records                     of a stage in order, of different stages in any
  *
- * A row's "hidden state" is the hash of all tokens up to it. A layer makes it from the row's token and from what it
- * finds in its cells ("keys and values") at all positions before, and puts it into its own. So whatever goes wrong
- * with pages, rows that wait, or dropped drafts gives another hash, and with it another token. Stages do with riders
- * what src/pipeline/stage.c and ramp.c do, in the plainest way.
+ * A row's "hidden state" is the hash of all tokens up to it. A layer makes it from the row's token and from
+ * what it finds in its cells ("keys and values") at all positions before, and puts it into its own. So
+ * whatever goes wrong with pages, rows that wait, or dropped drafts gives another hash, and with it another
+ * token. Stages do with riders what src/pipeline/stage.c and ramp.c do, in the plainest way.
  */
 #ifndef OFFRAMP_TESTS_FAKE_PIPELINE_H
 #define OFFRAMP_TESTS_FAKE_PIPELINE_H
@@ -26,7 +27,7 @@ enum {
     FAKE_ROWS = 150  /* tokens of a prompt and its continuation at most */
 };
 
-/* ---- the model ------------------------------------------------------------------------------------------ */
+/* ---- the model ---------------------------------------------------------------------------------------- */
 
 /* `before`: sum over all positions before, of their hashes times their place. */
 static inline uint64_t fake_hash(int32_t token, uint64_t before)
@@ -61,7 +62,7 @@ static inline int32_t fake_draft(uint64_t hash, unsigned wrong)
     return (fake_token(hash) + (is_wrong ? 1 + (int32_t)((hash >> 40) % 3) : 0)) % FAKE_VOCAB;
 }
 
-/* ---- the stages ----------------------------------------------------------------------------------------- */
+/* ---- the stages --------------------------------------------------------------------------------------- */
 
 typedef struct fake_row {
     int32_t token, position;

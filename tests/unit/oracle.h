@@ -1,5 +1,5 @@
-/* oracle.h - what a continuation must leave behind: one sequence, alone, through a whole model, with or_model_layer() and
- * or_model_project() only. For tests of the pipeline's stages.
+/* oracle.h - what a continuation must leave behind: one sequence, alone, through a whole model, with
+ * or_model_layer() and or_model_project() only. For tests of the pipeline's stages.
  */
 #ifndef OFFRAMP_TESTS_ORACLE_H
 #define OFFRAMP_TESTS_ORACLE_H
@@ -7,7 +7,7 @@
 #include "support.h"
 
 #include "compute.h"
-#include "kv.h" /* of compute */
+#include "kv.h"
 #include "memory.h"
 #include "sample.h"
 #include "stage.h"
@@ -28,7 +28,8 @@ static inline float *oracle_hidden(const oracle *o, int layers, int position)
     return o->hidden + ((size_t)layers * (size_t)o->n + (size_t)position) * o->width;
 }
 
-/* Positions [from, from + count) through `layers` layers; the others get keys and values of what comes out. */
+/* Positions [from, from + count) through `layers` layers; the others get keys and values of what comes out.
+ * */
 static inline void oracle_advance(oracle *o, int from, int count, int layers)
 {
     const or_span span = {.count = count, .position = from, .pages = o->pages};
@@ -46,8 +47,8 @@ static inline void oracle_advance(oracle *o, int from, int count, int layers)
     }
 }
 
-/* Runs tokens [n]. exits NULL: at full depth, in one piece. Else exits [n - asked] are the layers of the positions from
- * `asked` on, which skip the rest (propagate). */
+/* Runs tokens [n]. exits NULL: at full depth, in one piece. Else exits [n - asked] are the layers of the
+ * positions from `asked` on, which skip the rest (propagate). */
 static inline void oracle_open(oracle *o, or_model *model, const int32_t *tokens, int n, int asked,
                                const or_token *exits)
 {

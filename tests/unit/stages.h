@@ -1,9 +1,10 @@
 /* stages.h - a model split into stages that run in one process, and what is checked of every continuation.
  *
- *   schedule -> stage 0 --wave, as bytes--> inbox -> stage 1 --> ... ; records of the later ones are taken at random
+ *   schedule -> stage 0 --wave, as bytes--> inbox -> stage 1 --> ...   records: taken at random
  *
- * Who acts next, how many waves are merged, and when a record comes home is drawn from a seed; only the order on each
- * link is kept, as between ranks. What comes out is compared with the oracle's (oracle.h), bit for bit.
+ * Who acts next, how many waves are merged, and when a record comes home is drawn from a seed; only the
+ * order on each link is kept, as between ranks. What comes out is compared with the oracle's (oracle.h),
+ * bit for bit.
  */
 #ifndef OFFRAMP_TESTS_STAGES_H
 #define OFFRAMP_TESTS_STAGES_H
@@ -76,7 +77,8 @@ static inline unsigned stages_draw(stages *s, unsigned below)
     return random_bits(&s->seed) % below;
 }
 
-/* ---- what is checked of every continuation ---------------------------------------------------------------- */
+/* ---- what is checked of every continuation
+ * ---------------------------------------------------------------- */
 
 /* The tokens that were run, [n]: all but the last one. */
 static inline int32_t *tokens_run(const trial *t, int *n)
@@ -90,8 +92,8 @@ static inline int32_t *tokens_run(const trial *t, int *n)
     return tokens;
 }
 
-/* Each layer's keys and values as far as it has come, which is to the end when the last token went to full depth or was
- * verified. */
+/* Each layer's keys and values as far as it has come, which is to the end when the last token went to full
+ * depth or was verified. */
 static inline void check_cache(stages *s, const trial *t, const oracle *o)
 {
     const bool caught_up =
@@ -190,7 +192,8 @@ static inline or_status stages_finish(void *context, size_t index, or_finish why
     return OR_OK;
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------- */
+/* ---- opening and closing
+ * ---------------------------------------------------------------------------------- */
 
 /* Uneven parts. */
 static inline void open_seat(stages *s, int i, int first, int last)
@@ -298,7 +301,8 @@ static inline void deliver(stages *s, station *seat)
     memmove(seat->records, seat->records + n, seat->n_records * sizeof *seat->records);
 }
 
-/* ---- a wave through a stage -------------------------------------------------------------------------------- */
+/* ---- a wave through a stage
+ * -------------------------------------------------------------------------------- */
 
 typedef struct hook_context {
     stages *s;
@@ -383,12 +387,13 @@ static inline void advance(stages *s, station *seat)
     hook_context context = {s, seat};
     check_disjoint(s, seat);
     or_threads_set(1 + (int)stages_draw(s, 2));
-    assert_ok(or_stage_run(&seat->stage, &seat->running, stages_hook, &context));
+    assert_ok(or_stage_run(&seat->stage, &seat->running, or_model_last(seat->model), stages_hook, &context));
     check_burdens(seat);
     if (seat->running.n_riders > 0) send_on(s, seat, seat + 1);
 }
 
-/* ---- the first stage, as run.c does ------------------------------------------------------------------------- */
+/* ---- the first stage, as run.c does
+ * ------------------------------------------------------------------------- */
 
 static inline void board_rider(stages *s, const or_rider *rider, const int32_t *tokens, const int32_t *pages)
 {
@@ -465,7 +470,8 @@ static inline void begin_wave(stages *s)
     advance(s, seat);
 }
 
-/* ---- the others, as pipeline.c does -------------------------------------------------------------------------- */
+/* ---- the others, as pipeline.c does
+ * -------------------------------------------------------------------------- */
 
 /* The first `n` riders of the first wave of the inbox join those that are running. */
 static inline void take_first(stages *s, station *seat, size_t n)

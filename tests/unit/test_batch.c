@@ -1,5 +1,5 @@
-/* test_batch.c - tokens given by hand to a batch's job, as the pipeline would: results of both forms, ends and stops,
- * the journal and going on with it, figures. */
+/* test_batch.c - tokens given by hand to a batch's job, as the pipeline would: results of both forms, ends
+ * and stops, the journal and going on with it, figures. */
 #include "support.h"
 
 #include "batch_internal.h"

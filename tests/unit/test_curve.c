@@ -32,8 +32,8 @@ static void bad_curves_are_refused_by_name(void **state)
     or_curve_free(&curve);
 }
 
-/* 20000 tokens: each layer's share is within four deviations of what the curve says, nobody leaves where it is flat,
- * and what is left at the end leaves at the last layer. */
+/* 20000 tokens: each layer's share is within four deviations of what the curve says, nobody leaves where it
+ * is flat, and what is left at the end leaves at the last layer. */
 static void exits_are_drawn_by_the_curve(void **state)
 {
     (void)state;
@@ -90,8 +90,8 @@ static void a_trace_gives_the_curve_of_an_oracle(void **state)
     or_curve_free(&curve);
 }
 
-/* The curves that ship save what their names say of TinyLlama 1.1B's layers and output projection, within a per cent
- * (keys and values of skipped layers not counted), and let nobody leave before layer 6. */
+/* The curves that ship save what their names say of TinyLlama 1.1B's layers and output projection, within a
+ * per cent (keys and values of skipped layers not counted), and let nobody leave before layer 6. */
 static void the_curves_that_ship_save_what_they_say(void **state)
 {
     (void)state;

@@ -538,7 +538,8 @@ static void other_files_are_refused(void **state)
     assert_null(t);
 }
 
-/* A small file cut short anywhere, and with every byte changed: refused or read, and nothing out of bounds. */
+/* A small file cut short anywhere, and with every byte changed: refused or read, and nothing out of bounds.
+ * */
 static void damaged_files_do_no_harm(void **state)
 {
     (void)state;

@@ -50,7 +50,7 @@ static void exp_is_exact_to_a_few_units(void **state)
     }
 }
 
-/* ---- matrix products ------------------------------------------------------------------------------------ */
+/* ---- matrix products ---------------------------------------------------------------------------------- */
 
 /* Random weights in a stored format; their exact values go to `values`. */
 static or_matrix make_matrix(uint64_t *state, or_dtype dtype, int rows, int columns, float **values)
@@ -236,7 +236,7 @@ static void interleaved_products_are_the_same(void **state)
     free(x), free(y), free(y_pairs);
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------ */
+/* ---- attention ---------------------------------------------------------------------------------------- */
 
 /* a head that is met in vectors of 32 and of 16 elements, and of what is left */
 enum { HEADS = 6, KV_HEADS = 2, HEAD_DIM = 52, Q_WIDTH = HEADS * HEAD_DIM, KV_WIDTH = KV_HEADS * HEAD_DIM };
@@ -326,7 +326,7 @@ static void attention_does_not_depend_on_company(void **state)
     free(q), free(k), free(v), free(out), free(alone);
 }
 
-/* ---- attention through pages ---------------------------------------------------------------------------- */
+/* ---- attention through pages -------------------------------------------------------------------------- */
 
 enum { PAGES = 12, LONGEST = 3 * OR_PAGE + 5 };
 
@@ -453,7 +453,7 @@ static void spans_of_all_kinds_share_a_wave(void **state)
         free(wave_v);
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------------------------------------- */
 
 static void norm_rope_and_silu_are_right(void **state)
 {

@@ -43,7 +43,7 @@ static bool has_final_norm(const recipe *r)
     return !r->post_norm && !r->no_final_norm;
 }
 
-/* ---- the folder ----------------------------------------------------------------------------------------- */
+/* ---- the folder --------------------------------------------------------------------------------------- */
 
 static void add(tiny_file *file, const recipe *r, const char *name, int rows, int columns)
 {
@@ -125,7 +125,7 @@ static const char *opt_folder(const recipe *r)
     return folder;
 }
 
-/* ---- the slow forward pass ------------------------------------------------------------------------------ */
+/* ---- the slow forward pass ---------------------------------------------------------------------------- */
 
 /* y[rows] = W x + b */
 static void multiply(const char *stem, int rows, int columns, bool bias, const double *x, double *y)
@@ -276,7 +276,7 @@ static void layers_are_right(void **state)
     }
 }
 
-/* ---- splits, company, names ----------------------------------------------------------------------------- */
+/* ---- splits, company, names --------------------------------------------------------------------------- */
 
 /* Logits at the last row of the prompt, through the parts that `bounds` (ended by LAYERS) describe. */
 static void run_parts(const char *folder, const int *bounds, float *logits)
@@ -394,7 +394,7 @@ static void bytes_are_counted_once(void **state)
     or_model_close(model);
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------ */
+/* ---- what is refused ---------------------------------------------------------------------------------- */
 
 static void missing_and_misshapen_tensors_are_refused(void **state)
 {

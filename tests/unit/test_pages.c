@@ -1,11 +1,13 @@
-/* test_pages.c - pages against a naive model of them, which knows every page's whole prefix and looks at all of them. */
+/* test_pages.c - pages against a naive model of them, which knows every page's whole prefix and looks at
+ * all of them. */
 #include "support.h"
 
 #include "pages.h"
 
 enum { PAGES = 24, DEEP = 4, OWNERS = 6, LONG = 8 };
 
-/* What the model knows of a page: `prefix` is its way from the first page of its prefix, one character per page. */
+/* What the model knows of a page: `prefix` is its way from the first page of its prefix, one character per
+ * page. */
 typedef struct model_page {
     int uses;
     bool shared, fed;

@@ -287,7 +287,8 @@ static void beginnings_in_common_are_found(void **state)
 {
     (void)state;
     enum { N = 7 };
-    /* 0 and 3: 40 tokens in common; 3 and 5: 35; 1: 31 with all, which is no page; 2 and 6: the same 33; 4: none */
+    /* 0 and 3: 40 tokens in common; 3 and 5: 35; 1: 31 with all, which is no page; 2 and 6: the same 33; 4:
+     * none */
     static int32_t ids[N][64];
     or_tokens tokens[N] = {{ids[0], 60, 64}, {ids[1], 50, 64}, {ids[2], 33, 64}, {ids[3], 45, 64},
                            {ids[4], 64, 64}, {ids[5], 64, 64}, {ids[6], 33, 64}};

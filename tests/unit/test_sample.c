@@ -181,7 +181,8 @@ static void draws_are_the_same_everywhere(void **state)
             assert_int_equal(or_sample(&how[seed], position, equal, 1000, scratch), expected[seed][position]);
 }
 
-/* What was drawn before, and what lies in scratch, do not matter. A large vocabulary, most of it far below. */
+/* What was drawn before, and what lies in scratch, do not matter. A large vocabulary, most of it far below.
+ * */
 static void draws_depend_on_nothing_else(void **state)
 {
     (void)state;

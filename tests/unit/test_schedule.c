@@ -1,5 +1,5 @@
-/* test_schedule.c - continuations over a pipeline with random timing (fake_pipeline.h): the tokens that the job gets are
- * those of the pure function, whatever is drafted, dropped, shared, or has to wait.
+/* test_schedule.c - continuations over a pipeline with random timing (fake_pipeline.h): the tokens that the
+ * job gets are those of the pure function, whatever is drafted, dropped, shared, or has to wait.
  */
 #include "fake_pipeline.h"
 
@@ -51,7 +51,7 @@ static int pick(world *w, int below)
     return (int)(random_bits(&w->seed) % (unsigned)below);
 }
 
-/* ---- what is expected ----------------------------------------------------------------------------------- */
+/* ---- what is expected --------------------------------------------------------------------------------- */
 
 static bool is_end(const or_request *request, int32_t token)
 {
@@ -126,7 +126,7 @@ static void invent(world *w, expectation *e, size_t room)
     expect(w, e);
 }
 
-/* ---- the job -------------------------------------------------------------------------------------------- */
+/* ---- the job ------------------------------------------------------------------------------------------ */
 
 static or_status take_token(void *context, size_t index, const or_token *token, bool *more)
 {
@@ -172,7 +172,7 @@ static or_status count_finish(void *context, size_t index, or_finish why)
     return OR_OK;
 }
 
-/* ---- what a rider must be ------------------------------------------------------------------------------- */
+/* ---- what a rider must be ----------------------------------------------------------------------------- */
 
 /* Rows begin where the last ended: or earlier, when drafts were dropped, or an end is run again. */
 static void check_place(expectation *e, const or_feed *feed)
@@ -219,8 +219,8 @@ static void check_question(const expectation *e, const or_feed *feed)
     assert_int_equal(step->sampling.seed, request->sampling.seed);
 }
 
-/* No rider of another sequence that is under way has a page that this one writes to, or it would find other rows
- * there when both are merged into a wave. */
+/* No rider of another sequence that is under way has a page that this one writes to, or it would find other
+ * rows there when both are merged into a wave. */
 static void check_pages(const world *w, const or_feed *feed)
 {
     const or_step *step = &feed->rider.step;
@@ -253,7 +253,7 @@ static void check_turns(world *w, int32_t fed)
     }
 }
 
-/* ---- what happens --------------------------------------------------------------------------------------- */
+/* ---- what happens ------------------------------------------------------------------------------------- */
 
 /* What leads to a page that may be found is there. */
 static void check_prefixes(const or_pages *pages)
@@ -357,7 +357,7 @@ static size_t under_way(const world *w)
     return n;
 }
 
-/* ---- rounds --------------------------------------------------------------------------------------------- */
+/* ---- rounds ------------------------------------------------------------------------------------------- */
 
 static void open_world(world *w, uint64_t seed)
 {
@@ -441,7 +441,8 @@ static void any_timing_gives_the_tokens_of_the_function(void **state)
     for (int why = 0; why < 3; why++) assert_true(tried.why[why] > 100);
 }
 
-/* ---- one sequence, step by step --------------------------------------------------------------------------- */
+/* ---- one sequence, step by step
+ * --------------------------------------------------------------------------- */
 
 /* A schedule with one request of 2 tokens and 6 to come; stages are played by the test. */
 static or_schedule *open_one(world *w, or_kv_policy kv, const int32_t *exits)

@@ -1,4 +1,5 @@
-/* test_shape.c - models that are made up from a shape: tensors, weights of every type, memory, and what is refused. */
+/* test_shape.c - models that are made up from a shape: tensors, weights of every type, memory, and what is
+ * refused. */
 #include "support.h"
 
 #include "checkpoint_internal.h"
@@ -156,7 +157,8 @@ static void run(const char *path, float logits[VOCAB])
     or_model_close(model);
 }
 
-/* A normed state times weights of variance 1 / columns: logits of deviation 1 or so, of mean 0, whatever the type. */
+/* A normed state times weights of variance 1 / columns: logits of deviation 1 or so, of mean 0, whatever
+ * the type. */
 static void every_type_gives_sane_numbers(void **state)
 {
     (void)state;

@@ -1,12 +1,13 @@
-/* test_stage.c - stages, without MPI: whatever the split, the company and the exits, every token, and every key and
- * value in the cache, has the bits that the sequence alone gives. The driver checks that of all that is run here
- * (stages.h); the tests choose what is run.
+/* test_stage.c - stages, without MPI: whatever the split, the company and the exits, every token, and every
+ * key and value in the cache, has the bits that the sequence alone gives. The driver checks that of all
+ * that is run here (stages.h); the tests choose what is run.
  */
 #include "stages.h"
 
 #include "tiny_model.h"
 
-/* Sanitized code is slow, so it gets fewer and shorter requests: as long as the prefixes that are shared need. */
+/* Sanitized code is slow, so it gets fewer and shorter requests: as long as the prefixes that are shared
+ * need. */
 #ifdef OFFRAMP_SANITIZE
 enum { TRIALS = 6, LONGEST = 48 };
 #else
@@ -222,7 +223,8 @@ static or_policy *gap_policy(const subject *m, double threshold, int shortlist)
     return policy;
 }
 
-/* ---- the policies for keys and values ------------------------------------------------------------------------ */
+/* ---- the policies for keys and values
+ * ------------------------------------------------------------------------ */
 
 static void run_kv(const subject *m, int kv, bool forced)
 {
@@ -290,8 +292,8 @@ static void nothing_is_expected_where_nothing_waits(void **state)
 
 enum { ALWAYS, SOMETIMES, NEVER, POLICIES };
 
-/* That the tokens are the full depth's is checked of each (check_tokens()). Some are stopped, and some meet an end,
- * while drafts behind it are under way. */
+/* That the tokens are the full depth's is checked of each (check_tokens()). Some are stopped, and some meet
+ * an end, while drafts behind it are under way. */
 static void run_verify(const subject *m, int n_stages, int policy, bool exits, float temperature)
 {
     static const int32_t ends[] = {3, 5, 8, 13};
@@ -332,8 +334,8 @@ static void verify_gives_the_full_depths_tokens(void **state)
         for (int i = 0; i < 2; i++) run_verify(&small[i], n_stages, NEVER, true, i ? 0.8f : 0);
 }
 
-/* Continuations come and go in a cache that holds two or three of them, and pages of those that have ended are taken
- * while drafts of theirs are under way. */
+/* Continuations come and go in a cache that holds two or three of them, and pages of those that have ended
+ * are taken while drafts of theirs are under way. */
 static void drafts_do_not_disturb_those_who_come_after(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_stream.c - the text of a continuation as its tokens come: against decoding everything at once, for every
- * split into prompt and continuation, and stop texts against a plain search. */
+/* test_stream.c - the text of a continuation as its tokens come: against decoding everything at once, for
+ * every split into prompt and continuation, and stop texts against a plain search. */
 #include "byte_bpe.h"
 
 #include "tokenizer_internal.h"
@@ -81,8 +81,8 @@ static size_t in_common(const char *a, size_t a_size, const char *b, size_t b_si
     }
 }
 
-/* For every split: what the stream gives is the text of all ids behind what it has in common with the prompt's,
- * and so, where the prompt's text is a beginning of it, the rest. */
+/* For every split: what the stream gives is the text of all ids behind what it has in common with the
+ * prompt's, and so, where the prompt's text is a beginning of it, the rest. */
 static void check_splits(const or_tokenizer *t, const int32_t *ids, size_t n)
 {
     or_buffer got = {0};

@@ -270,7 +270,8 @@ static void assert_positions(or_wave *wave)
     assert_int_equal(wave->n_rows, row);
 }
 
-/* Rows that join go before those of their rider, whoever else is in the wave; then riders leave, and waves merge. */
+/* Rows that join go before those of their rider, whoever else is in the wave; then riders leave, and waves
+ * merge. */
 static void waves_grow_in_front_of_their_riders(void **state)
 {
     (void)state;
@@ -384,7 +385,8 @@ static void dropped_rows_conflict(void **state)
     or_wave_free(&empty);
 }
 
-/* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, list, ghosts (8 each). */
+/* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, list, ghosts (8
+ * each). */
 enum {
     AT_MAGIC = 0,
     AT_LAYER = 4,
@@ -458,8 +460,8 @@ static void every_wrong_field_is_refused(void **state)
     or_wave_free(&arrived);
 }
 
-/* Rider 0 is a step with rows 40, 41 and a ghost, rider 1 a scored prompt, rider 2 a step with rows 1, 2 and a ghost,
- * rider 3 one with rows 0, 1. */
+/* Rider 0 is a step with rows 40, 41 and a ghost, rider 1 a scored prompt, rider 2 a step with rows 1, 2
+ * and a ghost, rider 3 one with rows 0, 1. */
 static void every_wrong_step_is_refused(void **state)
 {
     (void)state;

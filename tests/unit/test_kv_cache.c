@@ -1,7 +1,8 @@
-/* test_kv.c - a stage's cache: how far its layers are, and hidden states that wait in scrambled pages. */
+/* test_kv_cache.c - a stage's cache: how far its layers are, and hidden states that wait in scrambled
+ * pages. */
 #include "support.h"
 
-#include "stage.h" /* and with it the kv.h beside it: there is one in src/compute too */
+#include "kv_cache.h"
 
 enum { LAYERS = 3, WIDTH = 6, PAGES = 7, SLOTS = 2, MOST = PAGES * OR_PAGE };
 

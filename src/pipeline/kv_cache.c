@@ -1,5 +1,5 @@
-/* kv.c - the cache's memory, its counts, and the hidden states that wait in it. */
-#include "kv.h"
+/* kv_cache.c - the cache's memory, its counts, and the hidden states that wait in it. */
+#include "kv_cache.h"
 
 #include "memory.h"
 
@@ -16,8 +16,8 @@ size_t or_kv_page_bytes(const or_hparams *h, int layers)
     return page_floats(h, layers) * sizeof(float);
 }
 
-/* Mapped, not allocated: the system gives memory to pages when they are first written, so a cache that a job does
- * not fill costs nothing. */
+/* Mapped, not allocated: the system gives memory to pages when they are first written, so a cache that a
+ * job does not fill costs nothing. */
 static or_status map_pages(or_kv *kv)
 {
     void *data =
