@@ -104,7 +104,8 @@ rm "$out.journal"
 expect 3 'no journal' 1 "${run[@]}" "${policy[@]}" --input "$in" --output "$out" --resume
 
 # ---- nothing ends a text ----
-jq -cn 'range(60) | {id: ., prompt: ("count: " * 8 + "\(.), "), temperature: 1, seed: ., max_tokens: 40}' >"$in"
+requests=60
+jq -cn --argjson n "$requests" 'range($n) | {id: ., prompt: ("count: " * 8 + "\(.), "), temperature: 1, seed: ., max_tokens: 40}' >"$in"
 on 1 "${run[@]}" "${policy[@]}" --input "$in" --ignore-eos --batch 4 --output "$scratch/whole" || fail "--ignore-eos: code $?"
 jq -es 'all(.[]; .finish == "length" and (.tokens | length) == 40)' "$scratch/whole" >/dev/null || fail "--ignore-eos"
 
