@@ -70,7 +70,7 @@ enum { OR_BATCH_LOGPROBS = 5 }; /* likeliest tokens at most that a request may a
 
 /* What is wanted of a request. */
 typedef struct or_batch_settings {
-    size_t max_tokens; /* >= 1; cut to what the model's context and the KV cache leave behind the prompt */
+    size_t max_tokens; /* >= 1; cut to what the model's context leaves behind the prompt */
     or_sampling sampling;
     or_kv_policy kv;
     int policy;               /* index of the plan's policies, -1: full depth */
@@ -110,9 +110,8 @@ void or_batch_close(or_batch *batch); /* NULL is fine */
 
 /* Says where results go: `path`, and "<path>.journal" for finished ones until all are there
  * (or_journal_open()); it stays. `fingerprint` is the model's. OR_ERR_INPUT when they are there and
- * `resume` is false, hold another run, are in use or cannot be written. What was refused for lack of room,
- * or cut, in another process with more or less of it stays as the journal has it. Not for a plan with a
- * prompt. */
+ * `resume` is false, hold another run, are in use or cannot be written. A request that was
+ * refused since the KV cache had no room for it runs where it has. Not for a plan with a prompt. */
 or_status or_batch_output(or_batch *batch, const char *path, uint64_t fingerprint, bool resume);
 
 /* Runs what is not in the journal yet, then writes the results. OR_STOPPED when stop() asked (may be

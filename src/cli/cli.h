@@ -119,8 +119,7 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
 or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status (*drive)(void *),
                            void *context);
 
-/* ---- progress and stopping
- * -------------------------------------------------------------------------------- */
+/* ---- progress and stopping ---------------------------------------------------------------------------- */
 
 typedef struct or_progress {
     bool bar, lines;  /* a bar, or a line every 10 s */

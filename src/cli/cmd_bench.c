@@ -87,8 +87,7 @@ static const or_command_text text = {
                "    --survivors configs/survivors/22-saves-30.json",
 };
 
-/* ---- the command line
- * --------------------------------------------------------------------------------------- */
+/* ---- the command line --------------------------------------------------------------------------------- */
 
 /* The numbers of a list, or `standard` where it is empty. malloc'ed. */
 static or_status read_counts(const or_list *list, const char *name, long standard, long low, long high,
@@ -190,7 +189,7 @@ typedef struct bench {
     double *ratios;       /* [repeats] */
     double macs[SIDES];
     or_buffer plans[SIDES];
-    bool printed; /* a row */
+    bool begun, printed; /* the head; a row */
 } bench;
 
 /* A part of the work for which a pipeline is opened: tests, of them some repeats and sides. */
@@ -281,10 +280,31 @@ static or_status run_test(pass *p, const or_bench_test *test)
     return OR_OK;
 }
 
+/* Rank 0, before anything is printed. */
+static or_status check_sizes(const pass *p)
+{
+    const size_t longest = or_pipeline_longest(p->pipeline), room = or_pipeline_room(p->pipeline),
+                 context = (size_t)or_pipeline_hparams(p->pipeline)->n_context,
+                 most = room < context ? room : context;
+    char name[OR_BENCH_NAME];
+    for (size_t i = p->first_test; i < p->last_test; i++) {
+        const or_bench_test *test = &tests[i];
+        const bool continues = test->tokens > 0; /* one token */
+        const size_t asked = continues ? 1 + test->tokens : test->prompt, limit = continues ? most : longest;
+        if (asked > limit)
+            return or_fail(OR_ERR_INPUT, "test too long", or_bench_name(test, name),
+                           "it has sequences of %zu tokens, the model's context and the memory allow %zu",
+                           asked, limit);
+    }
+    return OR_OK;
+}
+
 /* Rank 0, while the others serve. */
 static or_status drive(void *context)
 {
     pass *p = context;
+    if (!p->b->begun) format->begin(p->b->sides > 1);
+    p->b->begun = true;
     for (size_t i = p->first_test; i < p->last_test; i++) OR_TRY(run_test(p, &tests[i]));
     return OR_OK;
 }
@@ -295,7 +315,9 @@ static or_status run_pass(pass *p)
     or_common own = common;
     if (exit_plan && p->first_side == EXITS) own.plan = exit_plan;
     OR_TRY(or_common_open(&own, p->b->session, false, NULL, 0, &p->pipeline));
-    or_status status = or_session_drive(p->b->session, p->pipeline, drive, p);
+    or_session *session = p->b->session;
+    or_status status = or_transport_agree(session->transport, session->rank == 0 ? check_sizes(p) : OR_OK);
+    if (status == OR_OK) status = or_session_drive(session, p->pipeline, drive, p);
     or_pipeline_close(p->pipeline);
     return status;
 }
@@ -314,8 +336,7 @@ static or_status run_passes(bench *b)
     return OR_OK;
 }
 
-/* ---- what rows say besides
- * ----------------------------------------------------------------------------------- */
+/* ---- what rows say besides ---------------------------------------------------------------------------- */
 
 static or_status describe(const or_checkpoint *checkpoint, or_bench_model *model)
 {
@@ -376,7 +397,6 @@ static or_status run_bench(or_session *session)
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK && session->rank == 0) status = prepare(&b);
     status = or_transport_agree(session->transport, status);
-    if (status == OR_OK && session->rank == 0) format->begin(b.sides > 1);
     for (size_t i = 0; i < n_threads && status == OR_OK; i++) {
         or_threads_set((int)thread_counts[i]);
         status = run_passes(&b);

@@ -1,6 +1,7 @@
 /* batch.c - opening a batch, its output and journal, the finished file, and figures. */
 #include "batch_internal.h"
 
+#include "compute.h"
 #include "eval_internal.h"
 #include "file.h"
 
@@ -109,6 +110,8 @@ static void describe(const or_batch *batch, uint64_t fingerprint, char text[32])
     uint64_t hash = XXH3_64bits_withSeed(numbers, sizeof numbers, fingerprint);
     hash = XXH3_64bits_withSeed(reals, sizeof reals, hash);
     hash = XXH3_64bits_withSeed(plan->model, strlen(plan->model), hash); /* OpenAI's lines name it */
+    const char *kernels = or_kernels_get()->name;                        /* sets sum in different orders */
+    hash = XXH3_64bits_withSeed(kernels, strlen(kernels), hash);
     for (size_t i = 0; i < s->n_stops; i++)
         hash = XXH3_64bits_withSeed(s->stops[i], strlen(s->stops[i]) + 1, hash);
     for (size_t p = 0; p < plan->n_policies; p++) {

@@ -219,11 +219,9 @@ static or_status read_policy(const or_batch_plan *plan, const cJSON *object, or_
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
 
-/* Prompt and continuation must fit into the context and the KV cache; max_tokens is cut to what is left,
- * since 128 as a default must not refuse a prompt that leaves 100. A continuation that is followed is never
- * cut. A tokenizer may know fewer tokens than
- * the model, whose vocabulary is filled up to a round number: those have no text, so no prompt has them. */
-static or_status fit(const or_batch_plan *plan, or_batch_request *request)
+/* A tokenizer may know fewer tokens than the model, whose vocabulary is filled up to a round number: those have no
+ * text, so no prompt has them. */
+static or_status check_prompt(const or_batch_plan *plan, const or_batch_request *request)
 {
     const int known = or_tokenizer_vocab(plan->tokenizer);
     for (size_t i = 0; i < request->prompt.count; i++)
@@ -231,19 +229,33 @@ static or_status fit(const or_batch_plan *plan, or_batch_request *request)
             return or_fail(OR_ERR_INPUT, "request refused", NULL,
                            "token %d has no text, the tokenizer knows 0..%d", request->prompt.ids[i],
                            known - 1);
-    const size_t context = (size_t)plan->hparams->n_context;
-    const size_t limit = plan->room < context ? plan->room : context;
-    const char *limit_of = plan->room < context ? "what the KV cache holds" : "the model's context";
-    if (request->prompt.count >= limit)
+    return OR_OK;
+}
+
+/* Prompt and continuation must fit into the model's context; max_tokens is cut to what is left of it, since 128 as a
+ * default must not refuse a prompt that leaves 100. A continuation that is followed is never cut. Nor is one cut to
+ * the room of the KV cache, which differs from job to job: a result would depend on it, and not say so. */
+static or_status fit(const or_batch_plan *plan, or_batch_request *request)
+{
+    const size_t context = (size_t)plan->hparams->n_context, prompt = request->prompt.count;
+    OR_TRY(check_prompt(plan, request));
+    if (prompt >= context)
         return or_fail(OR_ERR_INPUT, "prompt too long", NULL,
-                       "it has %zu tokens, with its continuation there is room for %zu (%s)",
-                       request->prompt.count, limit, limit_of);
-    const size_t left = limit - request->prompt.count;
-    if (request->follow.count > left)
-        return or_fail(OR_ERR_INPUT, "continuation too long", NULL,
-                       "\"follow\" has %zu tokens, behind the prompt there is room for %zu (%s)",
-                       request->follow.count, left, limit_of);
-    if (request->settings.max_tokens > left) request->settings.max_tokens = left;
+                       "it has %zu tokens, with its continuation there is room for %zu (the model's context)",
+                       prompt, context);
+    if (request->follow.count > context - prompt)
+        return or_fail(
+            OR_ERR_INPUT, "continuation too long", NULL,
+            "\"follow\" has %zu tokens, behind the prompt there is room for %zu (the model's context)",
+            request->follow.count, context - prompt);
+    size_t *most = &request->settings.max_tokens;
+    if (*most > context - prompt) *most = context - prompt;
+    if (prompt + *most > plan->room)
+        return or_fail(
+            OR_ERR_INPUT, "KV cache too small", NULL,
+            "%zu tokens of prompt and %zu behind it need room for %zu, it has room for %zu; use more "
+            "--kv-memory or smaller max_tokens",
+            prompt, *most, prompt + *most, plan->room);
     return OR_OK;
 }
 

@@ -1,6 +1,7 @@
 /* eval.c - what is to be run: instance sets and groups, and the output folder with its journal. */
 #include "eval_internal.h"
 
+#include "compute.h"
 #include "file.h"
 
 #include <string.h>
@@ -254,6 +255,8 @@ static void describe(const or_eval *eval, uint64_t fingerprint, char text[32])
     }
     const uint64_t kv = plan->kv;
     if (generates) hash = XXH3_64bits_withSeed(&kv, sizeof kv, hash);
+    const char *kernels = or_kernels_get()->name; /* sets sum in different orders */
+    hash = XXH3_64bits_withSeed(kernels, strlen(kernels), hash);
     snprintf(text, 32, "%016llx", (unsigned long long)hash);
 }
 

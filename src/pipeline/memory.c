@@ -4,10 +4,10 @@
 
 static const size_t MESSAGE_MAX = (size_t)1 << 30; /* bytes of a wave on the wire; MPI counts in 31 bits */
 
-/* Waves of a rank: the running one and those that arrived, which grow by half at a time and so may hold
+/* Waves of a rank: the running one, a parked one and those that arrived, which grow by half at a time and so may hold
  * half as many rows more; besides, as bytes on the wire, those on their way out and those that are being
  * received. What requests carry beside their rows (taps, choices) is not counted. */
-enum { WAVES = 1 + OR_CREDITS, WIRE_WAVES = 2 * OR_CREDITS, HALF_WAVES = 3 * WAVES + 2 * WIRE_WAVES };
+enum { WAVES = 2 + OR_CREDITS, WIRE_WAVES = 2 * OR_CREDITS, HALF_WAVES = 3 * WAVES + 2 * WIRE_WAVES };
 
 or_stage_memory or_plan_memory(const or_plan *plan, int stage, const or_hparams *h, const or_shares *shares,
                                size_t wave_tokens, int threads)

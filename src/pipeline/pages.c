@@ -102,8 +102,7 @@ static void forget(or_pages *pages, int32_t page)
     p->shared = false;
 }
 
-/* ---- taking and giving back
- * ------------------------------------------------------------------------------ */
+/* ---- taking and giving back --------------------------------------------------------------------------- */
 
 int32_t or_pages_take(or_pages *pages)
 {

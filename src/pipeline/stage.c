@@ -209,7 +209,8 @@ static void set_aside(or_stage *stage, or_wave *wave)
 
 /* ---- the stage ---------------------------------------------------------------------------------------- */
 
-/* The wave is ready for the next layer, or to be sent on, before the records are handed over. */
+/* The wave is whole and at its layer whenever records are handed over. What waits before the next stage joins it
+ * last. */
 or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook *hook, void *context)
 {
     stage->stats.waves_run += wave->layer == or_model_first(stage->model);

@@ -54,8 +54,8 @@ void or_stage_arrive(or_stage *stage, or_wave *wave);
 /* Rows that may be in this stage at a time because of a rider: its own, and those that wait for it here. */
 size_t or_stage_burden(const or_stage *stage, const or_rider *rider);
 
-/* Called after each layer and its ramp: hands over the records, of which there may be none (of riders that
- * left or are observed), and lets messages flow. */
+/* Called after each layer and its ramp, and at the end with the tokens that were owed: hands over the records, of
+ * which there may be none (of riders that left or are observed), and lets messages flow. */
 typedef or_status or_stage_hook(void *context, const or_record *records, size_t n_records);
 
 /* Runs the wave, which has arrived, through the stage's layers before layer `until` (the stage's last, or

@@ -136,4 +136,4 @@ expect 3 '"offramp_shape"' 2 bench --shape "$scratch/bad.json" -p 8
 echo '[1, 0.5, 0]' >"$scratch/curve.json"
 expect 3 'found 3 shares, expected an array of 5' 2 bench --shape "$shape" --survivors "$scratch/curve.json"
 expect 3 'nowhere.csv' 2 bench --shape "$shape" --survivors "$scratch/nowhere.csv"
-expect 3 'has 512 tokens, expected 1..256' 2 bench --shape "$shape" -p 512
+expect 3 'test too long (pp512): it has sequences of 512 tokens, the model.s context and the memory allow 256' 2 bench --shape "$shape" -p 512

@@ -25,7 +25,7 @@ stages() {
 plan --model "$demo/model" --ranks 3
 stages '^ +0 +1\.\.6 +4\.[0-9]+ MiB' '^ +1 +7\.\.11 ' '^ +2 +12\.\.16 '
 plan --model "$demo/model" --ranks 2 --plan 3,13 --threads 1 --wave-tokens 1000
-stages '^ +0 +1\.\.3 ' '^ +1 +4\.\.16 .* 4\.15 MiB .*MiB$' # 8.5 waves of 1000 rows of 128 floats
+stages '^ +0 +1\.\.3 ' '^ +1 +4\.\.16 .* 4\.88 MiB .*MiB$' # 10 waves of 1000 rows of 128 floats
 echo '{"layers": [1, 15]}' >"$scratch/plan.json"
 plan --model "$demo/model" --ranks 2 --plan "$scratch/plan.json" --memory-per-rank 1G
 stages '^ +0 +1\.\.1 ' '^ +1 +2\.\.16 '
@@ -70,9 +70,9 @@ grep -q '  layers 1..80: 1711308800 bytes each' "$scratch/text" || fail "inspect
 frugal inspect "$big" --json | jq -e '.bytes == 137953296384 and (.tensors | length) == 723' >/dev/null ||
     fail "inspect --json"
 frugal plan --model "$big" --ranks 8 --memory-per-rank 20G --threads 2 >"$scratch/plan"
-stages '^ +0 +1\.\.10 +16\.9 GiB +37[0-9] MiB +272 MiB +17\.5 GiB$' '1 +11\.\.20 +16\.4 GiB' '2 +21\.\.30' '3 +31\.\.40' \
+stages '^ +0 +1\.\.10 +16\.9 GiB +37[0-9] MiB +320 MiB +17\.6 GiB$' '1 +11\.\.20 +16\.4 GiB' '2 +21\.\.30' '3 +31\.\.40' \
     '4 +41\.\.50' '5 +51\.\.60' '6 +61\.\.70' '7 +71\.\.80 +16\.4 GiB'
-expect 3 'rank 0, layers 1..10): it needs 17.5 GiB and --memory-per-rank is 10 GiB; an even plan fits on 16 ranks' 0 \
+expect 3 'rank 0, layers 1..10): it needs 17.6 GiB and --memory-per-rank is 10 GiB; an even plan fits on 16 ranks' 0 \
     plan --model "$big" --ranks 8 --memory-per-rank 10G --threads 2
 expect 3 'rank 1, layers 4..14): .* the even plan fits' 0 \
     plan --model "$big" --ranks 8 --memory-per-rank 18G --plan 3,11,11,11,11,11,11,11

@@ -62,13 +62,13 @@ for ((rank = 0; rank < ranks; rank++)); do
 done
 
 # ---- too small ----
-jq -cn '{id: "fits", tokens: [range(300; 350)], max_tokens: 8}, {id: "cut", tokens: [range(300; 380)], max_tokens: 100},
-        {id: "never", tokens: [range(300; 396)], max_tokens: 1}, {id: "too", tokens: [range(400; 450)]}' >"$in"
+jq -cn '{id: "fits", tokens: [range(300; 350)], max_tokens: 8}, {id: "all", tokens: [range(300; 380)], max_tokens: 16},
+        {id: "never", tokens: [range(300; 396)], max_tokens: 1}, {id: "too", tokens: [range(400; 450)], max_tokens: 46}' >"$in"
 for n in 1 2 3; do
     on "$n" "${run[@]}" --input "$in" --output "$scratch/small.jsonl" --ignore-eos --quiet --kv-memory \
         $((3 * $(page $(((16 + n - 1) / n))))) || fail "a small cache: code $?"
     jq -es 'map(.error // (.tokens | length)) | .[0] == 8 and .[1] == 16 and .[3] == 46
-            and (.[2] | contains("96 tokens, with its continuation there is room for 96 (what the KV cache holds)"))' \
+            and (.[2] | contains("96 tokens of prompt and 1 behind it need room for 97, it has room for 96"))' \
         "$scratch/small.jsonl" >/dev/null || { cat "$scratch/small.jsonl"; fail "a cache for 3 pages, $n ranks"; }
     rm "$scratch"/small*
 done

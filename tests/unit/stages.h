@@ -77,8 +77,7 @@ static inline unsigned stages_draw(stages *s, unsigned below)
     return random_bits(&s->seed) % below;
 }
 
-/* ---- what is checked of every continuation
- * ---------------------------------------------------------------- */
+/* ---- what is checked of every continuation ------------------------------------------------------------ */
 
 /* The tokens that were run, [n]: all but the last one. */
 static inline int32_t *tokens_run(const trial *t, int *n)
@@ -192,8 +191,7 @@ static inline or_status stages_finish(void *context, size_t index, or_finish why
     return OR_OK;
 }
 
-/* ---- opening and closing
- * ---------------------------------------------------------------------------------- */
+/* ---- opening and closing ------------------------------------------------------------------------------ */
 
 /* Uneven parts. */
 static inline void open_seat(stages *s, int i, int first, int last)
@@ -301,8 +299,7 @@ static inline void deliver(stages *s, station *seat)
     memmove(seat->records, seat->records + n, seat->n_records * sizeof *seat->records);
 }
 
-/* ---- a wave through a stage
- * -------------------------------------------------------------------------------- */
+/* ---- a wave through a stage --------------------------------------------------------------------------- */
 
 typedef struct hook_context {
     stages *s;
@@ -341,6 +338,7 @@ static inline or_status stages_hook(void *context, const or_record *records, siz
     const hook_context *c = context;
     station *seat = c->seat;
     check_burdens(seat);
+    seat->stage.pause = stages_draw(c->s, 4) == 0;
     if (seat == c->s->seats) {
         take_records(c->s, records, n);
         return OR_OK;
@@ -387,13 +385,15 @@ static inline void advance(stages *s, station *seat)
     hook_context context = {s, seat};
     check_disjoint(s, seat);
     or_threads_set(1 + (int)stages_draw(s, 2));
-    assert_ok(or_stage_run(&seat->stage, &seat->running, or_model_last(seat->model), stages_hook, &context));
+    const int last = or_model_last(seat->model);
+    do /* again where the hook asked for a pause */
+        assert_ok(or_stage_run(&seat->stage, &seat->running, last, stages_hook, &context));
+    while (seat->running.layer < last && seat->running.n_riders > 0);
     check_burdens(seat);
     if (seat->running.n_riders > 0) send_on(s, seat, seat + 1);
 }
 
-/* ---- the first stage, as run.c does
- * ------------------------------------------------------------------------- */
+/* ---- the first stage, as run.c does ------------------------------------------------------------------- */
 
 static inline void board_rider(stages *s, const or_rider *rider, const int32_t *tokens, const int32_t *pages)
 {
@@ -470,8 +470,7 @@ static inline void begin_wave(stages *s)
     advance(s, seat);
 }
 
-/* ---- the others, as pipeline.c does
- * -------------------------------------------------------------------------- */
+/* ---- the others, as pipeline.c does ------------------------------------------------------------------- */
 
 /* The first `n` riders of the first wave of the inbox join those that are running. */
 static inline void take_first(stages *s, station *seat, size_t n)

@@ -14,8 +14,7 @@
 #include <math.h>
 #include <unistd.h>
 
-/* ---- a model of rows that are whole blocks
- * ---------------------------------------------------------------- */
+/* ---- a model of rows that are whole blocks ------------------------------------------------------------ */
 
 enum { LAYERS = 3, WIDTH = 256, VOCAB = 4096, TOKENS = 12 };
 
@@ -142,8 +141,7 @@ static void files_are_exported_like_folders(void **state)
     or_buffer_free(&b);
 }
 
-/* ---- the tiny model: rows of 16 and 24
- * -------------------------------------------------------------------- */
+/* ---- the tiny model: rows of 16 and 24 ---------------------------------------------------------------- */
 
 /* A tokenizer.json of the tiny model's size: <unk>, <s>, </s> and single characters. */
 static void put_tokenizer(const char *folder)

@@ -138,8 +138,7 @@ static void heads_of_keys_default_to_those_of_queries(void **state)
     assert_same_logits(folder, put_and_free(m));
 }
 
-/* ---- rotary frequencies
- * ----------------------------------------------------------------------------------- */
+/* ---- rotary frequencies ------------------------------------------------------------------------------- */
 
 static void linear_scaling_is_the_same(void **state)
 {
@@ -197,8 +196,7 @@ static void a_tensor_of_divisors_is_llama3_scaling(void **state)
     assert_fails(or_checkpoint_open(put_and_free(m), &checkpoint), OR_ERR_INPUT, "not supported together");
 }
 
-/* ---- tensors that are refused
- * ----------------------------------------------------------------------------- */
+/* ---- tensors that are refused ------------------------------------------------------------------------- */
 
 /* The file is refused, naming it. */
 static void refused(const char *path, const char *part)

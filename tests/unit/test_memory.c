@@ -53,9 +53,9 @@ static void waves_and_workspace_are_counted(void **state)
 {
     (void)state;
     const or_stage_memory m = stage_of(1, &untied);
-    /* three waves (running, two that arrived) with room for half as much again, and four as bytes on the
-     * wire (two leaving, two arriving), 16 rows of 8 floats each */
-    assert_int_equal(m.waves, (3 * 3 + 2 * 4) * 16 * 8 * 4 / 2);
+    /* four waves (running, parked, two that arrived) with room for half as much again, and four as bytes on
+     * the wire (two leaving, two arriving), 16 rows of 8 floats each */
+    assert_int_equal(m.waves, (3 * 4 + 2 * 4) * 16 * 8 * 4 / 2);
     /* normed, out, q and mixed 16x8; k and v 16x4; gate and up 16x12; scores of a page of 32 and its
      * keys 32x4 for 2 threads */
     const size_t layer = 4 * 16 * 8 + 2 * 16 * 4 + 2 * 16 * 12 + 2 * (32 + 32 * 4);

@@ -239,14 +239,24 @@ static void a_file_that_is_no_list_of_requests_is_refused(void **state)
     }
 }
 
-/* 64 positions: a prompt of 63 leaves room for one token, one of 64 for none. */
-static void max_tokens_is_cut_to_what_there_is_room_for(void **state)
+/* 64 positions: a prompt of 63 leaves one token, one of 64 none. What the KV cache has no room for is refused, not
+ * cut: its room may be another in the next job. */
+static void max_tokens_is_cut_to_the_context(void **state)
 {
     (void)state;
     static const struct {
         size_t prompt, most, room, expected; /* expected 0: refused */
-    } cases[] = {{10, 20, 64, 20}, {50, 20, 64, 14}, {63, 20, 64, 1},  {64, 20, 64, 0},
-                 {31, 20, 32, 1},  {32, 20, 32, 0},  {10, 99, 999, 54}};
+        const char *error;
+    } cases[] = {
+        {10, 20, 64, 20, ""},
+        {50, 20, 64, 14, ""},
+        {63, 20, 64, 1, ""},
+        {64, 20, 64, 0, "prompt too long"},
+        {12, 20, 32, 20, ""},
+        {13, 20, 32, 0, "KV cache too small: 13 tokens of prompt and 20 behind it need room for 33"},
+        {32, 20, 32, 0, "KV cache too small"},
+        {10, 99, 999, 54, ""},
+        {10, 99, 63, 0, "10 tokens of prompt and 54 behind it need room for 64, it has room for 63"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1024];
         char *at = text + sprintf(text, "{\"id\": 1, \"max_tokens\": %zu, \"tokens\": [", cases[i].most);
@@ -260,7 +270,7 @@ static void max_tokens_is_cut_to_what_there_is_room_for(void **state)
         assert_ok(or_batch_open(&plan, &batch));
         if (cases[i].expected == 0) {
             assert_non_null(batch->requests[0].error);
-            assert_non_null(strstr(batch->requests[0].error, "prompt too long"));
+            assert_non_null(strstr(batch->requests[0].error, cases[i].error));
         } else {
             assert_null(batch->requests[0].error);
             assert_int_equal(batch->requests[0].settings.max_tokens, cases[i].expected);
@@ -280,7 +290,7 @@ static void a_prompt_alone_is_refused_at_once(void **state)
     assert_int_equal(batch->requests[0].prompt.count, 3);
     or_batch_close(batch);
     plan.room = 3;
-    assert_fails(or_batch_open(&plan, &batch), OR_ERR_INPUT, "prompt too long: it has 3 tokens");
+    assert_fails(or_batch_open(&plan, &batch), OR_ERR_INPUT, "KV cache too small: 3 tokens");
 }
 
 static void beginnings_in_common_are_found(void **state)
@@ -317,7 +327,7 @@ int main(void)
         cmocka_unit_test(a_bad_request_refuses_only_itself),
         cmocka_unit_test(a_bad_openai_request_refuses_only_itself),
         cmocka_unit_test(a_file_that_is_no_list_of_requests_is_refused),
-        cmocka_unit_test(max_tokens_is_cut_to_what_there_is_room_for),
+        cmocka_unit_test(max_tokens_is_cut_to_the_context),
         cmocka_unit_test(a_prompt_alone_is_refused_at_once),
         cmocka_unit_test(beginnings_in_common_are_found),
     };

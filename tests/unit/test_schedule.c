@@ -441,8 +441,7 @@ static void any_timing_gives_the_tokens_of_the_function(void **state)
     for (int why = 0; why < 3; why++) assert_true(tried.why[why] > 100);
 }
 
-/* ---- one sequence, step by step
- * --------------------------------------------------------------------------- */
+/* ---- one sequence, step by step ----------------------------------------------------------------------- */
 
 /* A schedule with one request of 2 tokens and 6 to come; stages are played by the test. */
 static or_schedule *open_one(world *w, or_kv_policy kv, const int32_t *exits)

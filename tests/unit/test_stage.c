@@ -223,8 +223,7 @@ static or_policy *gap_policy(const subject *m, double threshold, int shortlist)
     return policy;
 }
 
-/* ---- the policies for keys and values
- * ------------------------------------------------------------------------ */
+/* ---- the policies for keys and values ----------------------------------------------------------------- */
 
 static void run_kv(const subject *m, int kv, bool forced)
 {
