@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const sets[] = {"avx512", "openblas"};
+static const char *const sets[] = {"avx512_bf16", "avx512", "openblas"};
 static const char *const all_types[] = {"bf16", "f32", "q8_0", "q4_k"};
 static const int shapes[][2] = {{5632, 2048}, {8192, 8192}}; /* outputs, columns */
 static const size_t counts[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 512};
@@ -54,13 +54,33 @@ static void *make_weights(or_dtype dtype, int rows, int columns, size_t copies)
     return weights;
 }
 
-static double measure(const or_kernels *set, or_matrix w, size_t copies, const float *x, size_t n, float *y)
+/* Copies that the set wants packed are packed into `packed`, which is NULL where it takes them as stored. */
+static unsigned char *pack_copies(or_matrix w, size_t copies)
 {
     const unsigned char *first = w.data;
     const size_t bytes = or_dtype_bytes(w.dtype, (size_t)w.rows * (size_t)w.columns);
+    const size_t size = or_matrix_packed_bytes(&w);
+    unsigned char *packed = size ? aligned_alloc(64, (size * copies + 63) / 64 * 64) : NULL;
+    for (size_t i = 0; packed && i < copies; i++) {
+        or_matrix copy = w;
+        copy.data = first + i * bytes;
+        or_matrix_pack(&copy, packed + i * size);
+    }
+    return packed;
+}
+
+static double measure(const or_kernels *set, or_matrix w, size_t copies, const unsigned char *packed,
+                      const float *x, size_t n, float *y)
+{
+    const unsigned char *first = w.data;
+    const size_t bytes = or_dtype_bytes(w.dtype, (size_t)w.rows * (size_t)w.columns);
+    const size_t size = or_matrix_packed_bytes(&w);
     double least = 0, total = 0;
     for (size_t call = 0; call < LEAST_CALLS || (total < cell_ms && call < MOST_CALLS); call++) {
-        w.data = first + call % copies * bytes;
+        if (packed)
+            w.packed = packed + call % copies * size;
+        else
+            w.data = first + call % copies * bytes;
         const double begin = cpu_ms();
         set->matmul(&w, x, n, y);
         const double took = cpu_ms() - begin;
@@ -82,13 +102,15 @@ static void measure_type(or_dtype dtype, int rows, int columns)
     fill(x, (size_t)MOST * (size_t)columns);
     for (size_t set = 0; set < sizeof sets / sizeof *sets; set++) {
         const or_kernels *run = or_kernels_find(sets[set]);
-        if (!run->usable()) continue;
+        if (!run->usable() || or_kernels_use(sets[set]) != OR_OK) continue;
+        unsigned char *packed = pack_copies(w, copies);
         printf("%-5s %d -> %d %-9s", or_dtype_name(dtype), columns, rows, sets[set]);
         for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-            printf(" %7.2f", measure(run, w, copies, x, counts[i], y));
+            printf(" %7.2f", measure(run, w, copies, packed, x, counts[i], y));
             fflush(stdout);
         }
         printf("\n");
+        free(packed);
     }
     free(weights), free(x), free(y);
 }

@@ -25,12 +25,13 @@
 #include <stdint.h>
 
 /* Weights of y = W x, as stored: [rows, columns] row-major, rows = outputs, columns = inputs (whole blocks of
- * the type). `data` may be unaligned; not owned. */
+ * the type). `data` may be unaligned; not owned, like `packed`. */
 typedef struct or_matrix {
     const void *data;
     or_dtype dtype;
     int rows, columns;
-    int interleaved; /* 0: stored in the order of the outputs; else see or_matrix_row() */
+    int interleaved;    /* 0: stored in the order of the outputs; else see or_matrix_row() */
+    const void *packed; /* or_matrix_pack(): the weights are there, and `data` is NULL */
 } or_matrix;
 
 /* The stored row of output `output`.
@@ -70,8 +71,13 @@ typedef struct or_kernels {
     /* False when this machine or library cannot run the set correctly. */
     bool (*usable)(void);
 
+    /* How the set wants weights of that type laid out; NULL: as stored. The member is NULL for a set that
+     * takes all as stored. */
+    const struct or_packing *(*packing)(or_dtype dtype);
+
     /* y[n, w.rows] = x[n, w.columns] w^T. y must not overlap x. An interleaved matrix gives the bits that its
-     * rows give when stored in the order of the outputs. */
+     * rows give when stored in the order of the outputs. A set with packings may round x where w is packed
+     * (its file says to what); it takes matrices that are not packed as well. */
     void (*matmul)(const or_matrix *w, const float *x, size_t n, float *y);
 
     /* Causal attention: row i of a span is at position `position` + i and attends to the positions up to its
@@ -113,8 +119,15 @@ const or_kernels *or_kernels_get(void);
 /* Takes a set by name (NULL: automatic). OR_ERR_USAGE for an unknown name, OR_ERR_FAILED if not usable. */
 or_status or_kernels_use(const char *name);
 
-/* "avx512, openblas, reference" for help texts. */
+/* "avx512_bf16, avx512, ..." for help texts. */
 const char *or_kernels_names(void);
+
+/* Bytes of w as the set in use wants it laid out, 0: as stored. Its type, rows and columns count. */
+size_t or_matrix_packed_bytes(const or_matrix *w);
+
+/* Lays w out so in `packed` (64-byte aligned, or_matrix_packed_bytes() of it, which are not 0), to which it
+ * refers from then on, no longer to `data`. */
+void or_matrix_pack(or_matrix *w, void *packed);
 
 /* Floats of scratch for attention over sequences of up to `longest` positions, on `threads` threads. */
 size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int threads);
@@ -126,6 +139,9 @@ size_t or_span_longest(const or_span *spans, size_t n_spans);
  * of or_dtype_block()). Each value is the float32 that the format's definition gives, with its order of
  * operations (blocks.h). `data` may be unaligned. */
 void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, float *out);
+
+/* The same of columns [from, from + count) of an output of w, packed or not. */
+void or_matrix_expand(const or_matrix *w, int output, size_t from, size_t count, float *out);
 
 /* The other way: x[count] to `out`, or_dtype_bytes(dtype, count) bytes. `count` is whole blocks. f16 and bf16
  * are rounded to nearest even, infinities and NaN stay. The block types must get finite numbers; scales are
@@ -148,8 +164,8 @@ void or_relu(float *x, size_t n);
 /* Sum of a[i] * b[i] in 16 interleaved partial sums, which are then added pairwise. */
 float or_dot(const float *a, const float *b, size_t n);
 
-/* One output of w for x[w.columns], to the bits of the reference set's matmul(); for a few of many outputs.
- * */
+/* One output of w for x[w.columns], to the bits of the reference set's matmul(); for a few of many
+ * outputs. */
 float or_matrix_dot(const or_matrix *w, int output, const float *x);
 
 /* a . b / (|a| |b|), 0 when one of them is all zeros. */

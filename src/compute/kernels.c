@@ -5,6 +5,7 @@
 #include <string.h>
 
 static const or_kernels *const table[] = {
+    &or_kernels_avx512_bf16,
     &or_kernels_avx512,
     &or_kernels_openblas,
     &or_kernels_reference,
@@ -46,5 +47,5 @@ or_status or_kernels_use(const char *name)
 
 const char *or_kernels_names(void)
 {
-    return "avx512, openblas, reference";
+    return "avx512_bf16, avx512, openblas, reference";
 }

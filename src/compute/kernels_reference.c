@@ -18,11 +18,10 @@ static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
     const size_t columns = (size_t)w->columns, rows = (size_t)w->rows;
 #pragma omp parallel for schedule(static) num_threads(or_threads())
     for (size_t out = 0; out < rows; out++) {
-        const size_t stored = (size_t)or_matrix_row(w, (int)out);
         float weights[SLICE];
         for (size_t from = 0; from < columns; from += SLICE) {
             const size_t width = columns - from < SLICE ? columns - from : SLICE;
-            or_expand(w->data, w->dtype, stored * columns + from, width, weights);
+            or_matrix_expand(w, (int)out, from, width, weights);
             for (size_t row = 0; row < n; row++) {
                 float part = or_dot(x + row * columns + from, weights, width);
                 float *sum = y + row * rows + out;
@@ -34,11 +33,11 @@ static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
 
 float or_matrix_dot(const or_matrix *w, int output, const float *x)
 {
-    const size_t columns = (size_t)w->columns, stored = (size_t)or_matrix_row(w, output);
+    const size_t columns = (size_t)w->columns;
     float weights[SLICE], sum = 0;
     for (size_t from = 0; from < columns; from += SLICE) {
         const size_t width = columns - from < SLICE ? columns - from : SLICE;
-        or_expand(w->data, w->dtype, stored * columns + from, width, weights);
+        or_matrix_expand(w, output, from, width, weights);
         const float part = or_dot(x + from, weights, width);
         sum = from == 0 ? part : sum + part;
     }

@@ -180,7 +180,7 @@ static void weights_may_be_unaligned(void **state)
             float *y = or_alloc(n * outs, sizeof *y), *y_moved = or_alloc(n * outs, sizeof *y);
             unsigned char *moved = or_alloc(bytes + 3, 1);
             memcpy(moved + 3, w.data, bytes);
-            const or_matrix odd = {moved + 3, dtype, w.rows, w.columns, 0};
+            const or_matrix odd = {moved + 3, dtype, w.rows, w.columns, 0, NULL};
             for (int set = 0; set < SETS; set++) {
                 kernel_set(set)->matmul(&w, x, n, y);
                 kernel_set(set)->matmul(&odd, x, n, y_moved);
@@ -223,7 +223,7 @@ static void interleaved_products_are_the_same(void **state)
                 memcpy(stored + (head + 2 * i + 1) * row_bytes, from + (i + HALF) * row_bytes, row_bytes);
             }
         }
-        const or_matrix pairs = {stored, dtype, ROWS, COLUMNS, HEAD_ROWS};
+        const or_matrix pairs = {stored, dtype, ROWS, COLUMNS, HEAD_ROWS, NULL};
         for (int set = 0; set < SETS; set++) {
             or_threads_set(1 + set);
             kernel_set(set)->matmul(&w, x, N, y);
