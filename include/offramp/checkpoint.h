@@ -98,7 +98,7 @@ const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char 
 or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *name, int64_t rows,
                                 int64_t columns, const or_tensor **tensor);
 
-/* Maps a tensor's data, which may be unaligned, until the checkpoint is closed; a tensor that is asked for
+/* Maps a tensor's data, which may be unaligned, until it is released or the checkpoint closed; a tensor that is asked for
  * again is where it was. Nothing is read before it is touched, or or_checkpoint_read(). OR_ERR_INPUT when the
  * file cannot be opened any more, or has become shorter. */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
@@ -110,6 +110,10 @@ or_status or_checkpoint_fetch(or_checkpoint *checkpoint, const or_tensor *tensor
 /* Reads in what has been mapped so far and was not read yet, on or_threads() threads; *bytes counts it.
  * OR_ERR_INPUT when the file cannot be read. Blocking. */
 or_status or_checkpoint_read(or_checkpoint *checkpoint, uint64_t *bytes);
+
+/* Unmaps what or_checkpoint_map() gave at `data`: no pointer into it may be used any more. The tensor may be
+ * asked for again, and may then be somewhere else. NULL is fine. */
+void or_checkpoint_release(or_checkpoint *checkpoint, const void *data);
 
 /* Where a checkpoint's bytes are. Reads nothing. OR_ERR_FAILED for lack of memory; *shares is released by
  * or_shares_free() in any case. */

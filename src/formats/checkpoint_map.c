@@ -68,3 +68,13 @@ or_status or_checkpoint_fetch(or_checkpoint *checkpoint, const or_tensor *tensor
     OR_TRY(or_checkpoint_map(checkpoint, tensor, data));
     return checkpoint->maps[i].data && !checkpoint->is_read[i] ? read_tensor(checkpoint, i) : OR_OK;
 }
+
+/* No two tensors begin at one address, but for those that share their weights and so one map. */
+void or_checkpoint_release(or_checkpoint *checkpoint, const void *data)
+{
+    for (size_t i = 0; data && i < checkpoint->n_tensors; i++) {
+        if (checkpoint->maps[i].data != data) continue;
+        or_map_close(&checkpoint->maps[i]);
+        checkpoint->is_read[i] = false;
+    }
+}

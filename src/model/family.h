@@ -18,6 +18,8 @@
 #include "kv.h"
 #include "memory.h"
 
+#include "file.h"
+
 #include <offramp/model.h>
 
 /* Memory that is kept from wave to wave and only grows. */
@@ -28,6 +30,15 @@ typedef struct or_workspace {
 
 typedef struct or_family or_family;
 
+/* A matrix of the stage: where the family keeps it, and what is behind it. */
+typedef struct or_bound {
+    or_matrix *matrix;
+    const or_tensor *tensor;
+    const void *data; /* as stored; layers that share weights have the same */
+    bool is_table;    /* its rows are looked up, so it stays as stored */
+    or_map packed;    /* its own panels; none where it is as stored, or shares those of an earlier one */
+} or_bound;
+
 struct or_model {
     or_checkpoint *checkpoint;
     const or_hparams *hparams;
@@ -37,6 +48,8 @@ struct or_model {
     bool checks_only; /* or_model_check(): tensors are looked up, and nothing is mapped or read */
     size_t bytes;
     uint64_t fingerprint;
+    or_bound *bound; /* [n_bound] */
+    size_t n_bound, bound_capacity;
 
     or_attention_shape attention;
 
@@ -71,8 +84,11 @@ struct or_family {
     or_status (*finish)(or_model *model, const float *rows, size_t n, const float **states);
 };
 
-/* Finds a matrix [rows, columns] / reads a vector [count] as float32 (malloc'ed), and counts its bytes. */
+/* Finds a matrix [rows, columns] / reads a vector [count] as float32 (malloc'ed), and counts its bytes. The
+ * matrix stays where it is until the model is closed, and is filled in when all of a stage were found. A table
+ * is a matrix of which single rows are looked up. */
 or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix);
+or_status or_model_table(or_model *model, const char *name, int rows, int columns, or_matrix *table);
 or_status or_model_vector(or_model *model, const char *name, int count, float **vector);
 
 /* Finds embedding (where first is 0) and output projection, which may be one tensor. */

@@ -29,7 +29,8 @@ static or_status find_family(const or_checkpoint *checkpoint, const or_family **
 }
 
 /* Nothing is read here: read_weights() does it for all at once. */
-or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix)
+static or_status bind_matrix(or_model *model, const char *name, int rows, int columns, bool is_table,
+                             or_matrix *matrix)
 {
     const or_tensor *tensor;
     const void *data;
@@ -37,8 +38,20 @@ or_status or_model_matrix(or_model *model, const char *name, int rows, int colum
     if (model->checks_only) return OR_OK;
     OR_TRY(or_checkpoint_map(model->checkpoint, tensor, &data));
     *matrix = (or_matrix){.data = data, .dtype = tensor->dtype, .rows = rows, .columns = columns};
+    OR_RESERVE(model->bound, model->bound_capacity, model->n_bound + 1);
+    model->bound[model->n_bound++] = (or_bound){matrix, tensor, data, is_table, {NULL, 0}};
     model->bytes += tensor->bytes;
     return OR_OK;
+}
+
+or_status or_model_matrix(or_model *model, const char *name, int rows, int columns, or_matrix *matrix)
+{
+    return bind_matrix(model, name, rows, columns, false, matrix);
+}
+
+or_status or_model_table(or_model *model, const char *name, int rows, int columns, or_matrix *table)
+{
+    return bind_matrix(model, name, rows, columns, true, table);
 }
 
 /* Read now, as it is widened now: the norms and biases are few and small, and kernels take them as
@@ -70,7 +83,7 @@ or_status or_model_bind_tokens(or_model *model, const char *embedding, const cha
     OR_TRY(or_model_matrix(model, head, h->n_vocab, h->d_embed, &model->head));
     if (model->first > 0) return OR_OK;
     size_t before = model->bytes;
-    OR_TRY(or_model_matrix(model, embedding, h->n_vocab, h->d_embed, &model->embedding));
+    OR_TRY(or_model_table(model, embedding, h->n_vocab, h->d_embed, &model->embedding));
     if (head == embedding) model->bytes = before; /* one tensor, counted once */
     return OR_OK;
 }
@@ -98,6 +111,48 @@ static or_status read_weights(const or_model *model)
     or_log_detail("layers %d..%d of %s: read %.1f MB in %.3f s (%.0f MB/s), %s kernels", model->first + 1,
                   model->last, or_checkpoint_path(model->checkpoint), (double)bytes / 1e6, seconds,
                   (double)bytes / 1e6 / (seconds > 1e-6 ? seconds : 1e-6), model->kernels->name);
+    return OR_OK;
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------- */
+
+/* The panels of an earlier matrix of the same weights, NULL if there is none. */
+static const or_matrix *find_packed(const or_model *model, const or_bound *bound)
+{
+    for (const or_bound *b = model->bound; b < bound; b++)
+        if (b->packed.data && b->data == bound->data) return b->matrix;
+    return NULL;
+}
+
+static or_status pack_matrix(or_model *model, or_bound *bound, size_t size)
+{
+    const or_matrix *same = find_packed(model, bound);
+    unsigned char *packed;
+    if (same) {
+        *bound->matrix = *same;
+        return OR_OK;
+    }
+    OR_TRY(or_map_memory(size, &bound->packed, &packed));
+    or_matrix_pack(bound->matrix, packed);
+    or_checkpoint_release(model->checkpoint, bound->data);
+    return OR_OK;
+}
+
+/* Weights as the kernels want them. Each tensor is given back as soon as its panels are there, so that memory
+ * holds all weights once and one tensor twice. A table that was one with a matrix is mapped anew then: only
+ * the rows that are looked up come back to memory. */
+static or_status pack_weights(or_model *model)
+{
+    for (size_t i = 0; i < model->n_bound; i++) {
+        or_bound *bound = &model->bound[i];
+        const size_t size = bound->is_table ? 0 : or_matrix_packed_bytes(bound->matrix);
+        if (size > 0) OR_TRY(pack_matrix(model, bound, size));
+    }
+    for (size_t i = 0; i < model->n_bound; i++) {
+        const or_bound *bound = &model->bound[i];
+        if (bound->is_table)
+            OR_TRY(or_checkpoint_map(model->checkpoint, bound->tensor, &bound->matrix->data));
+    }
     return OR_OK;
 }
 
@@ -157,6 +212,7 @@ or_status or_model_open(const char *path, int first, int last, or_model **out)
     OR_TRY_GOTO(close, bind_stage(model, first, last));
     OR_TRY_GOTO(close, read_weights(model));
     model->fingerprint = hash_weights(model);
+    OR_TRY_GOTO(close, pack_weights(model));
     *out = model;
     return OR_OK;
 
@@ -183,6 +239,8 @@ void or_model_close(or_model *model)
     for (int i = 0; model->layers && i < model->last - model->first; i++)
         model->family->unbind_layer((char *)model->layers + (size_t)i * model->family->layer_size);
     free(model->layers);
+    for (size_t i = 0; i < model->n_bound; i++) or_map_close(&model->bound[i].packed);
+    free(model->bound);
     free(model->rope_cos);
     free(model->rope_sin);
     free(model->rope_divisors);

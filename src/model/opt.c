@@ -76,8 +76,8 @@ static or_status bind_ends(or_model *model)
     if (model->first > 0) return OR_OK;
     if (h->d_embed != h->d_model)
         OR_TRY(bind_matrix(model, "project_in", h->d_model, h->d_embed, &model->project_in));
-    return bind_matrix(model, "embed_positions", h->n_context + FIRST_POSITION, h->d_model,
-                       &model->positions);
+    snprintf(name, sizeof name, "%sdecoder.embed_positions.weight", prefix(model));
+    return or_model_table(model, name, h->n_context + FIRST_POSITION, h->d_model, &model->positions);
 }
 
 /* Hugging Face's final_layer_norm of a layer is the one of its feed-forward block. */
