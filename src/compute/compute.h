@@ -143,6 +143,10 @@ void or_expand(const void *data, or_dtype dtype, size_t from, size_t count, floa
 /* The same of columns [from, from + count) of an output of w, packed or not. */
 void or_matrix_expand(const or_matrix *w, int output, size_t from, size_t count, float *out);
 
+/* out[count] = x as a product with w takes it: rounded where w is packed. x begins at column 0 or at any
+ * multiple of 256; out may not be x. */
+void or_matrix_round(const or_matrix *w, const float *x, size_t count, float *out);
+
 /* The other way: x[count] to `out`, or_dtype_bytes(dtype, count) bytes. `count` is whole blocks. f16 and bf16
  * are rounded to nearest even, infinities and NaN stay. The block types must get finite numbers; scales are
  * chosen for the least squared error, numbers beyond what a half-precision scale reaches become the greatest
@@ -164,8 +168,8 @@ void or_relu(float *x, size_t n);
 /* Sum of a[i] * b[i] in 16 interleaved partial sums, which are then added pairwise. */
 float or_dot(const float *a, const float *b, size_t n);
 
-/* One output of w for x[w.columns], to the bits of the reference set's matmul(); for a few of many
- * outputs. */
+/* One output of w for x[w.columns], for a few of many outputs: to the bits of the reference set's matmul(), with
+ * x rounded as the set in use rounds it where w is packed. */
 float or_matrix_dot(const or_matrix *w, int output, const float *x);
 
 /* a . b / (|a| |b|), 0 when one of them is all zeros. */

@@ -34,11 +34,12 @@ static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
 float or_matrix_dot(const or_matrix *w, int output, const float *x)
 {
     const size_t columns = (size_t)w->columns;
-    float weights[SLICE], sum = 0;
+    float weights[SLICE], rounded[SLICE], sum = 0;
     for (size_t from = 0; from < columns; from += SLICE) {
         const size_t width = columns - from < SLICE ? columns - from : SLICE;
         or_matrix_expand(w, output, from, width, weights);
-        const float part = or_dot(x + from, weights, width);
+        or_matrix_round(w, x + from, width, rounded);
+        const float part = or_dot(rounded, weights, width);
         sum = from == 0 ? part : sum + part;
     }
     return sum;

@@ -1,6 +1,8 @@
 /* packing.c - packed matrices, by the packings of the set in use. */
 #include "packing.h"
 
+#include <string.h>
+
 static const or_packing *packing_of(const or_matrix *w)
 {
     const or_kernels *run = or_kernels_get();
@@ -26,4 +28,12 @@ void or_matrix_expand(const or_matrix *w, int output, size_t from, size_t count,
         packing_of(w)->expand(w, output, from, count, out);
     else
         or_expand(w->data, w->dtype, stored * (size_t)w->columns + from, count, out);
+}
+
+void or_matrix_round(const or_matrix *w, const float *x, size_t count, float *out)
+{
+    if (w->packed)
+        packing_of(w)->round(x, count, out);
+    else
+        memcpy(out, x, count * sizeof *out);
 }

@@ -31,6 +31,9 @@ typedef struct or_packing {
      * from and count are whole blocks of the type. */
     void (*expand)(const or_matrix *w, int output, size_t from, size_t count, float *out);
 
+    /* out[count] = x as the product takes it: count columns of a row from a block's beginning on. */
+    void (*round)(const float *x, size_t count, float *out);
+
     /* As or_kernels.matmul, of w->packed. */
     void (*matmul)(const or_matrix *w, const float *x, size_t n, float *y);
 } or_packing;

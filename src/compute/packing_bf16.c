@@ -78,6 +78,15 @@ static void expand(const or_matrix *w, int output, size_t from, size_t count, fl
                   out + i);
 }
 
+static void round_columns(const float *x, size_t count, float *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t rounded;
+        or_quantize(x + i, OR_BF16, 1, &rounded);
+        or_expand(&rounded, OR_BF16, 0, 1, out + i);
+    }
+}
+
 /* ---- products ------------------------------------------------------------------------------------------ */
 
 /* A slice of the rows of x, rounded: [BLOCK, PAIRS], shared by all threads. */
@@ -214,6 +223,7 @@ const or_packing or_packing_bf16 = {
     .bytes = bytes,
     .pack = pack,
     .expand = expand,
+    .round = round_columns,
     .matmul = matmul,
 };
 #endif

@@ -1,26 +1,34 @@
 #!/usr/bin/env bash
 # offramp lens against an independent f32 implementation, at every layer: tokens equal where the oracle's gap is
-# above 1e-4, top_prob and gap within 1e-4, cosines within 1e-3, logits within 2e-3. On 1 and 2, or 1 and 3 ranks.
+# above 1e-4, top_prob and gap within 1e-4, cosines within 1e-3, logits within 2e-3. On 1 and 2, or 1 and 3 ranks. That
+# is so with the reference kernels; those that round activations as the weights are (the default where there are any) may
+# be as far off as bf16 is: 0.02, 0.2 in a logit.
 # shellcheck source-path=SCRIPTDIR source=../support.sh
 . "$(dirname "$0")/../support.sh"
 
-# check MODEL ORACLE RANKS
+# check MODEL ORACLE RANKS: with both
 check() {
+    compare "$1" "$2" "$3" reference 1e-4 1e-3 2e-3
+    compare "$1" "$2" "$3" "" 0.02 0.02 0.2
+}
+
+# compare MODEL ORACLE RANKS KERNELS TOLERANCE(probability) TOLERANCE(cosine) TOLERANCE(logit)
+compare() {
     jq -c '{id: input_line_number, tokens: .ids}' "$2" >"$scratch/in.jsonl"
-    on "$3" lens --model "$1" --input "$scratch/in.jsonl" --output "$scratch/out.jsonl" --quiet || fail "lens: code $?"
+    on "$3" lens ${4:+--kernels "$4"} --model "$1" --input "$scratch/in.jsonl" --output "$scratch/out.jsonl" --quiet || fail "lens: code $?"
     [ "$(wc -l <"$scratch/in.jsonl")" -eq "$(wc -l <"$scratch/out.jsonl")" ] || fail "prompts are missing"
-    jq -n --slurpfile want "$2" --slurpfile got "$scratch/out.jsonl" '
+    jq -n --argjson p "$5" --argjson c "$6" --argjson l "$7" --slurpfile want "$2" --slurpfile got "$scratch/out.jsonl" '
         def near(a; b; t): (a - b | fabs) <= t;
-        def layer(w; g): w.layer == g.layer and (w.gap <= 1e-4 or w.token == g.token)
-            and near(w.top_prob; g.top_prob; 1e-4) and near(w.gap; g.gap; 1e-4)
-            and near(w.cos_attn; g.cos_attn; 1e-3) and near(w.cos_mlp; g.cos_mlp; 1e-3)
-            and near(w.cos_hidden; g.cos_hidden; 1e-3);
+        def layer(w; g): w.layer == g.layer and (w.gap <= $p or w.token == g.token)
+            and near(w.top_prob; g.top_prob; $p) and near(w.gap; g.gap; $p)
+            and near(w.cos_attn; g.cos_attn; $c) and near(w.cos_mlp; g.cos_mlp; $c)
+            and near(w.cos_hidden; g.cos_hidden; $c);
         [range($want | length) as $i | $want[$i] as $w | $got[$i] as $g
             | ($w.layers | length) == ($g.layers | length) and $w.ids == $g.tokens
             and all(range($w.layers | length); layer($w.layers[.]; $g.layers[.]))
-            and all(range(10); near($w.logits_top10[.][1]; $g.logits_top10[.][1]; 2e-3))
-            and near($w.logsumexp; $g.logsumexp; 2e-3)] | all' >"$scratch/verdict"
-    [ "$(cat "$scratch/verdict")" = true ] || fail "$1 on $3 ranks does not agree with $2"
+            and all(range(10); near($w.logits_top10[.][1]; $g.logits_top10[.][1]; $l))
+            and near($w.logsumexp; $g.logsumexp; $l)] | all' >"$scratch/verdict"
+    [ "$(cat "$scratch/verdict")" = true ] || fail "$1 on $3 ranks, kernels \"$4\", does not agree with $2"
 }
 
 check "$demo/model" "$SOURCE/tests/data/features-offramp-demo-16l.jsonl" 1

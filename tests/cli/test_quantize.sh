@@ -34,7 +34,7 @@ holds() {
         fail "quantize said $(cat "$scratch/said") of $(jq .bytes "$scratch/inspect") bytes"
 }
 lens() {
-    on 0 lens --model "$1" --input "$scratch/in.jsonl" --output "$2" --threads 1 --quiet || fail "lens --model $1: code $?"
+    on 0 lens --model "$1" --input "$scratch/in.jsonl" --output "$2" --threads 1 --kernels reference --quiet || fail "lens --model $1: code $?"
 }
 top() { jq '.logits_top10[0][0]' "$1"; }
 

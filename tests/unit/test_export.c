@@ -263,5 +263,6 @@ int main(void)
         cmocka_unit_test(stretched_frequencies_are_kept),
         cmocka_unit_test(what_cannot_be_written_is_refused),
     };
+    if (or_kernels_use("reference") != OR_OK) return 1; /* others may round x as the weights' type asks */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
