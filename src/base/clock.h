@@ -9,8 +9,8 @@ double or_clock_now(void);
 void or_clock_sleep(double seconds);
 
 /* Waiting asleep for something that only looking can tell: a nap of *nap seconds, which begins as
- * OR_CLOCK_NAP and grows by an eighth each time up to 1 ms. So a wait ends late by an eighth of its length
- * at most, and a long one costs a thousand looks a second. */
+ * OR_CLOCK_NAP and grows by an eighth each time up to 2 ms. So a wait ends late by an eighth of its length
+ * at most, and a long one costs five hundred looks a second: 1.3 % of a core (2 ranks, measured). */
 #define OR_CLOCK_NAP 20e-6
 void or_clock_nap(double *nap);
 
