@@ -9,6 +9,7 @@
 #if defined(__x86_64__)
 static const or_packing *const packings[] = {
     &or_packing_bf16,
+    &or_packing_q8_0,
 };
 enum { PACKINGS = sizeof packings / sizeof *packings };
 
