@@ -9,7 +9,7 @@
  *   MINIMA                                whether weights have minima
  *   numbers(block, run, quad, half)       four columns of 16 outputs, unsigned
  *   scale(block, run, part, half)         of 16 outputs
- *   minimum(block, run, half)             negated
+ *   minimum(block, run, half)             of 16 outputs, where there are any
  *
  * and includes this file, which gives the functions of its or_packing.
  *
@@ -23,8 +23,6 @@
  *     up to 6      |  integer[6][2], sum[6][2]       a step of four columns takes 2 vectors of weights out of
  *     rows: x      |                                 the block, and 6 words of x, for 12 dot products
  */
-#include <immintrin.h>
-
 enum {
     QUADS = OR_BLOCK / 4 / PARTS,                    /* of columns in a part */
     LINES = (BYTES * OR_WIDE / 64 + RUNS - 1) / RUNS /* a run's share of a block's cache lines */
@@ -74,7 +72,7 @@ OR_INLINE OR_VNNI void add_run(__m512 sum[][2], const unsigned char *block, int 
         const __m512 m = minimum(block, run, half);
 #pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++)
-            sum[r][half] = _mm512_fmadd_ps(m, _mm512_set1_ps(x[r * x_stride].d_sum), sum[r][half]);
+            sum[r][half] = _mm512_fnmadd_ps(m, _mm512_set1_ps(x[r * x_stride].d_sum), sum[r][half]);
     }
 #endif
 }

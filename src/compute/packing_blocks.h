@@ -72,4 +72,37 @@ void or_panels_expand(const or_panel_type *type, const or_matrix *w, int output,
                       float *out);
 void or_panels_matmul(const or_panel_type *type, const or_matrix *w, const float *x, size_t n, float *y);
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+/* What lies at byte `at` of the stored block, of outputs 0-15 or 16-31: a word, from there the `i`th. */
+OR_INLINE OR_VNNI __m512i or_words(const unsigned char *block, size_t at, int i, int half)
+{
+    return _mm512_load_si512(block + OR_WIDE * (at + 4 * (size_t)i) + 64 * half);
+}
+
+/* A half, widened. */
+OR_INLINE OR_VNNI __m512 or_halves(const unsigned char *block, size_t at, int half)
+{
+    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(block + OR_WIDE * at + 32 * half)));
+}
+
+/* A byte. */
+OR_INLINE OR_VNNI __m128i or_bytes(const unsigned char *block, size_t at, int half)
+{
+    return _mm_load_si128((const __m128i *)(block + OR_WIDE * at + 16 * half));
+}
+
+OR_INLINE OR_VNNI __m512 or_bytes_widened(__m128i bytes)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+}
+
+/* The low (shift 0) or high (shift 4) halves of bytes. */
+OR_INLINE OR_VNNI __m512i or_nibbles(__m512i words, int shift)
+{
+    return (__m512i)((__v16su)words >> shift) & _mm512_set1_epi8(15);
+}
+#endif
+
 #endif

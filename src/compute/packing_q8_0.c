@@ -19,14 +19,13 @@ enum { BYTES = 34, ZERO = 128, RUNS = 1, UNROLL = 1, PARTS = 1 };
 OR_INLINE OR_VNNI __m512i numbers(const unsigned char *block, int run, int quad, int half)
 {
     (void)run;
-    const __m512i stored = _mm512_load_si512(block + OR_WIDE * (2 + 4 * quad) + 64 * half);
-    return _mm512_xor_si512(stored, _mm512_set1_epi8(-128));
+    return _mm512_xor_si512(or_words(block, 2, quad, half), _mm512_set1_epi8(-128));
 }
 
 OR_INLINE OR_VNNI __m512 scale(const unsigned char *block, int run, int part, int half)
 {
     (void)run, (void)part;
-    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)(block + 32 * half)));
+    return or_halves(block, 0, half);
 }
 
 #include "dot_blocks.h"

@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-static const or_dtype types[] = {OR_BF16, OR_Q8_0};
+static const or_dtype types[] = {OR_BF16, OR_Q8_0, OR_Q4_0, OR_Q4_K, OR_Q6_K};
 enum { TYPES = sizeof types / sizeof *types };
 
 static const char set_name[] = "avx512_bf16";
@@ -249,7 +249,7 @@ static void numbers_of_all_sizes_are_met(void **state)
     (void)state;
     need_set();
     enum { OUTS = 33, COLUMNS = 512, ROWS = 8 };
-    static const float sizes[ROWS] = {0, 1e36f, 1e-30f, 1e-36f, 1e-42f, 1, 1e4f, -0.0f};
+    static const float sizes[ROWS] = {0, 1e34f, 1e-30f, 1e-36f, 1e-42f, 1, 1e4f, -0.0f};
     uint64_t seed = 5;
     float *x = random_floats(&seed, ROWS * COLUMNS), *y = or_alloc(ROWS * OUTS, sizeof *y);
     for (size_t i = 0; i < ROWS * COLUMNS; i++) x[i] *= sizes[i / COLUMNS];
