@@ -8,7 +8,7 @@
 
 #if defined(__x86_64__)
 static const or_packing *const packings[] = {
-    &or_packing_bf16,
+    &or_packing_bf16, &or_packing_q8_0, &or_packing_q4_0, &or_packing_q4_k, &or_packing_q6_k,
 };
 enum { PACKINGS = sizeof packings / sizeof *packings };
 

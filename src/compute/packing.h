@@ -43,6 +43,6 @@ static inline size_t or_panels(int rows)
     return ((size_t)rows + OR_PANEL - 1) / OR_PANEL;
 }
 
-extern const or_packing or_packing_bf16;
+extern const or_packing or_packing_bf16, or_packing_q8_0, or_packing_q4_0, or_packing_q4_k, or_packing_q6_k;
 
 #endif

@@ -1,0 +1,155 @@
+/* dot_blocks.h - products of packed blocks (packing_blocks.h), built once for each type: a type's file defines
+ *
+ *   TYPE, BYTES                           of the weights, and of a stored block
+ *   ELEMENTS                              or_panel_type.elements
+ *   ZERO                                  what numbers() is too high by
+ *   RUNS                                  of 32 columns in a stored block
+ *   UNROLL                                runs that are built out, so that their shifts are constants
+ *   PARTS                                 integer sums of a run: 1, or 2 of 16 columns
+ *   MINIMA                                whether weights have minima
+ *   numbers(block, run, quad, half)       four columns of 16 outputs, unsigned
+ *   scale(block, run, part, half)         of 16 outputs
+ *   minimum(block, run, half)             of 16 outputs, where there are any
+ *
+ * and includes this file, which gives the functions of its or_packing.
+ *
+ * Order of summation. An output of a row has one float32 sum. The parts are added to it in the order of the
+ * columns: with i the part's integer sum, which is exact, t = i * scale is rounded, and sum = fma(t, x.d, sum);
+ * where weights have minima, then sum = fma(-minimum, x.d_sum, sum). Sums that wait between two slices of the
+ * columns wait as float32, without rounding. So an element's bits depend on its weights and its row alone.
+ *
+ *                    32 outputs: w, 2 vectors
+ *                   +------------------------
+ *     up to 6      |  integer[6][2], sum[6][2]       a step of four columns takes 2 vectors of weights out of
+ *     rows: x      |                                 the block, and 6 words of x, for 12 dot products
+ */
+enum {
+    QUADS = OR_BLOCK / 4 / PARTS,                    /* of columns in a part */
+    LINES = (BYTES * OR_WIDE / 64 + RUNS - 1) / RUNS /* a run's share of a block's cache lines */
+};
+
+/* The integer sums of a part: all of its columns. */
+OR_INLINE OR_VNNI void add_numbers(__m512i sum[][2], const unsigned char *block, int run, int part,
+                                   const or_rounded *x, size_t x_stride, size_t rows)
+{
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) sum[r][0] = sum[r][1] = _mm512_set1_epi32(x[r * x_stride].offset[part]);
+#pragma GCC unroll 8
+    for (int quad = part * QUADS; quad < (part + 1) * QUADS; quad++) {
+        const __m512i w[2] = {numbers(block, run, quad, 0), numbers(block, run, quad, 1)};
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++) {
+            int32_t four;
+            memcpy(&four, x[r * x_stride].q + 4 * quad, sizeof four);
+            const __m512i columns = _mm512_set1_epi32(four);
+            sum[r][0] = _mm512_dpbusd_epi32(sum[r][0], w[0], columns);
+            sum[r][1] = _mm512_dpbusd_epi32(sum[r][1], w[1], columns);
+        }
+    }
+}
+
+/* A run. `rows` is constant where these are built in. */
+OR_INLINE OR_VNNI void add_run(__m512 sum[][2], const unsigned char *block, int run, const or_rounded *x,
+                               size_t x_stride, size_t rows)
+{
+#pragma GCC unroll 2
+    for (int part = 0; part < PARTS; part++) {
+        __m512i integer[OR_GROUP][2];
+        add_numbers(integer, block, run, part, x, x_stride, rows);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            const __m512 d = scale(block, run, part, half);
+#pragma GCC unroll 8
+            for (size_t r = 0; r < rows; r++) {
+                const __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(integer[r][half]), d);
+                sum[r][half] = _mm512_fmadd_ps(t, _mm512_set1_ps(x[r * x_stride].d), sum[r][half]);
+            }
+        }
+    }
+#if MINIMA
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+        const __m512 m = minimum(block, run, half);
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++)
+            sum[r][half] = _mm512_fnmadd_ps(m, _mm512_set1_ps(x[r * x_stride].d_sum), sum[r][half]);
+    }
+#endif
+}
+
+/* A register block; `rows` and `near` are constants where this is built in. */
+OR_INLINE OR_VNNI void multiply(const or_piece *p, size_t rows, bool near)
+{
+    __m512 sum[OR_GROUP][2];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+        for (size_t v = 0; v < 2; v++)
+            sum[r][v] = p->first ? _mm512_setzero_ps()
+                                 : _mm512_maskz_loadu_ps(p->masks[v], p->y + r * p->y_stride + 16 * v);
+    }
+    const unsigned char *block = p->w;
+    const or_rounded *x = p->x;
+    const size_t x_stride = p->x_stride;
+    for (size_t b = 0; b < p->blocks; b++, block += BYTES * OR_WIDE) {
+        for (int first = 0; first < RUNS; first += UNROLL) {
+#pragma GCC unroll 8
+            for (int run = first; run < first + UNROLL; run++, x++) {
+                const char *ahead = (const char *)block + run * LINES * 64 + OR_AHEAD;
+#pragma GCC unroll 32
+                for (int line = 0; !near && line < LINES; line++) /* no fault behind the end */
+                    _mm_prefetch(ahead + line * 64, _MM_HINT_T0);
+                add_run(sum, block, run, x, x_stride, rows);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+        for (size_t v = 0; v < 2; v++)
+            _mm512_mask_storeu_ps(p->y + r * p->y_stride + 16 * v, p->masks[v], sum[r][v]);
+    }
+}
+
+#define MULTIPLY(rows)                                                                                       \
+    OR_VNNI static void multiply_##rows(const or_piece *p)                                                   \
+    {                                                                                                        \
+        if (p->near)                                                                                         \
+            multiply(p, rows, true);                                                                         \
+        else                                                                                                 \
+            multiply(p, rows, false);                                                                        \
+    }
+MULTIPLY(1)
+MULTIPLY(2)
+MULTIPLY(3)
+MULTIPLY(4)
+MULTIPLY(5)
+MULTIPLY(6)
+
+static const or_panel_type type = {
+    .dtype = TYPE,
+    .zero = ZERO,
+    .part = OR_BLOCK / PARTS,
+    .elements = ELEMENTS,
+    .multiply = {NULL, multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6},
+};
+
+static size_t bytes(int rows, int columns)
+{
+    return or_panels_bytes(&type, rows, columns);
+}
+
+static void pack(const or_matrix *w, void *packed)
+{
+    or_panels_pack(&type, w, packed);
+}
+
+static void expand(const or_matrix *w, int output, size_t from, size_t count, float *out)
+{
+    or_panels_expand(&type, w, output, from, count, out);
+}
+
+static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
+{
+    or_panels_matmul(&type, w, x, n, y);
+}
