@@ -65,8 +65,8 @@ OR_INLINE AVX512 void score_page(const float *keys, const float *next, size_t he
     for (size_t i = 0; i < head_dim; i++) {
         const __m512 k0 = _mm512_loadu_ps(keys + i * OR_PAGE);
         const __m512 k1 = _mm512_loadu_ps(keys + i * OR_PAGE + OR_LANES);
-        _mm_prefetch((const char *)(next + i * OR_PAGE), _MM_HINT_T0);
-        _mm_prefetch((const char *)(next + i * OR_PAGE + OR_LANES), _MM_HINT_T0);
+        _mm_prefetch((const char *)(next + i * OR_PAGE), _MM_HINT_T1);
+        _mm_prefetch((const char *)(next + i * OR_PAGE + OR_LANES), _MM_HINT_T1);
 #pragma GCC unroll 12
         for (size_t m = 0; m < rows; m++) {
             const __m512 q = _mm512_set1_ps(r->rows[m * r->row_stride + i]);
@@ -88,8 +88,8 @@ OR_INLINE AVX512 __mmask16 first_lanes(size_t n)
 
 /* Up to COLUMNS columns of sums += e_j v_j, for the positions of a page from `from` on; values, sums begin at
  * the columns. The last positions are not those of all rows. */
-OR_INLINE AVX512 void mix_page(const block *b, size_t from, const float *values, size_t columns,
-                               const room *r, size_t rows, float *sums)
+OR_INLINE AVX512 void mix_page(const block *b, size_t from, const float *values, const float *next,
+                               size_t columns, const room *r, size_t rows, float *sums)
 {
     const size_t least = b->n[0] > from ? b->n[0] - from : 0, most = b->n[b->rows - 1] - from,
                  stride = b->head.value_stride;
@@ -107,6 +107,8 @@ OR_INLINE AVX512 void mix_page(const block *b, size_t from, const float *values,
     for (; j < all; j++) {
         const __m512 v0 = _mm512_maskz_loadu_ps(mask0, values + j * stride);
         const __m512 v1 = _mm512_maskz_loadu_ps(mask1, values + j * stride + OR_LANES);
+        _mm_prefetch((const char *)(next + j * stride), _MM_HINT_T1);
+        _mm_prefetch((const char *)(next + j * stride + OR_LANES), _MM_HINT_T1);
 #pragma GCC unroll 12
         for (size_t m = 0; m < rows; m++) {
             const __m512 e = _mm512_set1_ps(shares[m * r->score_stride + j]);
@@ -146,8 +148,9 @@ OR_INLINE AVX512 void mix_pages(const block *b, const room *r, size_t rows)
     const size_t pages = or_kv_pages(b->n[b->rows - 1]);
     for (size_t page = 0; page < pages; page++) {
         const float *values = or_block_values(&b->head, page);
+        const float *next = page + 1 < pages ? or_block_values(&b->head, page + 1) : values;
         for (size_t i = 0; i < b->head_dim; i += COLUMNS)
-            mix_page(b, page * OR_PAGE, values + i, b->head_dim - i, r, rows, r->rows + i);
+            mix_page(b, page * OR_PAGE, values + i, next + i, b->head_dim - i, r, rows, r->rows + i);
     }
 }
 
