@@ -24,6 +24,14 @@ size_t or_span_longest(const or_span *spans, size_t n_spans)
     return longest;
 }
 
+size_t or_span_most_rows(const or_span *spans, size_t n_spans)
+{
+    size_t most = 0;
+    for (size_t s = 0; s < n_spans; s++)
+        if ((size_t)spans[s].count > most) most = (size_t)spans[s].count;
+    return most;
+}
+
 /* A row of scores, in whole blocks. */
 static size_t score_floats(size_t longest)
 {
@@ -150,18 +158,27 @@ OR_CLONES static void rotate(float *x, size_t half, const float *cos, const floa
     }
 }
 
-/* Row i of a span is at position `position` + i, whose row of the tables it takes. */
+/* The heads of row i of a span, at position `position` + i, whose row of the tables they take. */
+static void rotate_row(const or_span *span, size_t i, size_t n_heads, size_t head_dim, const float *cos,
+                       const float *sin, float *x)
+{
+    const size_t half = head_dim / 2, angle = ((size_t)span->position + i) * half;
+    float *row = x + ((size_t)span->first + i) * n_heads * head_dim;
+    for (size_t head = 0; head < n_heads; head++)
+        rotate(row + head * head_dim, half, cos + angle, sin + angle);
+}
+
 void or_portable_rope(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
                       const float *sin, float *x)
 {
-    const size_t half = (size_t)head_dim / 2, stride = (size_t)n_heads * (size_t)head_dim;
-#pragma omp parallel for schedule(dynamic) num_threads(or_threads())
+    enum { ROWS = 16 }; /* that a thread takes at a time */
+    const size_t most = or_span_most_rows(spans, n_spans), heads = (size_t)n_heads, dim = (size_t)head_dim;
+#pragma omp parallel for collapse(2) schedule(dynamic)                                                       \
+    num_threads(or_threads()) if (n_spans * most * heads * dim > OR_SHARED)
     for (size_t s = 0; s < n_spans; s++) {
-        for (size_t i = 0; i < (size_t)spans[s].count; i++) {
-            const size_t angle = ((size_t)spans[s].position + i) * half;
-            for (size_t head = 0; head < (size_t)n_heads; head++)
-                rotate(x + ((size_t)spans[s].first + i) * stride + head * (size_t)head_dim, half, cos + angle,
-                       sin + angle);
+        for (size_t from = 0; from < most; from += ROWS) {
+            const size_t count = (size_t)spans[s].count, end = count < from + ROWS ? count : from + ROWS;
+            for (size_t i = from; i < end; i++) rotate_row(&spans[s], i, heads, dim, cos, sin, x);
         }
     }
 }

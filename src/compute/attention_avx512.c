@@ -315,9 +315,7 @@ void or_avx512_attention(const or_attention_shape *shape, const or_span *spans, 
 {
     const size_t head_dim = (size_t)shape->head_dim, group = (size_t)(shape->n_heads / shape->n_kv_heads);
     const size_t longest = or_span_longest(spans, n_spans), stride = (size_t)shape->n_heads * head_dim;
-    size_t most = 0; /* rows of a span */
-    for (size_t s = 0; s < n_spans; s++)
-        if ((size_t)spans[s].count * group > most) most = (size_t)spans[s].count * group;
+    const size_t most = or_span_most_rows(spans, n_spans) * group;
 
 #pragma omp parallel for collapse(3) schedule(dynamic) num_threads(or_threads())
     for (size_t s = 0; s < n_spans; s++) {

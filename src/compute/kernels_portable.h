@@ -5,6 +5,12 @@
 
 #include "compute.h"
 
+/* Elements from which on threads share a pass over memory: some microseconds of work. */
+enum { OR_SHARED = 65536 };
+
+/* Rows of the span that has most. */
+size_t or_span_most_rows(const or_span *spans, size_t n_spans);
+
 void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
                            const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
                            float *scratch);
