@@ -727,8 +727,8 @@ static void top_of_long_rows(void **state)
     static const struct {
         size_t best, second;
         float above; /* of the best over the second */
-    } cases[] = {
-        {0, N - 1, 1.5f}, {N - 1, 0, 0.25f}, {2500, 2501, 3.0f}, {17, 4000, 0.0f}, {4001, 16, 20.0f}};
+    } cases[] = {{0, N - 1, 1.5f}, {N - 1, 0, 0.25f}, {2500, 2501, 3.0f},
+                 {17, 4000, 0.0f}, {4001, 16, 20.0f}, {4001, 17, 0.5f}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const float kept[] = {logits[cases[c].best], logits[cases[c].second]};
         logits[cases[c].second] = 12.0f;
@@ -760,7 +760,7 @@ static void top_is_the_first_of_equals(void **state)
             float logits[80];
             for (size_t i = 0; i < n; i++) {
                 const uint32_t bits = random_bits(&seed);
-                logits[i] = (float)(bits % 7) - 3.0f;
+                logits[i] = round % 2 ? (float)(bits % 7) - 3.0f : (float)(bits % 1000) * 0.01f;
                 if (round % 3 == 1 && bits % 31 == 30) logits[i] = NAN;
                 if (round % 3 == 2 && bits % 31 > 28) logits[i] = bits % 31 == 29 ? -INFINITY : INFINITY;
             }
