@@ -6,12 +6,9 @@
  * are in the wave, nor on which of a sequence's positions were computed together.
  *
  * Query heads share keys and values in groups of n_heads / n_kv_heads neighbours (arXiv 2305.13245).
- *
- * Keys and values are met in blocks of OR_PAGE positions. With pages, a block is where the page is. Without,
- * values are the rows of the wave, and the keys are brought into blocks first, in the thread's scratch.
  */
 #include "kernels_portable.h"
-#include "kv.h"
+#include "head_blocks.h"
 #include "threads.h"
 #include "vector.h"
 
@@ -27,75 +24,40 @@ size_t or_span_longest(const or_span *spans, size_t n_spans)
     return longest;
 }
 
+size_t or_span_most_rows(const or_span *spans, size_t n_spans)
+{
+    size_t most = 0;
+    for (size_t s = 0; s < n_spans; s++)
+        if ((size_t)spans[s].count > most) most = (size_t)spans[s].count;
+    return most;
+}
+
 /* A row of scores, in whole blocks. */
 static size_t score_floats(size_t longest)
 {
     return or_kv_pages(longest) * OR_PAGE;
 }
 
-/* Per thread: a row of scores, and the keys of one head in blocks. */
-static size_t scratch_per_thread(const or_attention_shape *shape, size_t longest)
+size_t or_attention_scratch_of_thread(const or_attention_shape *shape, size_t longest)
 {
-    return score_floats(longest) * (1 + (size_t)shape->head_dim);
+    const size_t head_dim = (size_t)shape->head_dim;
+    return score_floats(longest) * head_dim + OR_ATTENTION_ROWS * (score_floats(longest) + OR_LANES) +
+           OR_ATTENTION_ROWS * ((head_dim + OR_LANES - 1) / OR_LANES * OR_LANES);
 }
 
+/* And what is left to where a thread's part may begin. */
 size_t or_attention_scratch(const or_attention_shape *shape, size_t longest, int threads)
 {
-    return scratch_per_thread(shape, longest) * (size_t)threads;
-}
-
-/* One head's keys and values. Block b is number pages[b], or b itself where pages is NULL, of those that
- * begin at keys and values and are key_step and value_step floats apart. */
-typedef struct head_blocks {
-    const int32_t *pages;
-    const float *keys;   /* [head_dim, OR_PAGE]: so that sums over head_dim go side by side in vectors */
-    const float *values; /* [OR_PAGE, head_dim], rows value_stride apart */
-    size_t key_step, value_step, value_stride;
-} head_blocks;
-
-OR_INLINE size_t block_number(const head_blocks *head, size_t block)
-{
-    return head->pages ? (size_t)head->pages[block] : block;
-}
-
-static head_blocks blocks_in_pages(const or_attention_shape *shape, const or_span *span,
-                                   const or_kv_layer *kv, size_t kv_head)
-{
-    return (head_blocks){
-        .pages = span->pages,
-        .keys = kv->data + or_kv_keys(shape, kv_head),
-        .values = kv->data + or_kv_values(shape, kv_head),
-        .key_step = kv->stride,
-        .value_step = kv->stride,
-        .value_stride = (size_t)shape->head_dim,
-    };
-}
-
-/* Of a whole prompt: k, v [rows, n_kv_heads * head_dim] of the wave. The keys go to `room`. The last block's
- * slots behind the prompt keep what was in the room, and nothing uses their scores. */
-static head_blocks blocks_of_rows(const or_attention_shape *shape, const or_span *span, const float *k,
-                                  const float *v, size_t kv_head, float *room)
-{
-    const size_t head_dim = (size_t)shape->head_dim, row = (size_t)shape->n_kv_heads * head_dim;
-    const size_t at = (size_t)span->first * row + kv_head * head_dim;
-    for (size_t j = 0; j < (size_t)span->count; j++)
-        or_kv_put_key(k + at + j * row, head_dim, j % OR_PAGE, room + j / OR_PAGE * (head_dim * OR_PAGE));
-    return (head_blocks){
-        .keys = room,
-        .values = v + at,
-        .key_step = head_dim * OR_PAGE,
-        .value_step = row * OR_PAGE,
-        .value_stride = row,
-    };
+    return or_attention_scratch_of_thread(shape, longest) * (size_t)threads + OR_LANES;
 }
 
 /* scores[j] = q . k_j * scale for j < n, summed over head_dim in order; also for the rest of the last block,
  * whatever its slots hold. */
-OR_CLONES static void score_row(const head_blocks *head, const float *q, size_t head_dim, size_t n,
+OR_CLONES static void score_row(const or_head_blocks *head, const float *q, size_t head_dim, size_t n,
                                 float scale, float *scores)
 {
     for (size_t from = 0; from < n; from += OR_PAGE) {
-        const float *keys = head->keys + block_number(head, from / OR_PAGE) * head->key_step;
+        const float *keys = or_block_keys(head, from / OR_PAGE);
         float sums[OR_PAGE] = {0};
         for (size_t i = 0; i < head_dim; i++)
             for (size_t j = 0; j < OR_PAGE; j++) sums[j] += q[i] * keys[i * OR_PAGE + j];
@@ -121,12 +83,12 @@ OR_CLONES static float exponentiate(float *scores, size_t n)
 enum { MIXED = 2 * OR_LANES }; /* elements whose sums are in registers at a time */
 
 /* Elements [i, i + width) of out = sum_j scores[j] * v_j, over j < n in order; width <= MIXED. */
-OR_INLINE void mix_lanes(const head_blocks *head, const float *scores, size_t n, size_t i, size_t width,
+OR_INLINE void mix_lanes(const or_head_blocks *head, const float *scores, size_t n, size_t i, size_t width,
                          float *out)
 {
     float lanes[MIXED] = {0};
     for (size_t from = 0; from < n; from += OR_PAGE) {
-        const float *v = head->values + block_number(head, from / OR_PAGE) * head->value_step + i;
+        const float *v = or_block_values(head, from / OR_PAGE) + i;
         const size_t end = n - from < OR_PAGE ? n - from : OR_PAGE;
         for (size_t j = 0; j < end; j++)
             for (size_t l = 0; l < width; l++) lanes[l] += scores[from + j] * v[j * head->value_stride + l];
@@ -135,8 +97,8 @@ OR_INLINE void mix_lanes(const head_blocks *head, const float *scores, size_t n,
 }
 
 /* out[head_dim] = sum_j scores[j] / sum * v_j. The scores become shares. */
-OR_CLONES static void mix_values(const head_blocks *head, float *scores, float sum, size_t head_dim, size_t n,
-                                 float *out)
+OR_CLONES static void mix_values(const or_head_blocks *head, float *scores, float sum, size_t head_dim,
+                                 size_t n, float *out)
 {
     for (size_t j = 0; j < n; j++) scores[j] /= sum;
     size_t i = 0;
@@ -146,7 +108,7 @@ OR_CLONES static void mix_values(const head_blocks *head, float *scores, float s
 }
 
 /* q and out begin at the head in the span's first row; rows are `stride` floats apart. */
-static void attend_span(const head_blocks *head, const or_span *span, size_t head_dim, const float *q,
+static void attend_span(const or_head_blocks *head, const or_span *span, size_t head_dim, const float *q,
                         size_t stride, float *out, float *scores)
 {
     const float scale = 1.0f / sqrtf((float)head_dim);
@@ -172,10 +134,12 @@ void or_portable_attention(const or_attention_shape *shape, const or_span *spans
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(or_threads())
     for (size_t s = 0; s < n_spans; s++) {
         for (size_t head = 0; head < (size_t)shape->n_heads; head++) {
-            float *scores = scratch + scratch_per_thread(shape, longest) * (size_t)or_thread_number();
-            const head_blocks blocks = spans[s].pages ? blocks_in_pages(shape, &spans[s], kv, head / group)
-                                                      : blocks_of_rows(shape, &spans[s], k, v, head / group,
-                                                                       scores + score_floats(longest));
+            float *scores =
+                scratch + or_attention_scratch_of_thread(shape, longest) * (size_t)or_thread_number();
+            const or_head_blocks blocks =
+                spans[s].pages ? or_blocks_in_pages(shape, &spans[s], kv, head / group)
+                               : or_blocks_of_rows(shape, &spans[s], (size_t)spans[s].count, k, v,
+                                                   head / group, scores + score_floats(longest));
             const size_t at = (size_t)spans[s].first * stride + head * head_dim;
             attend_span(&blocks, &spans[s], head_dim, q + at, stride, out + at, scores);
         }
@@ -194,18 +158,27 @@ OR_CLONES static void rotate(float *x, size_t half, const float *cos, const floa
     }
 }
 
-/* Row i of a span is at position `position` + i, whose row of the tables it takes. */
+/* The heads of row i of a span, at position `position` + i, whose row of the tables they take. */
+static void rotate_row(const or_span *span, size_t i, size_t n_heads, size_t head_dim, const float *cos,
+                       const float *sin, float *x)
+{
+    const size_t half = head_dim / 2, angle = ((size_t)span->position + i) * half;
+    float *row = x + ((size_t)span->first + i) * n_heads * head_dim;
+    for (size_t head = 0; head < n_heads; head++)
+        rotate(row + head * head_dim, half, cos + angle, sin + angle);
+}
+
 void or_portable_rope(const or_span *spans, size_t n_spans, int n_heads, int head_dim, const float *cos,
                       const float *sin, float *x)
 {
-    const size_t half = (size_t)head_dim / 2, stride = (size_t)n_heads * (size_t)head_dim;
-#pragma omp parallel for schedule(dynamic) num_threads(or_threads())
+    enum { ROWS = 16 }; /* that a thread takes at a time */
+    const size_t most = or_span_most_rows(spans, n_spans), heads = (size_t)n_heads, dim = (size_t)head_dim;
+#pragma omp parallel for collapse(2) schedule(dynamic)                                                       \
+    num_threads(or_threads()) if (n_spans * most * heads * dim > OR_SHARED)
     for (size_t s = 0; s < n_spans; s++) {
-        for (size_t i = 0; i < (size_t)spans[s].count; i++) {
-            const size_t angle = ((size_t)spans[s].position + i) * half;
-            for (size_t head = 0; head < (size_t)n_heads; head++)
-                rotate(x + ((size_t)spans[s].first + i) * stride + head * (size_t)head_dim, half, cos + angle,
-                       sin + angle);
+        for (size_t from = 0; from < most; from += ROWS) {
+            const size_t count = (size_t)spans[s].count, end = count < from + ROWS ? count : from + ROWS;
+            for (size_t i = from; i < end; i++) rotate_row(&spans[s], i, heads, dim, cos, sin, x);
         }
     }
 }

@@ -280,7 +280,8 @@ static bool usable(void)
            __builtin_cpu_supports("avx512vl");
 }
 #else
-#define matmul NULL /* never called */
+#define matmul              NULL /* never called */
+#define or_avx512_attention NULL
 static bool usable(void)
 {
     return false;
@@ -292,7 +293,7 @@ const or_kernels or_kernels_avx512 = {
     .needs = "a processor with AVX-512 (F, BW, VL)",
     .usable = usable,
     .matmul = matmul,
-    .attention = or_portable_attention,
+    .attention = or_avx512_attention,
     .rms_norm = or_portable_rms_norm,
     .layer_norm = or_portable_layer_norm,
     .rope = or_portable_rope,

@@ -33,8 +33,9 @@ static bool usable(void)
            __builtin_cpu_supports("avx512bf16");
 }
 #else
-#define packing NULL
-#define matmul  NULL /* never called */
+#define packing             NULL
+#define matmul              NULL /* never called */
+#define or_avx512_attention NULL
 static bool usable(void)
 {
     return false;
@@ -47,7 +48,7 @@ const or_kernels or_kernels_avx512_bf16 = {
     .usable = usable,
     .packing = packing,
     .matmul = matmul,
-    .attention = or_portable_attention,
+    .attention = or_avx512_attention,
     .rms_norm = or_portable_rms_norm,
     .layer_norm = or_portable_layer_norm,
     .rope = or_portable_rope,

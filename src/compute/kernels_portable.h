@@ -5,6 +5,12 @@
 
 #include "compute.h"
 
+/* Elements from which on threads share a pass over memory: some microseconds of work. */
+enum { OR_SHARED = 65536 };
+
+/* Rows of the span that has most. */
+size_t or_span_most_rows(const or_span *spans, size_t n_spans);
+
 void or_portable_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
                            const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
                            float *scratch);
@@ -15,6 +21,11 @@ void or_portable_rope(const or_span *spans, size_t n_spans, int n_heads, int hea
                       const float *sin, float *x);
 void or_portable_silu_mul(float *gate, const float *up, size_t n);
 void or_portable_top(const float *logits, size_t n, or_top *top);
+
+/* For the sets of AVX-512; differs from the portable one by rounding. */
+void or_avx512_attention(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
+                         const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
+                         float *scratch);
 
 /* The sets. */
 extern const or_kernels or_kernels_reference;

@@ -1,6 +1,7 @@
 /* kv.c - keys and values into the pages of a layer. */
 #include "kv.h"
 
+#include "kernels_portable.h"
 #include "threads.h"
 
 #include <string.h>
@@ -29,7 +30,8 @@ void or_kv_put(const or_attention_shape *shape, const or_span *spans, size_t n_s
 {
     const size_t head_dim = (size_t)shape->head_dim, heads = (size_t)shape->n_kv_heads;
     if (!kv) return;
-#pragma omp parallel for collapse(2) schedule(static) num_threads(or_threads())
+    const bool much = n_spans * or_span_most_rows(spans, n_spans) * heads * head_dim > OR_SHARED;
+#pragma omp parallel for collapse(2) schedule(static) num_threads(or_threads()) if (much)
     for (size_t s = 0; s < n_spans; s++) {
         for (size_t head = 0; head < heads; head++) {
             const size_t at = ((size_t)spans[s].first * heads + head) * head_dim;

@@ -8,7 +8,6 @@
 #include "threads.h"
 #include "vector.h"
 
-#include <float.h>
 #include <math.h>
 
 OR_CLONES float or_dot(const float *a, const float *b, size_t n)
@@ -42,10 +41,12 @@ OR_CLONES static void scale_row(const float *x, size_t d, float scale, const flo
     for (size_t i = 0; i < d; i++) out[i] = x[i] * scale * weight[i];
 }
 
+enum { BLOCK = 8192 }; /* elements of a long row of activations that a thread takes at a time */
+
 /* x / sqrt(mean(x^2) + eps) * weight (arXiv 1910.07467; eps is the models' addition, inside the root). */
 void or_portable_rms_norm(const float *x, size_t n, size_t d, const float *weight, float eps, float *out)
 {
-#pragma omp parallel for num_threads(or_threads()) if (n > 16)
+#pragma omp parallel for num_threads(or_threads()) if (n * d > OR_SHARED)
     for (size_t row = 0; row < n; row++) {
         const float *from = x + row * d;
         float mean = or_dot(from, from, d) / (float)d;
@@ -69,33 +70,38 @@ OR_CLONES static void shift_row(const float *x, size_t d, float shift, float *ou
     for (size_t i = 0; i < d; i++) out[i] = x[i] - shift;
 }
 
+OR_CLONES static void add_block(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] += y[i];
+}
+
 /* arXiv 1607.06450. Mean first, then the variance from what is left: one pass over sums of squares would
  * cancel. The differences are kept in `out`, which may be x. */
 void or_portable_layer_norm(const float *x, size_t n, size_t d, const float *weight, const float *bias,
                             float eps, float *out)
 {
-#pragma omp parallel for num_threads(or_threads()) if (n > 16)
+#pragma omp parallel for num_threads(or_threads()) if (n * d > OR_SHARED)
     for (size_t row = 0; row < n; row++) {
         float *to = out + row * d;
         shift_row(x + row * d, d, sum_row(x + row * d, d) / (float)d, to);
         float variance = or_dot(to, to, d) / (float)d;
         scale_row(to, d, 1.0f / sqrtf(variance + eps), weight, to);
-        or_add(to, bias, d);
+        add_block(to, bias, d);
     }
 }
 
-OR_CLONES void or_add(float *x, const float *y, size_t n)
+void or_add(float *x, const float *y, size_t n)
 {
-    for (size_t i = 0; i < n; i++) x[i] += y[i];
+#pragma omp parallel for num_threads(or_threads()) if (n > OR_SHARED)
+    for (size_t from = 0; from < n; from += BLOCK)
+        add_block(x + from, y + from, n - from < BLOCK ? n - from : BLOCK);
 }
 
 void or_add_bias(float *x, size_t n, size_t d, const float *bias)
 {
-#pragma omp parallel for num_threads(or_threads()) if (n > 16)
-    for (size_t row = 0; row < n; row++) or_add(x + row * d, bias, d);
+#pragma omp parallel for num_threads(or_threads()) if (n * d > OR_SHARED)
+    for (size_t row = 0; row < n; row++) add_block(x + row * d, bias, d);
 }
-
-enum { BLOCK = 8192 }; /* elements of a long row of activations that a thread takes at a time */
 
 /* The comparison is false for NaN, which so stays (see compute.h). */
 OR_CLONES static void relu_block(float *x, size_t n)
@@ -144,29 +150,57 @@ OR_CLONES static bool all_finite(const float *logits, size_t n)
     return or_lanes_sum(lanes) == 0.0f;
 }
 
+/* The two greatest logits, and the place of the first. */
+typedef struct two {
+    float best, second;
+    int32_t at;
+} two;
+
+/* Takes a logit in: only a greater one takes the place of the best, so among equals the lowest place wins, and
+ * the second is then equal to it. The comparisons are false for NaN. */
+OR_INLINE void take(float logit, int32_t at, float *best, float *second, int32_t *best_at)
+{
+    const bool greater = logit > *best, between = logit > *second;
+    *second = greater ? *best : between ? logit : *second;
+    *best_at = greater ? at : *best_at;
+    *best = greater ? logit : *best;
+}
+
+/* Lane i goes over elements i, i + OR_LANES, ...; then the lanes are compared. */
+OR_CLONES static two find_two(const float *logits, size_t n)
+{
+    float best[OR_LANES], second[OR_LANES];
+    int32_t at[OR_LANES];
+    for (size_t l = 0; l < OR_LANES; l++) best[l] = second[l] = -INFINITY, at[l] = 0;
+    size_t i = 0;
+    for (; i + OR_LANES <= n; i += OR_LANES)
+        for (size_t l = 0; l < OR_LANES; l++)
+            take(logits[i + l], (int32_t)(i + l), &best[l], &second[l], &at[l]);
+    for (size_t l = 0; i + l < n; l++) take(logits[i + l], (int32_t)(i + l), &best[l], &second[l], &at[l]);
+    two all = {best[0], second[0], at[0]};
+    for (size_t l = 1; l < OR_LANES; l++) {
+        const bool first = best[l] > all.best || (best[l] == all.best && at[l] < all.at);
+        const float less = first ? all.best : best[l];
+        const float second_of_best = first ? second[l] : all.second;
+        if (first) all = (two){.best = best[l], .at = at[l]};
+        all.second = less > second_of_best ? less : second_of_best;
+    }
+    return all;
+}
+
 /* The whole vocabulary, but no probabilities are stored: with the greatest logit as shift
  *   P(top) = e^0 / sum      gap = (e^0 - e^(second - top)) / sum      logsumexp = top + log(sum)
- * Only a greater logit takes the place of the best, so among equals the lowest id wins, and the second is
- * then equal to it: the gap is 0. */
+ * A NaN in the first place stays the best: nothing is greater. */
 void or_portable_top(const float *logits, size_t n, or_top *top)
 {
-    size_t best = 0;
-    float second = -FLT_MAX;
-    for (size_t i = 1; i < n; i++) {
-        if (logits[i] > logits[best]) {
-            second = logits[best];
-            best = i;
-        } else if (logits[i] > second) {
-            second = logits[i];
-        }
-    }
-    float sum = exp_sum(logits, n, logits[best]);
-    float second_share = n > 1 ? or_exp(second - logits[best]) : 0.0f;
+    const two found = isnan(logits[0]) ? (two){logits[0], logits[0], 0} : find_two(logits, n);
+    const float sum = exp_sum(logits, n, found.best);
+    const float second_share = n > 1 ? or_exp(found.second - found.best) : 0.0f;
     *top = (or_top){
-        .token = (int32_t)best,
+        .token = found.at,
         .prob = 1.0f / sum,
         .gap = (1.0f - second_share) / sum,
-        .logit = logits[best],
-        .logsumexp = all_finite(logits, n) ? logits[best] + logf(sum) : NAN,
+        .logit = found.best,
+        .logsumexp = all_finite(logits, n) ? found.best + logf(sum) : NAN,
     };
 }

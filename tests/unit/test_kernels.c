@@ -10,8 +10,8 @@
 
 #include <math.h>
 
-static const char *const sets[] = {"avx512", "openblas", "reference"};
-enum { SETS = 3 };
+static const char *const sets[] = {"avx512_bf16", "avx512", "openblas", "reference"};
+enum { SETS = sizeof sets / sizeof *sets };
 
 /* A set that this machine cannot run promises nothing: the reference takes its place. */
 static const or_kernels *kernel_set(int set)
@@ -242,22 +242,25 @@ static void interleaved_products_are_the_same(void **state)
 enum { HEADS = 6, KV_HEADS = 2, HEAD_DIM = 52, Q_WIDTH = HEADS * HEAD_DIM, KV_WIDTH = KV_HEADS * HEAD_DIM };
 static const or_attention_shape attention_shape = {HEADS, KV_HEADS, HEAD_DIM};
 
-/* out[Q_WIDTH] at position `i` of a request whose keys and values are k, v [.., KV_WIDTH]. */
-static void attend_exactly(const float *q, const float *k, const float *v, size_t i, double *out)
+/* out[q width] at position `i` of a request whose keys and values are k, v [.., kv width]. */
+static void attend_exactly(const or_attention_shape *shape, const float *q, const float *k, const float *v,
+                           size_t i, double *out)
 {
-    for (size_t head = 0; head < HEADS; head++) {
-        const size_t shared = head / (HEADS / KV_HEADS) * HEAD_DIM; /* three query heads use one key head */
-        double p[64], sum = 0;
+    const size_t dim = (size_t)shape->head_dim, heads = (size_t)shape->n_heads;
+    const size_t kv_width = (size_t)shape->n_kv_heads * dim, group = heads / (size_t)shape->n_kv_heads;
+    for (size_t head = 0; head < heads; head++) {
+        const size_t shared = head / group * dim; /* the query heads of a group use one key head */
+        double p[128], sum = 0;
         for (size_t j = 0; j <= i; j++) {
             double dot = 0;
-            for (size_t d = 0; d < HEAD_DIM; d++)
-                dot += (double)q[i * Q_WIDTH + head * HEAD_DIM + d] * k[j * KV_WIDTH + shared + d];
-            sum += p[j] = exp(dot / sqrt(HEAD_DIM));
+            for (size_t d = 0; d < dim; d++)
+                dot += (double)q[(i * heads + head) * dim + d] * k[j * kv_width + shared + d];
+            sum += p[j] = exp(dot / sqrt((double)dim));
         }
-        for (size_t d = 0; d < HEAD_DIM; d++) {
+        for (size_t d = 0; d < dim; d++) {
             double mixed = 0;
-            for (size_t j = 0; j <= i; j++) mixed += p[j] / sum * v[j * KV_WIDTH + shared + d];
-            out[head * HEAD_DIM + d] = mixed;
+            for (size_t j = 0; j <= i; j++) mixed += p[j] / sum * v[j * kv_width + shared + d];
+            out[head * dim + d] = mixed;
         }
     }
 }
@@ -284,7 +287,8 @@ static void attention_is_right(void **state)
             const size_t first = (size_t)spans[s].first;
             for (size_t i = 0; i < (size_t)spans[s].count; i++) {
                 double exact[Q_WIDTH];
-                attend_exactly(q + first * Q_WIDTH, k + first * KV_WIDTH, v + first * KV_WIDTH, i, exact);
+                attend_exactly(&attention_shape, q + first * Q_WIDTH, k + first * KV_WIDTH,
+                               v + first * KV_WIDTH, i, exact);
                 for (size_t c = 0; c < Q_WIDTH; c++)
                     assert_near(out[(first + i) * Q_WIDTH + c], exact[c], 4e-6);
             }
@@ -331,23 +335,23 @@ static void attention_does_not_depend_on_company(void **state)
 enum { PAGES = 12, LONGEST = 3 * OR_PAGE + 5 };
 
 /* Pages that hold NaN wherever nothing was put. */
-static or_kv_layer empty_pages(void)
+static or_kv_layer empty_pages(const or_attention_shape *shape)
 {
-    or_kv_layer kv = {.stride = or_kv_page_floats(&attention_shape) + 7}; /* other things lie between */
+    or_kv_layer kv = {.stride = or_kv_page_floats(shape) + 7}; /* other things lie between */
     kv.data = or_alloc(PAGES * kv.stride, sizeof *kv.data);
     assert_non_null(kv.data);
     for (size_t i = 0; i < PAGES * kv.stride; i++) kv.data[i] = NAN;
     return kv;
 }
 
-static void attend(const or_kernels *run, const or_span *spans, size_t n_spans, const or_kv_layer *kv,
-                   const float *q, const float *k, const float *v, float *out)
+static void attend(const or_kernels *run, const or_attention_shape *shape, const or_span *spans,
+                   size_t n_spans, const or_kv_layer *kv, const float *q, const float *k, const float *v,
+                   float *out)
 {
     float *scratch =
-        or_alloc(or_attention_scratch(&attention_shape, or_span_longest(spans, n_spans), or_threads()),
-                 sizeof *scratch);
-    or_kv_put(&attention_shape, spans, n_spans, k, v, kv);
-    run->attention(&attention_shape, spans, n_spans, kv, q, k, v, out, scratch);
+        or_alloc(or_attention_scratch(shape, or_span_longest(spans, n_spans), or_threads()), sizeof *scratch);
+    or_kv_put(shape, spans, n_spans, k, v, kv);
+    run->attention(shape, spans, n_spans, kv, q, k, v, out, scratch);
     free(scratch);
 }
 
@@ -359,7 +363,7 @@ static void page_is_laid_out_as_told(void **state)
     const int32_t pages[] = {5, 2};
     /* row 1 of the wave is position 33: slot 1 of page 2 */
     const or_span span = {.first = 1, .count = 1, .position = OR_PAGE + 1, .pages = pages};
-    const or_kv_layer kv = empty_pages();
+    const or_kv_layer kv = empty_pages(&attention_shape);
     or_kv_put(&attention_shape, &span, 1, k, v, &kv);
     size_t put = 0;
     for (size_t i = 0; i < PAGES * kv.stride; i++) put += !isnan(kv.data[i]);
@@ -389,17 +393,17 @@ static void pages_change_no_bit(void **state)
     for (int set = 0; set < SETS; set++) {
         const or_kernels *run = kernel_set(set);
         or_threads_set(1);
-        attend(run, &(or_span){.count = LONGEST}, 1, NULL, q, k, v, whole);
+        attend(run, &attention_shape, &(or_span){.count = LONGEST}, 1, NULL, q, k, v, whole);
         for (size_t c = 0; c < 2 * (sizeof chunks / sizeof *chunks); c++) {
-            const or_kv_layer kv = empty_pages();
+            const or_kv_layer kv = empty_pages(&attention_shape);
             const int chunk = chunks[c / 2];
             or_threads_set(1 + (int)(c % 2));
             memset(out, 0, LONGEST * Q_WIDTH * sizeof *out);
             for (int at = 0; at < LONGEST; at += chunk) {
                 const int n = LONGEST - at < chunk ? LONGEST - at : chunk;
                 const or_span span = {.count = n, .position = at, .pages = pages};
-                attend(run, &span, 1, &kv, q + at * Q_WIDTH, k + at * KV_WIDTH, v + at * KV_WIDTH,
-                       out + at * Q_WIDTH);
+                attend(run, &attention_shape, &span, 1, &kv, q + at * Q_WIDTH, k + at * KV_WIDTH,
+                       v + at * KV_WIDTH, out + at * Q_WIDTH);
             }
             if (memcmp(whole, out, LONGEST * Q_WIDTH * sizeof *out) != 0)
                 fail_msg("%s: other bits in chunks of %d", sets[set], chunk);
@@ -436,21 +440,103 @@ static void spans_of_all_kinds_share_a_wave(void **state)
     }
     for (int set = 0; set < SETS; set++) {
         const or_kernels *run = kernel_set(set);
-        const or_kv_layer kv = empty_pages();
-        or_threads_set(2 - set);
+        const or_kv_layer kv = empty_pages(&attention_shape);
+        or_threads_set(1 + set % 2);
         or_kv_put(&attention_shape, &(or_span){.count = AT, .pages = long_pages}, 1, k, v, &kv);
         or_kv_put(&attention_shape, &(or_span){.count = SHORT - 1, .pages = short_pages}, 1, other_k, v, &kv);
-        attend(run, spans, 4, &kv, wave_q, wave_k, wave_v, out);
-        attend(run, &(or_span){.count = LONG}, 1, NULL, q, k, v, whole);
+        attend(run, &attention_shape, spans, 4, &kv, wave_q, wave_k, wave_v, out);
+        attend(run, &attention_shape, &(or_span){.count = LONG}, 1, NULL, q, k, v, whole);
         assert_memory_equal(out, whole, PROMPT * Q_WIDTH * sizeof *out);
         assert_memory_equal(out + PROMPT * Q_WIDTH, whole + AT * Q_WIDTH,
                             (LONG - AT) * Q_WIDTH * sizeof *out);
-        attend(run, &(or_span){.count = SHORT}, 1, NULL, q, other_k, v, whole);
+        attend(run, &attention_shape, &(or_span){.count = SHORT}, 1, NULL, q, other_k, v, whole);
         assert_memory_equal(out + (ROWS - 1) * Q_WIDTH, whole + (SHORT - 1) * Q_WIDTH, Q_WIDTH * sizeof *out);
         free(kv.data);
     }
     free(q), free(k), free(v), free(out), free(other_k), free(whole), free(wave_q), free(wave_k),
         free(wave_v);
+}
+
+/* Heads of all sizes in groups of all sizes, so that blocks of rows begin and end anywhere in a group: right,
+ * and the same bits whole without pages, whole in pages, and in pages in chunks, on 1 to 3 threads. */
+static void heads_of_all_shapes_are_right(void **state)
+{
+    (void)state;
+    static const or_attention_shape head_shapes[] = {
+        {6, 2, 8},  {26, 2, 8}, {24, 2, 16}, {7, 1, 48},  {8, 1, 64},
+        {5, 5, 64}, {6, 2, 80}, {1, 1, 128}, {6, 2, 128},
+    };
+    enum { N = 2 * OR_PAGE + 9 };
+    static const int32_t pages[] = {2, 7, 5};
+    static const int chunks[] = {N, 1, 7, OR_PAGE, 40};
+    uint64_t seed = 24;
+    for (size_t s = 0; s < sizeof head_shapes / sizeof *head_shapes; s++) {
+        const or_attention_shape *shape = &head_shapes[s];
+        const size_t q_width = (size_t)(shape->n_heads * shape->head_dim);
+        const size_t kv_width = (size_t)(shape->n_kv_heads * shape->head_dim);
+        float *q = random_floats(&seed, N * q_width), *k = random_floats(&seed, N * kv_width);
+        float *v = random_floats(&seed, N * kv_width), *whole = or_alloc(N * q_width, sizeof *whole);
+        float *out = or_alloc(N * q_width, sizeof *out);
+        double *exact = or_alloc(q_width, sizeof *exact);
+        for (size_t i = 0; i < N * q_width; i++) q[i] *= 8.0f;
+        for (int set = 0; set < SETS; set++) {
+            const or_kernels *run = kernel_set(set);
+            or_threads_set(1);
+            attend(run, shape, &(or_span){.count = N}, 1, NULL, q, k, v, whole);
+            for (size_t i = 0; i < N; i++) {
+                attend_exactly(shape, q, k, v, i, exact);
+                for (size_t c = 0; c < q_width; c++) assert_near(whole[i * q_width + c], exact[c], 4e-6);
+            }
+            for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
+                const or_kv_layer kv = empty_pages(shape);
+                or_threads_set(1 + (int)(c + s) % 3);
+                for (int at = 0, n; at < N; at += n) {
+                    n = N - at < chunks[c] ? N - at : chunks[c];
+                    const or_span span = {.count = n, .position = at, .pages = pages};
+                    const size_t from = (size_t)at;
+                    attend(run, shape, &span, 1, &kv, q + from * q_width, k + from * kv_width,
+                           v + from * kv_width, out + from * q_width);
+                }
+                if (memcmp(whole, out, N * q_width * sizeof *out) != 0)
+                    fail_msg("%s: %d heads of %d have other bits in chunks of %d", sets[set], shape->n_heads,
+                             shape->head_dim, chunks[c]);
+                attend(run, shape, &(or_span){.count = N}, 1, NULL, q, k, v, out);
+                assert_memory_equal(whole, out, N * q_width * sizeof *out);
+                free(kv.data);
+            }
+        }
+        free(q), free(k), free(v), free(whole), free(out), free(exact);
+    }
+}
+
+/* What spreads from a NaN or an infinity in a key is the row's that attends to it, and no other's. */
+static void damage_stays_where_it_is(void **state)
+{
+    (void)state;
+    enum { N = 45, AT = 34 };
+    uint64_t seed = 25;
+    float *q = random_floats(&seed, N * Q_WIDTH), *k = random_floats(&seed, N * KV_WIDTH);
+    float *v = random_floats(&seed, N * KV_WIDTH), *whole = or_alloc(N * Q_WIDTH, sizeof *whole);
+    float *out = or_alloc(N * Q_WIDTH, sizeof *out);
+    for (int set = 0; set < SETS; set++) {
+        const or_kernels *run = kernel_set(set);
+        float *const places[] = {k + AT * KV_WIDTH + HEAD_DIM + 3, v + AT * KV_WIDTH + HEAD_DIM + 3};
+        for (size_t p = 0; p < 2; p++) {
+            const float kept = *places[p];
+            attend(run, &attention_shape, &(or_span){.count = N}, 1, NULL, q, k, v, whole);
+            *places[p] = NAN;
+            attend(run, &attention_shape, &(or_span){.count = N}, 1, NULL, q, k, v, out);
+            *places[p] = kept;
+            assert_memory_equal(whole, out, AT * Q_WIDTH * sizeof *out);
+            for (size_t i = AT; i < N; i++) {
+                const size_t damaged = i * Q_WIDTH + Q_WIDTH / 2; /* heads of the second KV head */
+                assert_memory_equal(whole + i * Q_WIDTH, out + i * Q_WIDTH, Q_WIDTH / 2 * sizeof *out);
+                for (size_t head = 0; head < HEADS / 2; head++)
+                    assert_true(isnan(out[damaged + head * HEAD_DIM + 3]));
+            }
+        }
+    }
+    free(q), free(k), free(v), free(whole), free(out);
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------- */
@@ -641,8 +727,8 @@ static void top_of_long_rows(void **state)
     static const struct {
         size_t best, second;
         float above; /* of the best over the second */
-    } cases[] = {
-        {0, N - 1, 1.5f}, {N - 1, 0, 0.25f}, {2500, 2501, 3.0f}, {17, 4000, 0.0f}, {4001, 16, 20.0f}};
+    } cases[] = {{0, N - 1, 1.5f}, {N - 1, 0, 0.25f}, {2500, 2501, 3.0f},
+                 {17, 4000, 0.0f}, {4001, 16, 20.0f}, {4001, 17, 0.5f}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const float kept[] = {logits[cases[c].best], logits[cases[c].second]};
         logits[cases[c].second] = 12.0f;
@@ -662,6 +748,35 @@ static void top_of_long_rows(void **state)
         logits[cases[c].second] = kept[1];
     }
     free(logits);
+}
+
+/* Rows of every length with many equals, and with numbers that are none, against a plain scan. */
+static void top_is_the_first_of_equals(void **state)
+{
+    (void)state;
+    uint64_t seed = 26;
+    for (size_t n = 1; n < 80; n++) {
+        for (int round = 0; round < 60; round++) {
+            float logits[80];
+            for (size_t i = 0; i < n; i++) {
+                const uint32_t bits = random_bits(&seed);
+                logits[i] = round % 2 ? (float)(bits % 7) - 3.0f : (float)(bits % 1000) * 0.01f;
+                if (round % 3 == 1 && bits % 31 == 30) logits[i] = NAN;
+                if (round % 3 == 2 && bits % 31 > 28) logits[i] = bits % 31 == 29 ? -INFINITY : INFINITY;
+            }
+            size_t best = 0;
+            double second = -INFINITY;
+            for (size_t i = 1; i < n; i++)
+                if (logits[i] > logits[best]) best = i;
+            for (size_t i = 0; i < n; i++)
+                if (i != best && logits[i] > second) second = logits[i];
+            or_top top;
+            or_kernels_find("reference")->top(logits, n, &top);
+            assert_int_equal(top.token, best);
+            assert_memory_equal(&top.logit, &logits[best], sizeof top.logit);
+            if (round % 3 == 0) assert_near(top.gap, (1 - exp(second - top.logit)) * top.prob, 1e-6);
+        }
+    }
 }
 
 static void top_finds_the_two_greatest(void **state)
@@ -736,6 +851,8 @@ int main(void)
         cmocka_unit_test(page_is_laid_out_as_told),
         cmocka_unit_test(pages_change_no_bit),
         cmocka_unit_test(spans_of_all_kinds_share_a_wave),
+        cmocka_unit_test(heads_of_all_shapes_are_right),
+        cmocka_unit_test(damage_stays_where_it_is),
         cmocka_unit_test(norm_rope_and_silu_are_right),
         cmocka_unit_test(norms_are_right_in_any_company),
         cmocka_unit_test(layer_norms_are_right_in_any_company),
@@ -743,6 +860,7 @@ int main(void)
         cmocka_unit_test(rope_turns_each_request_from_its_own_start),
         cmocka_unit_test(silu_is_right_in_any_place),
         cmocka_unit_test(top_of_long_rows),
+        cmocka_unit_test(top_is_the_first_of_equals),
         cmocka_unit_test(top_finds_the_two_greatest),
         cmocka_unit_test(cosine_of_nothing_is_zero),
     };
