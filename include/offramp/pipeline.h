@@ -190,10 +190,12 @@ typedef struct or_stage_stats {
     uint64_t requests_in, exits, requests_out; /* in = exits + out */
     uint64_t waves_in, waves_run, waves_out, rows_in; /* merging makes waves_run smaller than waves_in */
     uint64_t ramp_rows;                               /* rows whose next-token distribution was computed */
-    double macs; /* multiply-adds executed: layers, ramps, heads (or_hparams_layer_macs() and the like) */
-    double busy; /* computing */
-    double wait; /* a finished wave could not be sent for lack of credit */
-    double idle; /* nothing to do */
+    double macs;   /* multiply-adds executed: layers, ramps, heads (or_hparams_layer_macs() and the like) */
+    double busy;   /* computing */
+    double ramp;   /* of that: checks after layers whether somebody leaves; not the head at full depth */
+    double wait;   /* a finished wave could not be sent for lack of credit */
+    double idle;   /* nothing to do */
+    uint64_t peak; /* bytes of memory of its process, at most until then (or_machine_peak()) */
 } or_stage_stats;
 
 typedef struct or_run_stats {

@@ -67,6 +67,12 @@ typedef struct or_policy or_policy;
 or_status or_policy_load(const char *path, or_policy **policy);
 void or_policy_free(or_policy *policy); /* NULL is fine */
 
+/* For measuring what ramps cost: a policy that asks its classifier and lets nobody leave. The classifier is that
+ * of the file `path`, or the gap where that is NULL; its ramps are ramps[n_ramps], layers 1 .. n_layers - 1 of
+ * a model of any depth (OR_ERR_USAGE for others), or with n_ramps 0 those of the file. */
+or_status or_policy_probe(const char *path, int n_layers, const int *ramps, size_t n_ramps,
+                          or_policy **policy);
+
 /* Refuses (OR_ERR_INPUT) a policy of another depth; or of another model's fingerprint unless allow_other. */
 or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t fingerprint, bool allow_other);
 

@@ -7,16 +7,28 @@
 #include <stdio.h>
 #include <string.h>
 
-/* MemAvailable: free memory and what the kernel could free without swapping, page cache above all. The
- * file's kB are KiB. One that cannot be read is no error: no limit is known then. */
-static uint64_t read_available(const char *path)
+/* The number behind `key` in a file of lines "key:  N kB", which are KiB; `otherwise` where it cannot be
+ * read. */
+static uint64_t read_line(const char *path, const char *key, uint64_t otherwise)
 {
     or_buffer text = {0};
-    uint64_t kib, bytes = UINT64_MAX;
-    const char *line = or_file_read(path, &text) == OR_OK ? strstr(text.data, "MemAvailable:") : NULL;
-    if (line && sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1) bytes = kib << 10;
+    uint64_t kib, bytes = otherwise;
+    const char *line = or_file_read(path, &text) == OR_OK ? strstr(text.data, key) : NULL;
+    if (line && sscanf(line + strlen(key), "%" SCNu64 " kB", &kib) == 1) bytes = kib << 10;
     or_buffer_free(&text);
     return bytes;
+}
+
+/* MemAvailable: free memory and what the kernel could free without swapping, page cache above all. A file
+ * that cannot be read is no error: no limit is known then. */
+static uint64_t read_available(const char *path)
+{
+    return read_line(path, "MemAvailable:", UINT64_MAX);
+}
+
+uint64_t or_machine_peak(void)
+{
+    return read_line("/proc/self/status", "VmHWM:", 0);
 }
 
 /* The limit of one control group: a number, or "max". The topmost group has no such file, and none has it

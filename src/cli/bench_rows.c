@@ -1,6 +1,7 @@
 /* bench_rows.c - the formats of bench's rows, to stdout.
  *
- *   md     | model | size | params | ranks | threads | test | t/s |, for people; of exits also what they are worth
+ *   md     | model | size | params | ranks | threads | test | t/s |, for people; also prompts/s of batches of prompts,
+ *          what ramps cost, and what exits are worth
  *   csv    all fields, with a head
  *   jsonl  an object per row, all fields, null where a field has no meaning; json: an array of these
  */
@@ -17,11 +18,13 @@ static void nothing(void)
 
 /* ---- Markdown ----------------------------------------------------------------------------------------------- */
 
-static void begin_md(bool exits)
+static void begin_md(const or_bench_columns *columns)
 {
-    printf("| model | size | params | ranks | threads | test | t/s |%s\n",
-           exits ? " work saved | ratio | 1 / (1 - saved) |" : "");
-    printf("|---|---:|---:|---:|---:|---|---:|%s\n", exits ? "---:|---:|---:|" : "");
+    printf("| model | size | params | ranks | threads | test | t/s |%s%s%s\n",
+           columns->prompts ? " prompts/s |" : "", columns->ramps ? " ramps |" : "",
+           columns->exits ? " work saved | ratio | 1 / (1 - saved) |" : "");
+    printf("|---|---:|---:|---:|---:|---|---:|%s%s%s\n", columns->prompts ? "---:|" : "",
+           columns->ramps ? "---:|" : "", columns->exits ? "---:|---:|---:|" : "");
 }
 
 /* 1.10 B, 4.20 M */
@@ -32,7 +35,20 @@ static const char *count_text(uint64_t count, char text[32])
     return text;
 }
 
-static or_status row_md(const or_bench_row *row, bool first, bool exits)
+static void put_columns(const or_bench_row *row, const or_bench_columns *columns)
+{
+    if (columns->prompts && row->prompts > 0)
+        printf(" %.2f |", row->prompts);
+    else if (columns->prompts)
+        printf(" |");
+    if (columns->ramps) printf(" %.2f %% |", 100 * row->ramps);
+    if (row->kv)
+        printf(" %.1f %% | %.3f | %.3f |", 100 * row->work_saved, row->ratio, 1 / (1 - row->work_saved));
+    else if (columns->exits)
+        printf(" | | |");
+}
+
+static or_status row_md(const or_bench_row *row, bool first, const or_bench_columns *columns)
 {
     (void)first;
     const or_bench_model *m = row->model;
@@ -41,22 +57,18 @@ static or_status row_md(const or_bench_row *row, bool first, bool exits)
            m->one_layer ? ", layers shared" : "", or_bytes_text(m->bytes, size),
            count_text(m->parameters, params), row->ranks, row->threads, row->test, row->kv ? " exits " : "",
            row->kv ? row->kv : "", row->rate.mean, row->rate.deviation);
-    if (row->kv)
-        printf(" %.1f %% | %.3f | %.3f |", 100 * row->work_saved, row->ratio, 1 / (1 - row->work_saved));
-    else if (exits)
-        printf(" | | |");
+    put_columns(row, columns);
     printf("\n");
     return OR_OK;
 }
 
 /* ---- CSV ---------------------------------------------------------------------------------------------------- */
 
-static void begin_csv(bool exits)
+static void begin_csv(const or_bench_columns *columns)
 {
-    (void)exits;
+    (void)columns;
     printf("model,type,share_layers,size,params,ranks,threads,plan,test,exits,tokens_per_second,deviation,"
-           "median,"
-           "work_saved,ratio\n");
+           "median,prompts_per_second,gflops,ramps,peaks,work_saved,ratio\n");
 }
 
 /* In quotes, which are doubled where the text has them. */
@@ -70,10 +82,10 @@ static void put_text(const char *text)
     printf("\",");
 }
 
-static or_status row_csv(const or_bench_row *row, bool first, bool exits)
+static or_status row_csv(const or_bench_row *row, bool first, const or_bench_columns *columns)
 {
     (void)first;
-    (void)exits;
+    (void)columns;
     const or_bench_model *m = row->model;
     put_text(m->name);
     printf("%s,%s,%llu,%llu,%d,%d,", or_dtype_name(m->type), m->one_layer ? "true" : "false",
@@ -82,6 +94,9 @@ static or_status row_csv(const or_bench_row *row, bool first, bool exits)
     put_text(row->test);
     printf("%s,%.9g,%.9g,%.9g,", row->kv ? row->kv : "", row->rate.mean, row->rate.deviation,
            row->rate.median);
+    if (row->prompts > 0) printf("%.9g", row->prompts);
+    printf(",%.9g,%.9g,", row->gflops, row->ramps);
+    put_text(row->peaks);
     if (row->kv) printf("%.9g,%.9g", row->work_saved, row->ratio);
     printf("%s\n", row->kv ? "" : ",");
     return OR_OK;
@@ -104,6 +119,12 @@ static or_status put_object(const or_bench_row *row, or_buffer *out)
         out, "\"exits\": %s%s%s, \"tokens_per_second\": %.9g, \"deviation\": %.9g, \"median\": %.9g, ",
         row->kv ? "\"" : "", row->kv ? row->kv : "null", row->kv ? "\"" : "", row->rate.mean,
         row->rate.deviation, row->rate.median));
+    if (row->prompts > 0)
+        OR_TRY(or_buffer_printf(out, "\"prompts_per_second\": %.9g, ", row->prompts));
+    else
+        OR_TRY(or_buffer_puts(out, "\"prompts_per_second\": null, "));
+    OR_TRY(or_buffer_printf(out, "\"gflops\": %.9g, \"ramps\": %.9g, \"peaks\": [%s], ", row->gflops,
+                            row->ramps, row->peaks));
     if (!row->kv) return or_buffer_puts(out, "\"work_saved\": null, \"ratio\": null}");
     return or_buffer_printf(out, "\"work_saved\": %.9g, \"ratio\": %.9g}", row->work_saved, row->ratio);
 }
@@ -117,27 +138,27 @@ static or_status print_object(const or_bench_row *row, const char *before, const
     return status;
 }
 
-static void begin_jsonl(bool exits)
+static void begin_jsonl(const or_bench_columns *columns)
 {
-    (void)exits;
+    (void)columns;
 }
 
-static or_status row_jsonl(const or_bench_row *row, bool first, bool exits)
+static or_status row_jsonl(const or_bench_row *row, bool first, const or_bench_columns *columns)
 {
     (void)first;
-    (void)exits;
+    (void)columns;
     return print_object(row, "", "\n");
 }
 
-static void begin_json(bool exits)
+static void begin_json(const or_bench_columns *columns)
 {
-    (void)exits;
+    (void)columns;
     printf("[");
 }
 
-static or_status row_json(const or_bench_row *row, bool first, bool exits)
+static or_status row_json(const or_bench_row *row, bool first, const or_bench_columns *columns)
 {
-    (void)exits;
+    (void)columns;
     return print_object(row, first ? "\n  " : ",\n  ", "");
 }
 

@@ -15,20 +15,29 @@ typedef struct or_bench_model {
 typedef struct or_bench_row {
     const or_bench_model *model;
     int ranks, threads;
-    const char *plan; /* layers per rank, "11,11" */
+    const char *plan;  /* layers per rank, "11,11" */
+    const char *peaks; /* bytes of memory per rank, at most until then, "2147483648,2040109465" */
     const char *test;
     const char *kv;       /* of a run with exits; NULL: full depth */
     or_bench_figure rate; /* tokens per second */
+    double prompts;       /* prompts per second; 0 where none are scored */
+    double gflops;        /* two for each multiply-add */
+    double ramps;         /* share of the seconds of work that went to ramps */
     /* Of a run with exits: multiply-adds that the run without had more, as a share of its own; and the rate
      * over that of the run without. */
     double work_saved, ratio;
 } or_bench_row;
 
-/* How rows are written; `exits`: some are of runs with exits. Rows come one at a time, and are flushed. */
+/* What Markdown has columns for besides, since some row has something to say there. */
+typedef struct or_bench_columns {
+    bool prompts, ramps, exits;
+} or_bench_columns;
+
+/* How rows are written. They come one at a time, and are flushed. */
 typedef struct or_bench_format {
     const char *name;
-    void (*begin)(bool exits);
-    or_status (*row)(const or_bench_row *row, bool first, bool exits);
+    void (*begin)(const or_bench_columns *columns);
+    or_status (*row)(const or_bench_row *row, bool first, const or_bench_columns *columns);
     void (*end)(void);
 } or_bench_format;
 

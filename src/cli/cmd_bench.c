@@ -19,7 +19,7 @@
 #include <string.h>
 
 static or_common common = {.wave_tokens = 1024};
-static or_list prompts, tokens, batches, threads;
+static or_list prompts, tokens, batches, threads, ramps;
 static int64_t repeats = 5, layers, seed = 1;
 static char *output, *shape, *dtype, *survivors, *policy_path, *kv_name, *exit_plan;
 static bool share_layers;
@@ -29,6 +29,9 @@ static const or_bench_format *format;
 static int kv = OR_KV_PROPAGATE;
 static or_bench_test *tests;
 static size_t n_tests, *thread_counts, n_threads;
+static int *ramp_layers; /* [n_ramps] */
+static size_t n_ramps;
+static or_bench_columns columns;
 
 static or_option options[] = {
     OR_OPTION_MODEL(common),
@@ -40,10 +43,11 @@ static or_option options[] = {
     {"share-layers", OR_OPTION_FLAG, &share_layers, "", "a rank keeps one layer's weights for all its layers",
      0, 0, false},
     {"p", OR_OPTION_LIST, &prompts, "N,N...",
-     "prompts of so many tokens are scored (512; with -n or --survivors none)", 0, 0, false},
+     "prompts of so many tokens are scored, one answer each (512; with -n or --survivors none)", 0, 0, false},
     {"n", OR_OPTION_LIST, &tokens, "N,N...", "sequences of so many tokens are generated (128; with -p none)",
      0, 0, false},
-    {"b", OR_OPTION_LIST, &batches, "N,N...", "so many prompts or sequences at a time (1)", 0, 0, false},
+    {"b", OR_OPTION_LIST, &batches, "N,N...", "so many prompts a run, or sequences at a time (1)", 0, 0,
+     false},
     {"t", OR_OPTION_LIST, &threads, "N,N...", "threads per rank; 0: the cores it may run on (0)", 0, 0,
      false},
     {"r", OR_OPTION_INT, &repeats, "N", "runs of each test, after one that is not counted (5)", 1, 1000,
@@ -51,8 +55,12 @@ static or_option options[] = {
     {"o", OR_OPTION_TEXT, &output, "FORMAT", "md, csv, json or jsonl (md)", 0, 0, false},
     {"survivors", OR_OPTION_PATH, &survivors, "F",
      "each test without and with exits by this curve: [S(0), ... S(L)], or a trace.csv", 0, 0, false},
-    {"policy", OR_OPTION_PATH, &policy_path, "P", "the trace's exits are this policy's (an oracle's)", 0, 0,
+    {"ramps", OR_OPTION_LIST, &ramps, "N,N...",
+     "all are checked after these layers, and none leaves: what ramps cost (none; those of --policy)", 0, 0,
      false},
+    {"policy", OR_OPTION_PATH, &policy_path, "P",
+     "its classifier checks at ramps (the gap); with --survivors: the trace's exits are its (an oracle's)", 0,
+     0, false},
     {"kv", OR_OPTION_TEXT, &kv_name, "HOW",
      "layers skipped: deferred, propagate or verify (propagate: saves what the curve says; the others make "
      "up for it)",
@@ -70,7 +78,8 @@ static or_option options[] = {
     {"kernels", OR_OPTION_TEXT, &common.kernels, "NAME",
      "avx512, openblas or reference (the first that is usable)", 0, 0, false},
     {"quiet", OR_OPTION_FLAG, &common.quiet, "", "errors and rows only", 0, 0, false},
-    {"verbose", OR_OPTION_FLAG, &common.verbose, "", "say how each stage spent its time", 0, 0, false},
+    {"verbose", OR_OPTION_FLAG, &common.verbose, "", "say how each stage spent its time and memory", 0, 0,
+     false},
     OR_OPTIONS_END,
 };
 
@@ -82,7 +91,9 @@ static const or_command_text text = {
         "tokens behind one, b8 is a batch of eight. With --survivors, tokens leave after layers that are "
         "drawn\n"
         "by a curve, in runs that alternate with runs without; beside their rate stand the work saved, the\n"
-        "ratio of the rates (median), and what the work saved would allow.",
+        "ratio of the rates (median), and what the work saved would allow. With --ramps or --policy alone, "
+        "all\n"
+        "are checked at ramps and go on; beside the rate stands the ramps' share of the time.",
     .example = "mpirun -n 2 offramp bench --shape configs/models/tinyllama-1.1b.json -n 32 -b 8,32 -t 1 \\\n"
                "    --survivors configs/survivors/22-saves-30.json",
 };
@@ -107,7 +118,18 @@ static or_status read_counts(const or_list *list, const char *name, long standar
     return OR_OK;
 }
 
-enum { TOKENS_MAX = 1000000, BATCH_MAX = 65536, THREADS_MAX = 4096 };
+enum { TOKENS_MAX = 1000000, BATCH_MAX = 65536, THREADS_MAX = 4096, LAYERS_MAX = 4096 };
+
+/* Layers; whether the model has them, or_policy_probe() sees. */
+static or_status read_ramps(void)
+{
+    size_t *layer = NULL;
+    or_status status = read_counts(&ramps, "-ramps", -1, 1, LAYERS_MAX, &layer, &n_ramps);
+    if (status == OR_OK) status = OR_NEW(ramp_layers, n_ramps + 1);
+    for (size_t i = 0; i < n_ramps && status == OR_OK; i++) ramp_layers[i] = (int)layer[i];
+    free(layer);
+    return status;
+}
 
 /* The cross product: each batch's prompts, then its continuations. */
 static or_status list_tests(void)
@@ -124,6 +146,7 @@ static or_status list_tests(void)
         for (size_t j = 0; j < n_p; j++) tests[n_tests++] = (or_bench_test){.prompt = p[j], .batch = b[i]};
         for (size_t j = 0; j < n_n; j++) tests[n_tests++] = (or_bench_test){.tokens = n[j], .batch = b[i]};
         if (n_n > 0 && (int64_t)b[i] > common.sequences) common.sequences = (int64_t)b[i];
+        columns.prompts |= n_p > 0 && b[i] > 1;
     }
 done:
     free(p);
@@ -153,9 +176,12 @@ static or_status make_model_path(void)
 
 static or_status check_exits(void)
 {
-    if (!survivors && (policy_path || kv_name || exit_plan))
+    if (!survivors && (kv_name || exit_plan))
         return or_fail(OR_ERR_USAGE, "wrong option", NULL,
-                       "found --policy, --kv or --exit-plan, expected --survivors with them");
+                       "found --kv or --exit-plan, expected --survivors with them");
+    if (survivors && ramps.count > 0)
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                       "found --ramps and --survivors, expected one of them");
     if (survivors && prompts.count > 0)
         return or_fail(OR_ERR_USAGE, "wrong option", NULL,
                        "found -p and --survivors, expected -n: it is tokens of a continuation that exit");
@@ -172,6 +198,9 @@ static or_status parse(int argc, char **argv, bool *helped)
     OR_TRY(or_bench_format_find(output ? output : "md", &format));
     OR_TRY(make_model_path());
     OR_TRY(check_exits());
+    columns.exits = survivors;
+    columns.ramps = !survivors && (ramps.count > 0 || policy_path);
+    OR_TRY(read_ramps());
     return list_tests();
 }
 
@@ -179,16 +208,22 @@ static or_status parse(int argc, char **argv, bool *helped)
 
 enum { FULL, EXITS, SIDES };
 
+/* What the repeats of a test gave, without or with exits. */
+typedef struct samples {
+    double *rates; /* [repeats] */
+    double macs, seconds, busy, ramp;
+    or_buffer plan, peaks; /* or_bench_row's */
+} samples;
+
 /* What a run of the command holds. Samples are those of the test that is being run, of rank 0. */
 typedef struct bench {
     or_session *session;
     or_bench_model model;
     or_curve curve;
-    int sides;            /* 2 with --survivors */
-    double *rates[SIDES]; /* [repeats] */
-    double *ratios;       /* [repeats] */
-    double macs[SIDES];
-    or_buffer plans[SIDES];
+    or_policy *probe; /* of every rank; NULL without --ramps and --policy, or with --survivors */
+    int sides;        /* 2 with --survivors */
+    samples of[SIDES];
+    double *ratios;      /* [repeats] */
     bool begun, printed; /* the head; a row */
 } bench;
 
@@ -205,10 +240,12 @@ static void tell_stages(const char *test, const or_run_stats *stats)
 {
     for (int s = 0; s < stats->n_stages; s++) {
         const or_stage_stats *stage = &stats->stage[s];
-        or_log_detail("%s, stage %d, layers %d..%d: busy %.3f s, idle %.3f s, wait %.3f s of %.3f s; %.4g "
-                      "multiply-adds, %llu waves",
-                      test, s, stage->first + 1, stage->last, stage->busy, stage->idle, stage->wait,
-                      stats->seconds, stage->macs, (unsigned long long)stage->waves_run);
+        char peak[OR_BYTES_TEXT];
+        or_log_detail("%s, stage %d, layers %d..%d: busy %.3f s (ramps %.3f s), idle %.3f s, wait %.3f s of "
+                      "%.3f s; %.4g multiply-adds, %llu waves; peak %s",
+                      test, s, stage->first + 1, stage->last, stage->busy, stage->ramp, stage->idle,
+                      stage->wait, stats->seconds, stage->macs, (unsigned long long)stage->waves_run,
+                      or_bytes_text(stage->peak, peak));
     }
 }
 
@@ -221,18 +258,38 @@ static or_status write_plan(const or_plan *plan, or_buffer *out)
     return OR_OK;
 }
 
+/* Of each rank's process, "2147483648,2040109465". */
+static or_status write_peaks(const or_run_stats *stats, or_buffer *out)
+{
+    out->size = 0;
+    for (int s = 0; s < stats->n_stages; s++)
+        OR_TRY(or_buffer_printf(out, "%s%llu", s ? "," : "", (unsigned long long)stats->stage[s].peak));
+    return OR_OK;
+}
+
+static or_status keep_sample(samples *of, int64_t repeat, const or_bench_sample *sample)
+{
+    of->rates[repeat] = sample->tokens_per_second;
+    of->macs += sample->macs;
+    of->seconds += sample->stats.seconds;
+    of->busy += sample->busy;
+    of->ramp += sample->ramp;
+    return write_peaks(&sample->stats, &of->peaks);
+}
+
 /* `repeat` below 0 is the run that is not counted. */
 static or_status run_once(pass *p, const or_bench_test *test, int side, int64_t repeat)
 {
     bench *b = p->b;
-    const or_bench_exits exits = {
-        .curve = side == EXITS ? &b->curve : NULL, .kv = (or_kv_policy)kv, .seed = (uint64_t)seed};
+    const or_bench_exits exits = {.curve = side == EXITS ? &b->curve : NULL,
+                                  .kv = (or_kv_policy)kv,
+                                  .policy = b->probe ? 0 : -1,
+                                  .seed = (uint64_t)seed};
     or_bench_sample sample;
     char name[OR_BENCH_NAME];
     or_status status = or_bench_run(p->pipeline, test, &exits, &sample);
     if (status == OR_OK && repeat >= 0) {
-        b->rates[side][repeat] = sample.tokens_per_second;
-        b->macs[side] += sample.macs;
+        status = keep_sample(&b->of[side], repeat, &sample);
         tell_stages(or_bench_name(test, name), &sample.stats);
     }
     or_run_stats_free(&sample.stats);
@@ -242,23 +299,28 @@ static or_status run_once(pass *p, const or_bench_test *test, int side, int64_t 
 static or_status print_row(bench *b, const or_bench_test *test, int side)
 {
     char name[OR_BENCH_NAME];
+    const samples *of = &b->of[side];
     or_bench_figure ratio;
     or_bench_row row = {
         .model = &b->model,
         .ranks = or_transport_size(b->session->transport),
         .threads = or_threads(),
-        .plan = b->plans[side].data,
+        .plan = of->plan.data,
+        .peaks = of->peaks.data,
         .test = or_bench_name(test, name),
         .kv = side == EXITS ? or_kv_policy_name((or_kv_policy)kv) : NULL,
     };
-    OR_TRY(or_bench_figure_of(b->rates[side], (size_t)repeats, &row.rate));
+    OR_TRY(or_bench_figure_of(of->rates, (size_t)repeats, &row.rate));
+    if (test->tokens == 0) row.prompts = row.rate.mean / (double)test->prompt;
+    row.gflops = 2e-9 * of->macs / of->seconds;
+    row.ramps = of->ramp / of->busy;
     if (side == EXITS) {
-        for (int64_t i = 0; i < repeats; i++) b->ratios[i] = b->rates[EXITS][i] / b->rates[FULL][i];
+        for (int64_t i = 0; i < repeats; i++) b->ratios[i] = of->rates[i] / b->of[FULL].rates[i];
         OR_TRY(or_bench_figure_of(b->ratios, (size_t)repeats, &ratio));
-        row.work_saved = 1 - b->macs[EXITS] / b->macs[FULL];
+        row.work_saved = 1 - of->macs / b->of[FULL].macs;
         row.ratio = ratio.median;
     }
-    OR_TRY(format->row(&row, !b->printed, b->sides > 1));
+    OR_TRY(format->row(&row, !b->printed, &columns));
     b->printed = true;
     fflush(stdout);
     return OR_OK;
@@ -269,8 +331,9 @@ static or_status run_test(pass *p, const or_bench_test *test)
 {
     bench *b = p->b;
     for (int side = p->first_side; side < p->last_side; side++) {
-        if (p->first_repeat == 0) b->macs[side] = 0;
-        OR_TRY(write_plan(or_pipeline_plan(p->pipeline), &b->plans[side]));
+        samples *of = &b->of[side];
+        if (p->first_repeat == 0) of->macs = of->seconds = of->busy = of->ramp = 0;
+        OR_TRY(write_plan(or_pipeline_plan(p->pipeline), &of->plan));
         OR_TRY(run_once(p, test, side, -1));
     }
     for (int64_t repeat = p->first_repeat; repeat < p->last_repeat; repeat++)
@@ -303,7 +366,7 @@ static or_status check_sizes(const pass *p)
 static or_status drive(void *context)
 {
     pass *p = context;
-    if (!p->b->begun) format->begin(p->b->sides > 1);
+    if (!p->b->begun) format->begin(&columns);
     p->b->begun = true;
     for (size_t i = p->first_test; i < p->last_test; i++) OR_TRY(run_test(p, &tests[i]));
     return OR_OK;
@@ -314,7 +377,10 @@ static or_status run_pass(pass *p)
 {
     or_common own = common;
     if (exit_plan && p->first_side == EXITS) own.plan = exit_plan;
-    OR_TRY(or_common_open(&own, p->b->session, false, NULL, 0, &p->pipeline));
+    or_policy *probe = p->b->probe;
+    own.allow_other_model = true; /* nobody leaves by it */
+    OR_TRY(or_common_open(&own, p->b->session, probe && or_policy_wants_cosines(probe), &probe, probe ? 1 : 0,
+                          &p->pipeline));
     or_session *session = p->b->session;
     or_status status = or_transport_agree(session->transport, session->rank == 0 ? check_sizes(p) : OR_OK);
     if (status == OR_OK) status = or_session_drive(session, p->pipeline, drive, p);
@@ -366,6 +432,18 @@ static or_status read_curve(int n_layers, or_curve *curve)
     return status;
 }
 
+/* Every rank. */
+static or_status make_probe(bench *b)
+{
+    or_checkpoint *checkpoint = NULL;
+    if (!columns.ramps) return OR_OK;
+    OR_TRY(or_checkpoint_open(common.model, &checkpoint));
+    or_status status = or_policy_probe(policy_path, or_checkpoint_hparams(checkpoint)->n_layers, ramp_layers,
+                                       n_ramps, &b->probe);
+    or_checkpoint_close(checkpoint);
+    return status;
+}
+
 /* Rank 0. */
 static or_status prepare(bench *b)
 {
@@ -376,7 +454,7 @@ static or_status prepare(bench *b)
         status = read_curve(or_checkpoint_hparams(checkpoint)->n_layers, &b->curve);
     or_checkpoint_close(checkpoint);
     OR_TRY(status);
-    for (int side = 0; side < b->sides; side++) OR_TRY(OR_NEW(b->rates[side], (size_t)repeats));
+    for (int side = 0; side < b->sides; side++) OR_TRY(OR_NEW(b->of[side].rates, (size_t)repeats));
     return OR_NEW(b->ratios, (size_t)repeats);
 }
 
@@ -385,9 +463,11 @@ static void free_bench(bench *b)
     or_curve_free(&b->curve);
     free(b->ratios);
     for (int side = 0; side < SIDES; side++) {
-        free(b->rates[side]);
-        or_buffer_free(&b->plans[side]);
+        free(b->of[side].rates);
+        or_buffer_free(&b->of[side].plan);
+        or_buffer_free(&b->of[side].peaks);
     }
+    or_policy_free(b->probe);
 }
 
 /* Collective: every rank goes through the same passes, and rank 0 prints. */
@@ -395,6 +475,7 @@ static or_status run_bench(or_session *session)
 {
     bench b = {.session = session, .sides = survivors ? SIDES : 1};
     or_status status = or_common_apply(&common, session);
+    if (status == OR_OK) status = make_probe(&b);
     if (status == OR_OK && session->rank == 0) status = prepare(&b);
     status = or_transport_agree(session->transport, status);
     for (size_t i = 0; i < n_threads && status == OR_OK; i++) {
@@ -410,6 +491,7 @@ static void release(void)
 {
     free(tests);
     free(thread_counts);
+    free(ramp_layers);
     or_options_free(options);
 }
 

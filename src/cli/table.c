@@ -48,15 +48,15 @@ static int wider(int width, const char *text)
 /* The stages of the whole run: what passed each, and how its time went. */
 static void print_stages(const or_run_stats *stats)
 {
-    printf("\nstage  layers    requests in     exits       out  waves run  busy s  idle s  wait s\n");
+    printf("\nstage  layers    requests in     exits       out  waves run  busy s  ramp s  idle s  wait s\n");
     for (int s = 0; s < stats->n_stages; s++) {
         const or_stage_stats *stage = &stats->stage[s];
         char layers[32];
         snprintf(layers, sizeof layers, "%d..%d", stage->first + 1, stage->last);
-        printf("%5d  %-8s  %11llu  %8llu  %8llu  %9llu  %6.2f  %6.2f  %6.2f\n", s, layers,
+        printf("%5d  %-8s  %11llu  %8llu  %8llu  %9llu  %6.2f  %6.2f  %6.2f  %6.2f\n", s, layers,
                (unsigned long long)stage->requests_in, (unsigned long long)stage->exits,
                (unsigned long long)stage->requests_out, (unsigned long long)stage->waves_run, stage->busy,
-               stage->idle, stage->wait);
+               stage->ramp, stage->idle, stage->wait);
     }
 }
 

@@ -149,6 +149,11 @@ static void expand(const or_matrix *w, int output, size_t from, size_t count, fl
     or_panels_expand(&type, w, output, from, count, out);
 }
 
+static void round_columns(const float *x, size_t count, float *out)
+{
+    or_panels_round(&type, x, count, out);
+}
+
 static void matmul(const or_matrix *w, const float *x, size_t n, float *y)
 {
     or_panels_matmul(&type, w, x, n, y);

@@ -102,6 +102,15 @@ OR_VNNI static void round_run(const or_panel_type *type, const float *x, or_roun
     to->offset[1] = -type->zero * sums[1];
 }
 
+void or_panels_round(const or_panel_type *type, const float *x, size_t count, float *out)
+{
+    for (size_t from = 0; from < count; from += OR_BLOCK) {
+        or_rounded run;
+        round_run(type, x + from, &run);
+        for (size_t i = 0; i < OR_BLOCK; i++) out[from + i] = (float)run.q[i] * run.d;
+    }
+}
+
 /* Runs [from, from + runs) of panel `panel` for n rows, in groups of almost equal size. */
 static void multiply_panel(const or_panel_type *type, const or_matrix *w, size_t panel, size_t from,
                            size_t runs, size_t n, float *y)

@@ -70,6 +70,7 @@ size_t or_panels_bytes(const or_panel_type *type, int rows, int columns);
 void or_panels_pack(const or_panel_type *type, const or_matrix *w, void *packed);
 void or_panels_expand(const or_panel_type *type, const or_matrix *w, int output, size_t from, size_t count,
                       float *out);
+void or_panels_round(const or_panel_type *type, const float *x, size_t count, float *out);
 void or_panels_matmul(const or_panel_type *type, const or_matrix *w, const float *x, size_t n, float *y);
 
 #if defined(__x86_64__)

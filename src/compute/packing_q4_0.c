@@ -36,6 +36,7 @@ const or_packing or_packing_q4_0 = {
     .bytes = bytes,
     .pack = pack,
     .expand = expand,
+    .round = round_columns,
     .matmul = matmul,
 };
 #endif

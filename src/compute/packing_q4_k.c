@@ -51,6 +51,7 @@ const or_packing or_packing_q4_k = {
     .bytes = bytes,
     .pack = pack,
     .expand = expand,
+    .round = round_columns,
     .matmul = matmul,
 };
 #endif

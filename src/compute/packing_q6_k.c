@@ -41,6 +41,7 @@ const or_packing or_packing_q6_k = {
     .bytes = bytes,
     .pack = pack,
     .expand = expand,
+    .round = round_columns,
     .matmul = matmul,
 };
 #endif

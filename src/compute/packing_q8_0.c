@@ -35,6 +35,7 @@ const or_packing or_packing_q8_0 = {
     .bytes = bytes,
     .pack = pack,
     .expand = expand,
+    .round = round_columns,
     .matmul = matmul,
 };
 #endif

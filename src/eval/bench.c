@@ -22,6 +22,7 @@ const char *or_bench_name(const or_bench_test *test, char name[OR_BENCH_NAME])
 typedef struct bench_job {
     const or_bench_test *test;
     or_kv_policy kv;
+    int policy;
     int32_t *prompts; /* [batch, prompt length] */
     int32_t *exits;   /* [batch, tokens]; NULL: full depth */
     size_t n_answers, n_tokens, n_finished;
@@ -38,7 +39,7 @@ static or_status give_request(void *context, size_t index, or_request *request)
     const or_bench_test *test = job->test;
     request->n_tokens = prompt_length(test);
     request->tokens = job->prompts + index * request->n_tokens;
-    request->policy = -1;
+    request->policy = job->policy;
     request->max_tokens = test->tokens;
     request->kv = job->kv;
     request->sampling.top_p = 1;
@@ -106,14 +107,18 @@ static void read_sample(const or_bench_test *test, or_bench_sample *sample)
 {
     const size_t tokens = test->batch * (test->tokens ? test->tokens : test->prompt);
     sample->tokens_per_second = (double)tokens / sample->stats.seconds;
-    sample->macs = 0;
-    for (int s = 0; s < sample->stats.n_stages; s++) sample->macs += sample->stats.stage[s].macs;
+    for (int s = 0; s < sample->stats.n_stages; s++) {
+        const or_stage_stats *stage = &sample->stats.stage[s];
+        sample->macs += stage->macs;
+        sample->busy += stage->busy;
+        sample->ramp += stage->ramp;
+    }
 }
 
 or_status or_bench_run(or_pipeline *pipeline, const or_bench_test *test, const or_bench_exits *exits,
                        or_bench_sample *sample)
 {
-    bench_job job = {.test = test, .kv = exits->kv};
+    bench_job job = {.test = test, .kv = exits->kv, .policy = exits->policy};
     const or_job calls = {
         .n_requests = test->batch,
         .context = &job,

@@ -16,17 +16,19 @@ typedef struct or_bench_test {
 enum { OR_BENCH_NAME = 48 };
 const char *or_bench_name(const or_bench_test *test, char name[OR_BENCH_NAME]);
 
-/* How continuations leave: at the curve's layers, or all at full depth (curve NULL). */
+/* How continuations leave: at the curve's layers, or all at full depth (curve NULL); and which of the
+ * pipeline's policies all requests are asked by, -1 for none. */
 typedef struct or_bench_exits {
     const or_curve *curve;
     or_kv_policy kv;
+    int policy;
     uint64_t seed;
 } or_bench_exits;
 
 /* What one run of a test took. */
 typedef struct or_bench_sample {
     double tokens_per_second; /* of prompts, or of continuations */
-    double macs;              /* multiply-adds of all stages */
+    double macs, busy, ramp;  /* of all stages: multiply-adds; seconds of work, and those of it at ramps */
     or_run_stats stats;       /* or_run_stats_free() */
 } or_bench_sample;
 

@@ -171,8 +171,10 @@ void or_eval_stages(const or_eval *eval, or_run_stats *sum)
             to->ramp_rows += from->ramp_rows;
             to->macs += from->macs;
             to->busy += from->busy;
+            to->ramp += from->ramp;
             to->wait += from->wait;
             to->idle += from->idle;
+            if (from->peak > to->peak) to->peak = from->peak;
         }
         if (stats->n_stages > 0) sum->n_stages = stats->n_stages;
         sum->seconds += stats->seconds;
@@ -272,8 +274,10 @@ static or_status put_stage(or_buffer *out, const or_stage_stats *stage, uint64_t
         (unsigned long long)stage->ramp_rows));
     OR_TRY(put_number(out, "survivors", (double)stage->requests_in / n));
     OR_TRY(put_number(out, "busy", stage->busy));
+    OR_TRY(put_number(out, "ramp", stage->ramp));
     OR_TRY(put_number(out, "idle", stage->idle));
     OR_TRY(put_number(out, "wait", stage->wait));
+    OR_TRY(put_number(out, "peak", (double)stage->peak));
     return or_buffer_puts(out, "}");
 }
 

@@ -12,6 +12,7 @@
 
 #include "file.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -182,6 +183,48 @@ or_status or_policy_load(const char *path, or_policy **policy)
         *policy = NULL;
     }
     cJSON_Delete(json);
+    return status;
+}
+
+/* One that looks at the gap. */
+static or_status new_gap(int n_layers, or_policy **policy)
+{
+    OR_TRY(or_policy_new("gap", n_layers, policy));
+    (*policy)->ops = &or_classifier_gap;
+    (*policy)->features[(*policy)->n_features++] = OR_FEATURE_GAP;
+    return OR_OK;
+}
+
+/* Instead of those that it has. */
+static or_status set_ramps(or_policy *policy, int n_layers, const int *ramps, size_t n_ramps)
+{
+    bool *ramp = NULL;
+    OR_TRY(OR_NEW(ramp, (size_t)n_layers + 1));
+    free(policy->ramp);
+    policy->ramp = ramp;
+    policy->n_layers = n_layers;
+    for (size_t i = 0; i < n_ramps; i++) {
+        if (ramps[i] < 1 || ramps[i] >= n_layers)
+            return or_fail(OR_ERR_USAGE, "ramp refused", NULL, "it is after layer %d, expected 1..%d",
+                           ramps[i], n_layers - 1);
+        policy->ramp[ramps[i]] = true;
+    }
+    return OR_OK;
+}
+
+/* A threshold of INFINITY would spare the classifier; a score of DBL_MAX there is not. */
+or_status or_policy_probe(const char *path, int n_layers, const int *ramps, size_t n_ramps,
+                          or_policy **policy)
+{
+    *policy = NULL;
+    or_status status = path ? or_policy_load(path, policy) : new_gap(n_layers, policy);
+    if (status == OR_OK && n_ramps > 0) status = set_ramps(*policy, n_layers, ramps, n_ramps);
+    if (status == OR_OK) {
+        (*policy)->threshold = DBL_MAX;
+        return OR_OK;
+    }
+    or_policy_free(*policy);
+    *policy = NULL;
     return status;
 }
 

@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "machine.h"
 
 #include <string.h>
 
@@ -103,6 +104,7 @@ static or_status send_stats(or_pipeline *p)
     or_stage_stats *stats = NULL;
     OR_TRY(OR_NEW(stats, 1));
     *stats = p->stage.stats;
+    stats->peak = or_machine_peak();
     or_pipeline_reset_stats(p);
     return or_transport_send(p->transport, 0, OR_TAG_STATS, stats, sizeof *stats);
 }

@@ -12,6 +12,7 @@
 #include "schedule.h"
 
 #include "clock.h"
+#include "machine.h"
 
 #include <string.h>
 
@@ -284,6 +285,7 @@ static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
     double nap = OR_CLOCK_NAP;
     stats->n_stages = p->plan.n_stages;
     stats->stage[0] = p->stage.stats;
+    stats->stage[0].peak = or_machine_peak();
     while (p->n_gathered < p->plan.n_stages) {
         OR_TRY(or_pipeline_pump(p));
         or_pipeline_nap(p, &nap);

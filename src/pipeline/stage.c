@@ -1,6 +1,8 @@
 /* stage.c - a wave's way through a stage: join, layer, ramp, compact; join, layer, ramp, compact; ... */
 #include "stage.h"
 
+#include "clock.h"
+
 #include <string.h>
 
 void or_stage_free(or_stage *stage)
@@ -209,6 +211,15 @@ static void set_aside(or_stage *stage, or_wave *wave)
 
 /* ---- the stage ---------------------------------------------------------------------------------------- */
 
+/* The check after a layer, and how long it took; at full depth it is no ramp's. */
+static or_status check(or_stage *stage, or_wave *wave)
+{
+    const double begin = or_clock_now();
+    OR_TRY(or_ramp_check(stage, wave));
+    if (wave->layer < stage->n_layers) stage->stats.ramp += or_clock_now() - begin;
+    return OR_OK;
+}
+
 /* The wave is whole and at its layer whenever records are handed over. What waits before the next stage joins it
  * last. */
 or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook *hook, void *context)
@@ -218,7 +229,7 @@ or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook 
     while (wave->layer < until && wave->n_riders > 0 && !stage->pause) {
         OR_TRY(join(stage, wave));
         OR_TRY(run_layer(stage, wave));
-        OR_TRY(or_ramp_check(stage, wave));
+        OR_TRY(check(stage, wave));
         const size_t before = wave->n_riders;
         set_aside(stage, wave);
         or_wave_compact(wave, stage->leaves);

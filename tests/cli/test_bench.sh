@@ -25,21 +25,31 @@ for ranks in 0 1 2; do
     [ "$(jq -r .threads "$scratch/rows" | paste -sd,)" = 1,1,1,1,2,2,2,2 ] || fail "threads: $(cat "$scratch/rows")"
     jq -se --argjson ranks $((ranks ? ranks : 1)) 'all(.tokens_per_second > 0 and .median > 0 and .deviation >= 0 and
         .ranks == $ranks and (.plan | length) == $ranks and (.plan | add) == 4 and .exits == null and .ratio == null and
+        (.peaks | length) == $ranks and all(.peaks[]; . > 1e6 and . < 1e9) and .gflops > 0 and .ramps >= 0 and .ramps < 1 and
         .model == "tiny.json" and .type == "f32" and .share_layers == false and .params == 135744)' \
         "$scratch/rows" >/dev/null || fail "jsonl: $(cat "$scratch/rows")"
 done
 bench 2 -p 8,16 -b 1,3 -t 1 -o json
 [ "$(jq -r '.[].test' "$scratch/rows" | paste -sd,)" = "$names" ] || fail "json: $(cat "$scratch/rows")"
 bench 2 -p 8,16 -b 1,3 -t 1 -o csv
-[ "$(sed 's/"[^"]*"/text/g' "$scratch/rows" | awk -F, '{print NF}' | sort -u)" = 15 ] || fail "csv: $(cat "$scratch/rows")"
-[ "$(grep -c '^"tiny.json",f32,false,542976,135744,2,1,"2,2","pp[^,]*",,[0-9.]*,[0-9.]*,[0-9.]*,,$' "$scratch/rows")" -eq 4 ] ||
+[ "$(sed 's/"[^"]*"/text/g' "$scratch/rows" | awk -F, '{print NF}' | sort -u)" = 19 ] || fail "csv: $(cat "$scratch/rows")"
+[ "$(grep -c '^"tiny.json",f32,false,542976,135744,2,1,"2,2","pp[^,]*",,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.e-]*,"[0-9]*,[0-9]*",,$' "$scratch/rows")" -eq 4 ] ||
     fail "csv: $(cat "$scratch/rows")"
 bench 2 -p 8,16 -b 1,3 -t 1
 [ "$(wc -l <"$scratch/rows")" -eq 6 ] || fail "md: $(cat "$scratch/rows")"
-[ "$(head -1 "$scratch/rows")" = '| model | size | params | ranks | threads | test | t/s |' ] || fail "md has no head"
-[ "$(awk -F'|' '{print NF}' "$scratch/rows" | sort -u)" = 9 ] || fail "md: $(cat "$scratch/rows")"
-sed -n 3p "$scratch/rows" | grep -qE '^\| tiny\.json f32 \| 530 KiB \| 0\.14 M \| 2 \| 1 \| pp8 \| [0-9.]+ ± [0-9.]+ \|$' ||
+[ "$(head -1 "$scratch/rows")" = '| model | size | params | ranks | threads | test | t/s | prompts/s |' ] || fail "md has no head"
+[ "$(awk -F'|' '{print NF}' "$scratch/rows" | sort -u)" = 10 ] || fail "md: $(cat "$scratch/rows")"
+sed -n 3p "$scratch/rows" |
+    grep -qE '^\| tiny\.json f32 \| 530 KiB \| 0\.14 M \| 2 \| 1 \| pp8 \| [0-9.]+ ± [0-9.]+ \| [0-9.]+ \|$' ||
     fail "md: $(cat "$scratch/rows")"
+bench 2 -p 8 -n 4 -t 1 # no batch of prompts: nothing that t/s would not say
+[ "$(head -1 "$scratch/rows")" = '| model | size | params | ranks | threads | test | t/s |' ] || fail "md: $(cat "$scratch/rows")"
+# the rate of prompts is that of tokens by their length; of continuations there is none
+bench 2 -p 8,16 -n 4 -b 3 -t 1 -o jsonl
+jq -se 'def near($x): (. / $x - 1 | fabs) < 1e-6;
+    (.[0] as $r | $r.prompts_per_second * 8 | near($r.tokens_per_second)) and
+    (.[1] as $r | $r.prompts_per_second * 16 | near($r.tokens_per_second)) and .[2].prompts_per_second == null' \
+    "$scratch/rows" >/dev/null || fail "prompts: $(cat "$scratch/rows")"
 
 # ---- models: other layers and types, shared ones, a folder ----
 bench 2 -p 8 -t 1 --dtype q4_0 --layers 6 --share-layers -o jsonl
@@ -70,6 +80,31 @@ for ranks in 1 2; do
 done
 same "$scratch/out.1" "$scratch/out.2"
 expect 3 'tokenizer not found' 0 run --model "$shape" --input "$scratch/in.jsonl" --output "$scratch/out"
+
+# ---- ramps: everybody is checked there, by the classifier, and goes on; the work is that of the heads besides ----
+for ranks in 1 2; do
+    bench "$ranks" -p 8 -n 3 -b 2 -t 1 --ramps 1,3 -o jsonl
+    jq -se 'all(.ramps > 0 and .ramps < 1 and .exits == null)' "$scratch/rows" >/dev/null || fail "ramps: $(cat "$scratch/rows")"
+done
+bench 2 -p 8 -b 2 -t 1 --ramps 1
+grep -q '| t/s | prompts/s | ramps |$' "$scratch/rows" || fail "md: $(cat "$scratch/rows")"
+sed -n 3p "$scratch/rows" | grep -qE ' [0-9.]+ \| [0-9.]+ % \|$' || fail "md: $(cat "$scratch/rows")"
+# ranks with two ramps and one have so many output projections more to do for each of two prompts
+work() { # RANKS OPTION...: multiply-adds of each stage
+    on "$1" bench --shape "$shape" -p 8 -b 2 -t 1 -r 1 --verbose "${@:2}" 2>&1 >/dev/null |
+        sed -n 's/.*, stage .*; \(.*\) multiply-adds.*/\1/p'
+}
+paste <(work 2) <(work 2 --ramps 1,2,3) | awk -v width=64 -v vocabulary=96 '
+    { heads = ($2 - $1) / (2 * width * vocabulary) - (NR == 1 ? 2 : 1); wrong += heads < -0.2 || heads > 0.2 }
+    END { exit wrong || NR != 2 }' || fail "the heads of ramps are not in the work: $(work 2) $(work 2 --ramps 1,2,3)"
+on 2 bench --model "$demo/model" -p 20 -t 1 -r 1 --policy "$demo/policy/svm.json" -o jsonl >"$scratch/rows" ||
+    fail "ramps of a policy: code $?"
+jq -e '.ramps > 0' "$scratch/rows" >/dev/null || fail "ramps of a policy: $(cat "$scratch/rows")"
+bench 2 -p 8 -t 1 --policy "$demo/policy/svm.json" --ramps 2 -o jsonl # on a model of another depth
+expect 3 'it is for a model of 16 layers' 2 bench --shape "$shape" -p 8 -t 1 --policy "$demo/policy/svm.json"
+expect 2 'after layer 4, expected 1..3' 2 bench --shape "$shape" -p 8 --ramps 2,4
+expect 2 '--ramps is "x"' 0 bench --shape "$shape" -p 8 --ramps x
+expect 2 'found --ramps and --survivors' 0 bench --shape "$shape" --ramps 1 --survivors "$shape"
 
 # ---- continuations, and exits by a curve: the work saved is the curve's, at any number of ranks ----
 echo '[1, 1, 0.5, 0.25, 0]' >"$scratch/curve.json"
@@ -112,6 +147,22 @@ awk -v oracle="${saved[0]}" -v policy="${saved[1]}" 'BEGIN {exit !(oracle >= pol
 expect 2 'found a policy for a curve that is given' 2 bench --shape "$shape" --survivors "$scratch/curve.json" \
     --policy "$demo/policy/svm.json"
 expect 3 'the trace is of 16 layers, expected 4' 2 bench --shape "$shape" --survivors "$scratch/trace.csv"
+
+# ---- the scripts that measure with it ----
+TYPES="f32 q8_0" OPTIONS="-p 8 -n 2" OFFRAMP=$OFFRAMP "$SOURCE/benchmarks/memory.sh" "$shape" "1 3" >"$scratch/rows" ||
+    fail "memory.sh: code $?"
+[ "$(grep -cE '^\| (f32|q8_0) \| [13] \| [012] \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \|$' "$scratch/rows")" -eq 8 ] ||
+    fail "memory.sh: $(cat "$scratch/rows")"
+if [ -n "${LLAMA_CPP:-}" ]; then
+    sed 's/"vocab_size": 96/"vocab_size": 512/' "$shape" >"$scratch/larger.json" # bytes are tokens there
+    SHAPE=$scratch/larger.json,layers=2 TYPES="bf16 q8_0" THREADS=1 RUNS=2 PROMPT=16 TOKENS=2 BATCHES="2 4" PROMPTS=3 LENGTH=8 \
+        SCORING=3 "$SOURCE/benchmarks/llama.sh" >"$scratch/rows" || fail "llama.sh: code $?"
+    [ "$(cut -d'|' -f2-4 "$scratch/rows" | tail -n +3 | tr -d ' ' | paste -sd,)" = "$(for type in bf16 q8_0; do
+        printf '%s,' "$type|1|pp16" "$type|1|tg2" "$type|1|tg2b2" "$type|1|tg2b4" "$type|1|pp8b3"
+    done | sed 's/,$//')" ] || fail "llama.sh: $(cat "$scratch/rows")"
+else
+    echo "without LLAMA_CPP=dir: benchmarks/llama.sh is not run"
+fi
 
 # ---- what is refused ----
 expect 2 'expected either --model, or --shape' 0 bench -p 8

@@ -5,6 +5,7 @@
 #include "file.h"
 #include "svm_file.h"
 
+#include <math.h>
 #include <xxhash.h>
 
 enum { ROWS = 300, WIDE = 3 };
@@ -216,6 +217,58 @@ static void test_svm_comes_back_bit_for_bit(void **state)
     }
 }
 
+/* The sum as it is defined, over the lines "coef 1:x 2:y ..." of a model file; `norm` is that of |coef|. */
+static double sum_of_file(const char *text, bool rbf, double gamma, const double *z, double *norm)
+{
+    double sum = 0, rho = 0;
+    *norm = 0;
+    assert_int_equal(sscanf(strstr(text, "\nrho "), " rho %lf", &rho), 1);
+    char *at = strstr(text, "\nSV\n") + 4, *end;
+    for (double coef; coef = strtod(at, &end), end > at; at = end) {
+        double product = 0, distance = 0, value;
+        for (int index, used; sscanf(end, " %d:%lf%n", &index, &value, &used) == 2; end += used) {
+            product += value * z[index - 1];
+            distance += (value - z[index - 1]) * (value - z[index - 1]);
+        }
+        sum += coef * (rbf ? exp(-gamma * distance) : product);
+        *norm += fabs(coef);
+    }
+    return sum - rho;
+}
+
+static void test_svm_adds_up_what_the_file_says(void **state)
+{
+    (void)state;
+    const or_classifier_ops *ops = &or_classifier_svm;
+    data_set data;
+    or_fit_rows rows = make_rows(&data, true, true);
+    for (int rbf = 0; rbf < 2; rbf++) {
+        or_train_options options = with_kernel(rbf ? "rbf" : "linear");
+        options.gamma = 3; /* some are far: their terms vanish */
+        const char *path = path_in(scratch_folder(), "exits.json");
+        char file[300];
+        void *model;
+        or_buffer text = {0};
+        assert_ok(ops->fit(&rows, &options, &model));
+        cJSON *json = saved_json(model, path), *entry = cJSON_GetObjectItem(json, "svm");
+        snprintf(file, sizeof file, "%.*s.svm", (int)strlen(path) - 5, path);
+        assert_ok(or_file_read(file, &text));
+        for (size_t i = 0; i < rows.rows; i++) {
+            double z[WIDE], norm;
+            for (int j = 0; j < WIDE; j++)
+                z[j] = (rows.x[i * WIDE + (size_t)j] -
+                        cJSON_GetArrayItem(or_json_find(entry, "offset"), j)->valuedouble) *
+                       cJSON_GetArrayItem(or_json_find(entry, "scale"), j)->valuedouble;
+            const double sum = sum_of_file(text.data, rbf, 3, z, &norm);
+            assert_near(fabs(ops->score(model, rows.x + i * WIDE)), fabs(sum), 1e-11 * norm);
+        }
+        assert_true(isnan(ops->score(model, (double[WIDE]){0, NAN})));
+        or_buffer_free(&text);
+        cJSON_Delete(json);
+        ops->free(model);
+    }
+}
+
 /* libsvm's decision value is positive for whichever label comes first in the file. */
 static void test_svm_of_another_label_order(void **state)
 {
@@ -385,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_svm_weighs_errors),
         cmocka_unit_test(test_svm_ignores_a_feature_that_never_varied),
         cmocka_unit_test(test_svm_comes_back_bit_for_bit),
+        cmocka_unit_test(test_svm_adds_up_what_the_file_says),
         cmocka_unit_test(test_svm_of_another_label_order),
         cmocka_unit_test(test_svm_describes_what_it_was_told),
         cmocka_unit_test(test_svm_file_is_checked_line_by_line),

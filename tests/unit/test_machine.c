@@ -41,11 +41,26 @@ static void this_machine_has_some(void **state)
     assert_true(or_machine_memory() > 1 << 20);
 }
 
+static void the_peak_is_what_was_touched(void **state)
+{
+    (void)state;
+    enum { BYTES = 32 << 20 };
+    const uint64_t before = or_machine_peak();
+    volatile char *bytes = malloc(BYTES);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < BYTES; i += 4096) bytes[i] = 1;
+    free((void *)bytes);
+    const uint64_t after = or_machine_peak();
+    assert_true(before > 0);
+    assert_in_range(after - before, BYTES * 9 / 10, BYTES * 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_least_limit_counts),
         cmocka_unit_test(this_machine_has_some),
+        cmocka_unit_test(the_peak_is_what_was_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

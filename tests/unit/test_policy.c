@@ -352,6 +352,34 @@ static void test_save_into_a_folder_that_is_not_there(void **state)
     or_policy_free(policy);
 }
 
+/* It keeps the classifier, or looks at the gap; at other ramps, of another depth; and never fires. */
+static void test_a_probe_asks_and_lets_nobody_leave(void **state)
+{
+    (void)state;
+    or_policy *policy;
+    const or_observation sure = {.layer = 2, .gap = 1, .top_prob = 1, .stable = 4};
+    assert_ok(or_policy_probe(policy_with(NULL, NULL), 8, NULL, 0, &policy));
+    assert_int_equal(or_policy_ramp_count(policy), 3);
+    assert_false(or_policy_fires(policy, &sure));
+    or_policy_free(policy);
+    assert_ok(or_policy_probe(source_path("configs/demo/policy/svm.json"), 40, (int[]){2, 39}, 2, &policy));
+    assert_string_equal(or_policy_classifier(policy), "svm");
+    assert_ok(or_policy_check(policy, 40, 0, true));
+    for (int layer = 0; layer <= 40; layer++)
+        assert_int_equal(or_policy_has_ramp(policy, layer), layer == 2 || layer == 39);
+    assert_true(isfinite(or_policy_score(policy, &sure)));
+    assert_false(or_policy_fires(policy, &sure));
+    or_policy_free(policy);
+    assert_ok(or_policy_probe(NULL, 4, (int[]){3}, 1, &policy));
+    assert_true(or_policy_score(policy, &sure) == 1);
+    assert_int_equal(or_policy_last_ramp(policy), 3);
+    assert_false(or_policy_fires(policy, &sure));
+    or_policy_free(policy);
+    assert_fails(or_policy_probe(NULL, 4, (int[]){4}, 1, &policy), OR_ERR_USAGE, "after layer 4");
+    assert_null(policy);
+    assert_fails(or_policy_probe("/nowhere.json", 4, (int[]){1}, 1, &policy), OR_ERR_INPUT, "nowhere");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_shortlist),
         cmocka_unit_test(test_ramp_macs),
         cmocka_unit_test(test_a_policy_that_never_fires),
+        cmocka_unit_test(test_a_probe_asks_and_lets_nobody_leave),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_fingerprint_is_of_what_decides),
         cmocka_unit_test(test_every_field_is_checked),
