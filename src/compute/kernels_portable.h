@@ -20,6 +20,7 @@ void or_portable_top(const float *logits, size_t n, or_top *top);
 extern const or_kernels or_kernels_reference;
 extern const or_kernels or_kernels_avx512;
 extern const or_kernels or_kernels_avx512_bf16;
+extern const or_kernels or_kernels_avx2;
 extern const or_kernels or_kernels_openblas;
 
 #endif
