@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const sets[] = {"avx512_bf16", "avx512", "openblas"};
-static const char *const all_types[] = {"bf16", "q8_0", "q4_0", "q4_k", "q6_k"};
+static const char *const sets[] = {"avx512_bf16", "avx512", "avx2", "openblas"};
+static const char *const all_types[] = {"bf16", "f32", "q8_0", "q4_0", "q4_k", "q6_k"};
 static const int shapes[][2] = {{5632, 2048}, {8192, 8192}}; /* outputs, columns */
 static const size_t counts[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 512};
 enum { MOST = 512, MADE = 16, LEAST_CALLS = 4, MOST_CALLS = 40 };

@@ -50,7 +50,7 @@ typedef struct or_common {
      0,         4096,          false},                                                                       \
     {                                                                                                        \
         "kernels", OR_OPTION_TEXT, &(c).kernels, "NAME",                                                     \
-            "avx512, openblas or reference (the first that is usable)", 0, 0, false                          \
+            "avx512_bf16, avx512, avx2, openblas or reference (the first that is usable)", 0, 0, false       \
     }
 #define OR_OPTION_MEMORY(c)                                                                                  \
     {                                                                                                        \

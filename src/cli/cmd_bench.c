@@ -76,7 +76,7 @@ static or_option options[] = {
      "keys and values of a rank at most; 0: what fits (0)", 0, 1e18, false},
     OR_OPTION_MEMORY(common),
     {"kernels", OR_OPTION_TEXT, &common.kernels, "NAME",
-     "avx512, openblas or reference (the first that is usable)", 0, 0, false},
+     "avx512_bf16, avx512, avx2, openblas or reference (the first that is usable)", 0, 0, false},
     {"quiet", OR_OPTION_FLAG, &common.quiet, "", "errors and rows only", 0, 0, false},
     {"verbose", OR_OPTION_FLAG, &common.verbose, "", "say how each stage spent its time and memory", 0, 0,
      false},

@@ -2,13 +2,12 @@
 #include "kernels_portable.h"
 #include "log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const or_kernels *const table[] = {
-    &or_kernels_avx512_bf16,
-    &or_kernels_avx512,
-    &or_kernels_openblas,
-    &or_kernels_reference,
+    &or_kernels_avx512_bf16, &or_kernels_avx512,    &or_kernels_avx2,
+    &or_kernels_openblas,    &or_kernels_reference,
 };
 enum { TABLE = sizeof table / sizeof *table };
 
@@ -47,5 +46,9 @@ or_status or_kernels_use(const char *name)
 
 const char *or_kernels_names(void)
 {
-    return "avx512_bf16, avx512, openblas, reference";
+    static char names[128];
+    size_t at = 0;
+    for (size_t i = 0; i < TABLE && at < sizeof names; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "", table[i]->name);
+    return names;
 }

@@ -31,6 +31,7 @@ void or_avx512_attention(const or_attention_shape *shape, const or_span *spans, 
 extern const or_kernels or_kernels_reference;
 extern const or_kernels or_kernels_avx512;
 extern const or_kernels or_kernels_avx512_bf16;
+extern const or_kernels or_kernels_avx2;
 extern const or_kernels or_kernels_openblas;
 
 #endif

@@ -10,7 +10,7 @@
 
 #include <math.h>
 
-static const char *const sets[] = {"avx512_bf16", "avx512", "openblas", "reference"};
+static const char *const sets[] = {"avx512_bf16", "avx512", "avx2", "openblas", "reference"};
 enum { SETS = sizeof sets / sizeof *sets };
 
 /* A set that this machine cannot run promises nothing: the reference takes its place. */
@@ -225,7 +225,7 @@ static void interleaved_products_are_the_same(void **state)
         }
         const or_matrix pairs = {stored, dtype, ROWS, COLUMNS, HEAD_ROWS, NULL};
         for (int set = 0; set < SETS; set++) {
-            or_threads_set(1 + set);
+            or_threads_set(1 + set % 3);
             kernel_set(set)->matmul(&w, x, N, y);
             kernel_set(set)->matmul(&pairs, x, N, y_pairs);
             assert_memory_equal(y, y_pairs, N * ROWS * sizeof *y);
@@ -234,6 +234,38 @@ static void interleaved_products_are_the_same(void **state)
         free(stored), free(values), free((void *)w.data);
     }
     free(x), free(y), free(y_pairs);
+}
+
+/* The bits of matmul_rows.h: every type, tails of columns and outputs, slices, rows that copy the weights and
+ * rows that do not, a matrix in rotary pairs. A machine with one of the two sets has nothing to compare. */
+static void avx2_and_avx512_are_alike(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 31, 32, 64, 70, 300};
+    enum { MOST = 300 };
+    const or_kernels *wide = or_kernels_find("avx512"), *narrow = or_kernels_find("avx2");
+    if (!wide->usable() || !narrow->usable()) skip();
+    uint64_t seed = 13;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        for (or_dtype dtype = OR_F32; dtype < OR_DTYPE_OTHER; dtype++) {
+            if (!fits(dtype, shapes[s][1])) continue;
+            float *values;
+            or_matrix w = make_matrix(&seed, dtype, shapes[s][0], shapes[s][1], &values);
+            const size_t columns = (size_t)w.columns, outs = (size_t)w.rows;
+            float *x = random_floats(&seed, MOST * columns);
+            float *y = or_alloc(MOST * outs, sizeof *y), *y_narrow = or_alloc(MOST * outs, sizeof *y_narrow);
+            for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+                w.interleaved = w.rows % 2 == 0 && i % 2 ? w.rows : 0;
+                or_threads_set(1 + (int)(i % 3));
+                wide->matmul(&w, x, counts[i], y);
+                narrow->matmul(&w, x, counts[i], y_narrow);
+                if (memcmp(y, y_narrow, counts[i] * outs * sizeof *y) != 0)
+                    fail_msg("%s %dx%d, %zu rows: other bits", or_dtype_name(dtype), w.rows, w.columns,
+                             counts[i]);
+            }
+            free(x), free(y), free(y_narrow), free(values), free((void *)w.data);
+        }
+    }
 }
 
 /* ---- attention ---------------------------------------------------------------------------------------- */
@@ -829,7 +861,7 @@ static void sets_are_found_by_name(void **state)
 {
     (void)state;
     assert_null(or_kernels_find("fastest"));
-    assert_fails(or_kernels_use("fastest"), OR_ERR_USAGE, "avx512, openblas, reference");
+    assert_fails(or_kernels_use("fastest"), OR_ERR_USAGE, "avx512, avx2, openblas, reference");
     assert_ok(or_kernels_use("reference"));
     assert_string_equal(or_kernels_get()->name, "reference");
     assert_ok(or_kernels_use(NULL));
@@ -846,6 +878,7 @@ int main(void)
         cmocka_unit_test(weights_may_be_unaligned),
         cmocka_unit_test(rows_of_a_head_are_found),
         cmocka_unit_test(interleaved_products_are_the_same),
+        cmocka_unit_test(avx2_and_avx512_are_alike),
         cmocka_unit_test(attention_is_right),
         cmocka_unit_test(attention_does_not_depend_on_company),
         cmocka_unit_test(page_is_laid_out_as_told),
