@@ -5,8 +5,8 @@
  * CASES, a text like pp512, keeps the cases whose names contain it. A line is a shape and a kernel, called as
  * often as a layer of the Llama family does; a column is a wave: a prompt of so many tokens (pp), or so many
  * sequences that decode one token each at a position (d, with x for "rows at"). All spans have pages but in
- * the lines "no pages". `total` leaves these out and takes attention in the set that is fastest here. The last
- * line of a shape is what the layer's matrix products are, in 10^9 floating-point operations.
+ * the lines "no pages". `total` leaves these out and takes attention in the set that is fastest here. The
+ * last line of a shape is what the layer's matrix products are, in 10^9 floating-point operations.
  *
  * A cell is the least of several calls, since other work on the machine can only add to it. Decoding finds
  * its keys and values in memory, as it does when a model's layers follow one another: what one call reads is

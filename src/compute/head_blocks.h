@@ -1,7 +1,7 @@
 /* head_blocks.h - the keys and values of one head as attention meets them: in blocks of OR_PAGE positions.
  *
- * With pages, a block is where the page is. Without, values are the rows of the wave, and the keys are brought
- * into blocks first, in the thread's scratch.
+ * With pages, a block is where the page is. Without, values are the rows of the wave, and the keys are
+ * brought into blocks first, in the thread's scratch.
  */
 #ifndef OFFRAMP_COMPUTE_HEAD_BLOCKS_H
 #define OFFRAMP_COMPUTE_HEAD_BLOCKS_H

@@ -156,8 +156,8 @@ typedef struct two {
     int32_t at;
 } two;
 
-/* Takes a logit in: only a greater one takes the place of the best, so among equals the lowest place wins, and
- * the second is then equal to it. The comparisons are false for NaN. */
+/* Takes a logit in: only a greater one takes the place of the best, so among equals the lowest place wins,
+ * and the second is then equal to it. The comparisons are false for NaN. */
 OR_INLINE void take(float logit, int32_t at, float *best, float *second, int32_t *best_at)
 {
     const bool greater = logit > *best, between = logit > *second;

@@ -23,7 +23,7 @@ static size_t layer_bytes[6] = {1000, 2000, 4000, 8000, 16000, 32000};
 static const or_shares untied = {.embedding = 100, .head = 300, .other = 7, .layers = layer_bytes};
 static const or_shares tied = {.embedding = 100, .head = 0, .other = 7, .layers = layer_bytes};
 static const or_plan plan = {.n_stages = 3, .bound = {0, 1, 3, 6}};
-enum { ROWS = 16, ROWS_MET = 12 /* of queries by attention, together */ };
+enum { ROWS = 16 };
 
 static or_stage_memory stage_of(int stage, const or_shares *shares)
 {
@@ -56,10 +56,9 @@ static void waves_and_workspace_are_counted(void **state)
     /* four waves (running, parked, two that arrived) with room for half as much again, and four as bytes on
      * the wire (two leaving, two arriving), 16 rows of 8 floats each */
     assert_int_equal(m.waves, (3 * 4 + 2 * 4) * 16 * 8 * 4 / 2);
-    /* normed, out, q and mixed 16x8; k and v 16x4; gate and up 16x12; for 2 threads the keys of a page, 32x4,
-     * and of each of 12 rows its scores and 16 sums, and its output filled up to 16 */
-    const size_t layer =
-        4 * 16 * 8 + 2 * 16 * 4 + 2 * 16 * 12 + 2 * (32 * 4 + ROWS_MET * (32 + 16 + 16)) + 16;
+    /* normed, out, q and mixed 16x8; k and v 16x4; gate and up 16x12; for 2 threads a page's keys 32x4, 12
+     * rows of its scores and of 16 more, and 12 of a head's 4 queries in 16; 16 to where a thread may begin */
+    const size_t layer = 4 * 16 * 8 + 2 * 16 * 4 + 2 * 16 * 12 + 2 * (32 * 4 + 12 * (32 + 16) + 12 * 16) + 16;
     /* 64 rows: gathered, normed and narrowed 64x8, logits 64x20 */
     const size_t ramp = 64 * (3 * 8 + 20);
     const size_t rotary = 2 * 512 * 2; /* cosines and sines of 2 pairs, for 512 positions at least */
@@ -77,9 +76,9 @@ static void workspace_grows_as_it_should(void **state)
     const size_t at_2048 = or_hparams_workspace(&shape, 2048, 2048, 0, 1);
     assert_int_equal(at_2048 - or_hparams_workspace(&ungated, 2048, 2048, 0, 1), 1024 * 12 * 4);
     assert_true(or_hparams_workspace(&shape, 2048, 2048, 0, 2) > at_2048);
-    /* a sequence of two pages more: scores 64 of the rows that are met together, keys 64x4, half as many more rotary positions */
+    /* a sequence of two pages more: scores 12x64, keys 64x4, half as many more rotary positions */
     assert_int_equal(or_hparams_workspace(&shape, 2048, 2048 + 64, 0, 1) - at_2048,
-                     (ROWS_MET * 64 + 64 * 4 + 2 * 96 * 2) * 4);
+                     (12 * 64 + 64 * 4 + 2 * 96 * 2) * 4);
     assert_int_equal(or_hparams_workspace(&shape, 2048, 2048, 1, 1) - at_2048, (3 * 8 + 20) * 4);
     ungated.rope = OR_ROPE_NONE;
     const size_t without = or_hparams_workspace(&ungated, 2048, 2048, 0, 1);
