@@ -1,32 +1,35 @@
-/* dot_blocks.h - products of packed blocks (packing_blocks.h), built once for each type: a type's file defines
+/* dot_blocks.h - products of packed blocks (packing_blocks.h), built once for each type. Its file defines
  *
  *   TYPE, BYTES                           of the weights, and of a stored block
- *   ELEMENTS                              or_panel_type.elements
- *   ZERO                                  what numbers() is too high by
+ *   elements                              of it, see or_panel_type
  *   RUNS                                  of 32 columns in a stored block
- *   UNROLL                                runs that are built out, so that their shifts are constants
  *   PARTS                                 integer sums of a run: 1, or 2 of 16 columns
- *   MINIMA                                whether weights have minima
+ *   ZERO                                  what numbers() is too high by
+ *   MINIMA                                1 where weights have minima, else 0
+ *   ASKING                                the fewest rows that ask for weights ahead of their use; with fewer
+ *                                         the processor's own prefetching is faster, as measured on Zen 4
  *   numbers(block, run, quad, half)       four columns of 16 outputs, unsigned
  *   scale(block, run, part, half)         of 16 outputs
  *   minimum(block, run, half)             of 16 outputs, where there are any
  *
- * and includes this file, which gives the functions of its or_packing.
+ * and includes this file, which gives the functions of its or_packing. Names that it defines are the file's
+ * own, so there is no guard.
  *
  * Order of summation. An output of a row has one float32 sum. The parts are added to it in the order of the
- * columns: with i the part's integer sum, which is exact, t = i * scale is rounded, and sum = fma(t, x.d, sum);
- * where weights have minima, then sum = fma(-minimum, x.d_sum, sum). Sums that wait between two slices of the
- * columns wait as float32, without rounding. So an element's bits depend on its weights and its row alone.
+ * columns: with i the part's integer sum, which is exact, t = i * scale is rounded, and sum becomes
+ * fma(t, x.d, sum). Where weights have minima, it then becomes fma(-minimum, x.d_sum, sum), for each run.
+ * Sums that wait between two slices of the columns wait as float32, without rounding. So an element's bits
+ * depend on its weights and its row alone.
  *
  *                    32 outputs: w, 2 vectors
  *                   +------------------------
  *     up to 6      |  integer[6][2], sum[6][2]       a step of four columns takes 2 vectors of weights out of
  *     rows: x      |                                 the block, and 6 words of x, for 12 dot products
+ *
+ * Weights are taken out of the blocks in registers, for any number of rows: with 6 of them that runs beside
+ * the dot products, on units which these leave free.
  */
-enum {
-    QUADS = OR_BLOCK / 4 / PARTS,                    /* of columns in a part */
-    LINES = (BYTES * OR_WIDE / 64 + RUNS - 1) / RUNS /* a run's share of a block's cache lines */
-};
+enum { QUADS = OR_BLOCK / 4 / PARTS }; /* of columns in a part */
 
 /* The integer sums of a part: all of its columns. */
 OR_INLINE OR_VNNI void add_numbers(__m512i sum[][2], const unsigned char *block, int run, int part,
@@ -77,8 +80,22 @@ OR_INLINE OR_VNNI void add_run(__m512 sum[][2], const unsigned char *block, int 
 #endif
 }
 
-/* A register block; `rows` and `near` are constants where this is built in. */
-OR_INLINE OR_VNNI void multiply(const or_piece *p, size_t rows, bool near)
+/* Asks for bytes that come some time after a run's share of its block; nothing faults behind the end. The far
+ * ones go to the second cache, since the first loses them again. The runs of a super-block do not meet its
+ * bytes in their order, which the processor cannot foresee: there the near ones are asked for, too. */
+OR_INLINE OR_VNNI void ask_ahead(const unsigned char *block, int run)
+{
+    enum { LINES = (BYTES * OR_WIDE / 64 + RUNS - 1) / RUNS };
+#pragma GCC unroll 32
+    for (int line = 0; line < LINES; line++) {
+        const char *at = (const char *)block + (run * LINES + line) * 64;
+        _mm_prefetch(at + 8192, _MM_HINT_T1);
+        if (RUNS > 1) _mm_prefetch(at + 2048, _MM_HINT_T0);
+    }
+}
+
+/* A register block; `rows` is constant where this is built in. */
+OR_INLINE OR_VNNI void multiply(const or_piece *p, size_t rows)
 {
     __m512 sum[OR_GROUP][2];
 #pragma GCC unroll 8
@@ -92,15 +109,13 @@ OR_INLINE OR_VNNI void multiply(const or_piece *p, size_t rows, bool near)
     const or_rounded *x = p->x;
     const size_t x_stride = p->x_stride;
     for (size_t b = 0; b < p->blocks; b++, block += BYTES * OR_WIDE) {
-        for (int first = 0; first < RUNS; first += UNROLL) {
+#ifndef OFFRAMP_SANITIZE /* whose checks would make minutes of compiling of it */
 #pragma GCC unroll 8
-            for (int run = first; run < first + UNROLL; run++, x++) {
-                const char *ahead = (const char *)block + run * LINES * 64 + OR_AHEAD;
-#pragma GCC unroll 32
-                for (int line = 0; !near && line < LINES; line++) /* no fault behind the end */
-                    _mm_prefetch(ahead + line * 64, _MM_HINT_T0);
-                add_run(sum, block, run, x, x_stride, rows);
-            }
+#endif
+        for (int run = 0; run < RUNS; run++, x++) {
+            if (rows >= ASKING) ask_ahead(block, run);
+            add_run(sum, block, run, x, x_stride, rows);
+            __asm__ volatile("" ::: "memory"); /* or the next run's weights are loaded already, and spilled */
         }
     }
 #pragma GCC unroll 8
@@ -114,10 +129,7 @@ OR_INLINE OR_VNNI void multiply(const or_piece *p, size_t rows, bool near)
 #define MULTIPLY(rows)                                                                                       \
     OR_VNNI static void multiply_##rows(const or_piece *p)                                                   \
     {                                                                                                        \
-        if (p->near)                                                                                         \
-            multiply(p, rows, true);                                                                         \
-        else                                                                                                 \
-            multiply(p, rows, false);                                                                        \
+        multiply(p, rows);                                                                                   \
     }
 MULTIPLY(1)
 MULTIPLY(2)
@@ -130,7 +142,7 @@ static const or_panel_type type = {
     .dtype = TYPE,
     .zero = ZERO,
     .part = OR_BLOCK / PARTS,
-    .elements = ELEMENTS,
+    .elements = elements,
     .multiply = {NULL, multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6},
 };
 

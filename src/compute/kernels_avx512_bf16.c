@@ -1,7 +1,8 @@
 /* kernels_avx512_bf16.c - the set for processors with the dot products of AVX-512 BF16 and VNNI.
  *
  * Weights of the types below are packed (packing.h), and x is rounded to what the dot products take: bf16 for
- * bf16 weights. Matrices of other types are those of the set `avx512`, whose x stays float32.
+ * bf16 weights, bytes with a scale for quantised ones. Products with other types are those of the set
+ * `avx512`, whose x stays float32.
  */
 #include "kernels_portable.h"
 #include "packing.h"

@@ -1,6 +1,7 @@
 /* packing.h - weights of one type, laid out anew in the order in which a kernel set reads them.
  *
- * A packing keeps the outputs of a matrix in panels of OR_PANEL neighbours, the last one filled up with zeros:
+ * A packing keeps the outputs of a matrix in panels of OR_PANEL neighbours (half as many in
+ * packing_blocks.h), the last one filled up with zeros:
  *
  *   outputs  0 .. 63 | 64 .. 127 | ...        a panel is one stream of bytes, from the first column to the last
  *

@@ -1,7 +1,7 @@
 /* packing_blocks.c - panels of quantised blocks: laying out, widening, rounding x, and sharing the work.
  *
- * Few rows meet a panel as one stream from memory. Many meet a slice of its columns, which stays in a cache
- * meanwhile, in groups of up to 6.
+ * Up to OR_GROUP rows meet a panel as one stream from memory. More meet a slice of its columns, which stays
+ * in a cache meanwhile, group after group.
  */
 #include "packing_blocks.h"
 #include "threads.h"
@@ -10,8 +10,8 @@
 #include <immintrin.h>
 
 enum {
-    SLICE = 64, /* runs of 32 columns that many rows meet before the next ones: a panel's are 70 KB at most */
-    ROWS = 512  /* that meet a slice before it is left */
+    SLICE = 128, /* runs of 32 columns that many rows meet before the next ones: at most 140 KB of a panel */
+    ROWS = 512   /* that meet a slice before it is left */
 };
 
 static size_t panels_of(int rows)
@@ -134,7 +134,6 @@ static void multiply_panel(const or_panel_type *type, const or_matrix *w, size_t
         p.x = rounded + row * runs;
         p.y = y + row * outs + first;
         type->multiply[rows](&p);
-        p.near = true;
         row += rows;
     }
 }

@@ -1,4 +1,4 @@
-/* packing_blocks.h - weights of a block-quantised type for VPDPBUSD, x rounded to bytes: what the types share.
+/* packing_blocks.h - block-quantised weights for VPDPBUSD, x rounded to bytes: what the types share.
  *
  * Panels are of 32 outputs here, two vectors of sums. A panel is the stored blocks (blocks.h) of its outputs,
  * the outputs side by side: the stored block is cut into elements, and an element at byte `at` of it lies at
@@ -11,14 +11,14 @@
  *
  * So a vector of words is four columns of each of 16 outputs, which VPDPBUSD multiplies by four columns of x.
  *
- * x is rounded in blocks of 32 columns: d = max |x| / 127 and q = x / d, to the nearest integer, ties to even;
- * d = 0 for a block of zeros. Numbers that are not finite make d so, and with it the row's outputs, of this
- * row only.
+ * x is rounded in blocks of 32 columns: d = max |x| / 127 and q = x / d to the nearest integer, ties to even
+ * (-128 .. 127); d = 0 for a block of zeros. A number that is not finite makes d so, and with it all outputs
+ * of its row, of this row only.
  *
  * Weights are the unsigned operand. Their numbers are stored `zero` too high (q8_0: by turning the sign bit),
  * so an integer sum begins with -zero times the sum of its q.
  *
- * A type is a file that says how its numbers and scales come out of a packed block, and includes dot_blocks.h.
+ * A type is a file that says how numbers and scales come out of its packed block, and includes dot_blocks.h.
  */
 #ifndef OFFRAMP_COMPUTE_PACKING_BLOCKS_H
 #define OFFRAMP_COMPUTE_PACKING_BLOCKS_H
@@ -27,9 +27,8 @@
 #include "packing.h"
 
 enum {
-    OR_WIDE = 32,   /* outputs of a panel */
-    OR_GROUP = 6,   /* rows of x that meet a panel together, at most */
-    OR_AHEAD = 4096 /* bytes of weights that are asked for before they are met */
+    OR_WIDE = 32, /* outputs of a panel */
+    OR_GROUP = 6  /* rows of x that meet a panel together, at most */
 };
 
 /* Only code that runs after usable() of the set said yes. */
@@ -51,17 +50,19 @@ typedef struct or_piece {
     size_t y_stride;
     uint16_t masks[2];
     bool first; /* of the slices: y is not read */
-    bool near;  /* the weights are in a cache already */
 } or_piece;
+
+/* Elements of `size` bytes, up to byte `end` of a stored block. */
+typedef struct or_elements {
+    size_t end, size;
+} or_elements;
 
 /* A type. */
 typedef struct or_panel_type {
     or_dtype dtype;
     int zero;
-    size_t part; /* columns of an integer sum, 16 or 32 */
-    struct {
-        size_t end, size; /* elements of a stored block up to byte `end`; in the order of the bytes */
-    } elements[5];
+    size_t part;                                      /* columns of an integer sum, 16 or 32 */
+    const or_elements *elements;                      /* all of a stored block, in the order of its bytes */
     void (*multiply[OR_GROUP + 1])(const or_piece *); /* by number of rows */
 } or_panel_type;
 
@@ -76,7 +77,8 @@ void or_panels_matmul(const or_panel_type *type, const or_matrix *w, const float
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* What lies at byte `at` of the stored block, of outputs 0-15 or 16-31: a word, from there the `i`th. */
+/* How a type's file takes a block apart: what lies at byte `at` of the stored block, of outputs 0-15 or
+ * 16-31. A word, the `i`th from there. */
 OR_INLINE OR_VNNI __m512i or_words(const unsigned char *block, size_t at, int i, int half)
 {
     return _mm512_load_si512(block + OR_WIDE * (at + 4 * (size_t)i) + 64 * half);

@@ -6,16 +6,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define TYPE OR_Q4_0
-#define ELEMENTS                                                                                             \
-    {                                                                                                        \
-        {2, 2},                                                                                              \
-        {                                                                                                    \
-            BYTES, 4                                                                                         \
-        }                                                                                                    \
-    }
+#define TYPE   OR_Q4_0
 #define MINIMA 0
-enum { BYTES = 18, ZERO = 8, RUNS = 1, UNROLL = 1, PARTS = 1 };
+enum { BYTES = 18, ZERO = 8, RUNS = 1, PARTS = 1, ASKING = 3 };
+static const or_elements elements[] = {{2, 2}, {BYTES, 4}};
 
 OR_INLINE OR_VNNI __m512i numbers(const unsigned char *block, int run, int quad, int half)
 {

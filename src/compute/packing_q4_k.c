@@ -5,16 +5,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define TYPE OR_Q4_K
-#define ELEMENTS                                                                                             \
-    {                                                                                                        \
-        {4, 2}, {16, 1},                                                                                     \
-        {                                                                                                    \
-            BYTES, 4                                                                                         \
-        }                                                                                                    \
-    }
+#define TYPE   OR_Q4_K
 #define MINIMA 1
-enum { BYTES = 144, ZERO = 0, RUNS = 8, UNROLL = 2, PARTS = 1 };
+enum { BYTES = 144, ZERO = 0, RUNS = 8, PARTS = 1, ASKING = 1 };
+static const or_elements elements[] = {{4, 2}, {16, 1}, {BYTES, 4}};
 
 OR_INLINE OR_VNNI __m512i numbers(const unsigned char *block, int run, int quad, int half)
 {

@@ -6,16 +6,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define TYPE OR_Q6_K
-#define ELEMENTS                                                                                             \
-    {                                                                                                        \
-        {192, 4}, {208, 1},                                                                                  \
-        {                                                                                                    \
-            BYTES, 2                                                                                         \
-        }                                                                                                    \
-    }
+#define TYPE   OR_Q6_K
 #define MINIMA 0
-enum { BYTES = 210, ZERO = 32, RUNS = 8, UNROLL = 4, PARTS = 2 };
+enum { BYTES = 210, ZERO = 32, RUNS = 8, PARTS = 2, ASKING = 1 };
+static const or_elements elements[] = {{192, 4}, {208, 1}, {BYTES, 2}};
 
 OR_INLINE OR_VNNI __m512i numbers(const unsigned char *block, int run, int quad, int half)
 {
