@@ -4,6 +4,8 @@
 # for blocks of 256, so the model is filled up with zeros first (tests/tools/widen_model.c): same answers.
 #
 #   benchmarks/weight-types.sh [BUILD]        BUILD: the build folder with tests (build)
+#
+# KERNELS=avx512 takes that set instead of the first that is usable (which may round activations, too).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(cd "${1:-$root/build}" && pwd)
@@ -20,7 +22,7 @@ for task in "$demo"/tasks/*.json; do tasks+=(--task "$task"); done
 
 # run NAME MODEL: all demo tasks at full depth
 run() {
-    "$offramp" eval --model "$2" "${tasks[@]}" --shots 2 --quiet --output "$work/$1"
+    "$offramp" eval --model "$2" "${tasks[@]}" --shots 2 --quiet --output "$work/$1" ${KERNELS:+--kernels "$KERNELS"}
 }
 
 run bf16-as-shipped "$demo/model"
