@@ -81,8 +81,14 @@ const char *or_policy_classifier(const or_policy *policy);   /* "svm", "gap" */
 bool or_policy_has_ramp(const or_policy *policy, int layer); /* layer 1..L; L itself never has one */
 int or_policy_last_ramp(const or_policy *policy);            /* 0 when it has none */
 bool or_policy_wants_cosines(const or_policy *policy);
-uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of all that decides: policy.json, SVM file */
+uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of policy.json, and so of its SVM file */
 uint64_t or_policy_cost(const or_policy *policy);        /* multiply-adds of one decision, for flops_ratio */
+
+/* The share of requests that execute more than l layers, [n_layers + 1], S(0) = 1 .. S(L) = 0, never rising; as
+ * training saw it on the instances that chose nothing of the policy (the test part of its trace; with
+ * --test-share 0 the calibration part, which set the threshold). Says what to expect of requests like those
+ * of the trace, and decides nothing. NULL: the file does not say. Lives as long as the policy. */
+const double *or_policy_survivors(const or_policy *policy);
 
 /* Tokens of the shortlist (2..OR_SHORTLIST) that ramps look at before they compute a whole distribution; 0:
  * they have none, each ramp computes it. See docs/kv-policies.md, "Cheap ramps". */

@@ -9,7 +9,7 @@
  * target. Ramps that cost more than they save on the fit part are dropped, and threshold and classifier
  * made anew; this policy is kept unless ramps at all layers do better on the calibration part. Where
  * neither saves any work, or no threshold reaches the target, the policy has no ramps and never fires.
- * The test part is looked at once, for the report.
+ * The test part is looked at once, for the report and for the survivors in the policy's file (policy.h).
  *
  * A trace has what the whole distribution shows. Of a policy with a shortlist (policy.h) it is assumed that
  * the shortlist shows the same: what its ramps cost and save is then an estimate, and a rather favourable

@@ -2,11 +2,13 @@
  *
  * {"format": "offramp-policy-1", "classifier": "svm", "features": ["gap", "layer"], "layers": 16,
  *  "ramps": [3, 4, 7], "shortlist": 16, "threshold": 0.37, "fingerprint": "16 hexadecimal digits",
+ *  "survivors": [1, 1, 1, 0.9, 0.7, ..., 0],   decides nothing: for plans
  *  "calibration": {...}, "training": {...},    for people, not read
  *  "svm": {...}}                               what the classifier itself stores
  *
  * "threshold": "never" is a policy that exits nobody: what training makes when no threshold reaches the
- * target. "shortlist" may be absent or 0: every ramp computes the whole distribution.
+ * target. "shortlist" may be absent or 0: every ramp computes the whole distribution. "survivors" may be absent,
+ * as in a file written by hand.
  */
 #include "policy_internal.h"
 
@@ -49,6 +51,7 @@ void or_policy_free(or_policy *policy)
 {
     if (!policy) return;
     if (policy->ops) policy->ops->free(policy->model);
+    free(policy->survivors);
     free(policy->ramp);
     free(policy->name);
     free(policy->path);
@@ -136,6 +139,32 @@ static or_status read_threshold(const cJSON *json, or_policy *policy)
     return OR_OK;
 }
 
+/* Shares of requests: a plan trusts that they start with all, never rise, and end with none. */
+static or_status read_survivors(const cJSON *json, or_policy *policy)
+{
+    const cJSON *array, *item;
+    double last = 1;
+    if (!or_json_find(json, "survivors")) return OR_OK;
+    OR_TRY(or_json_array(json, "survivors", policy->path, &array));
+    if (cJSON_GetArraySize(array) != policy->n_layers + 1)
+        return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
+                       "\"survivors\" has %d elements, expected one for each of 0..%d layers executed",
+                       cJSON_GetArraySize(array), policy->n_layers);
+    OR_TRY(OR_NEW(policy->survivors, (size_t)policy->n_layers + 1));
+    item = array->child;
+    for (int layer = 0; layer <= policy->n_layers; layer++, item = item->next) {
+        double share = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+        double low = layer == 0 ? 1 : 0, high = layer == policy->n_layers ? 0 : last;
+        if (!(share >= low && share <= high)) /* not for NaN either */
+            return or_fail(
+                OR_ERR_INPUT, "wrong field", policy->path,
+                "element %d of \"survivors\" is %g, expected shares from 1 down to 0 that never rise",
+                layer + 1, share);
+        policy->survivors[layer] = last = share;
+    }
+    return OR_OK;
+}
+
 /* Members that are not asked for are not looked at: notes for people may grow.
  * *policy is set as soon as there is one, also when what follows fails; the caller frees it. */
 static or_status read_policy(const cJSON *json, const char *path, or_policy **policy)
@@ -155,6 +184,7 @@ static or_status read_policy(const cJSON *json, const char *path, or_policy **po
     OR_TRY(read_ramps(json, *policy));
     OR_TRY(read_shortlist(json, *policy));
     OR_TRY(read_threshold(json, *policy));
+    OR_TRY(read_survivors(json, *policy));
     OR_TRY(or_policy_read_hash(json, "fingerprint", path, &(*policy)->fingerprint));
     /* last, since the classifier checks its model against the number of features */
     return (*policy)->ops->load(json, path, (*policy)->n_features, &(*policy)->model);
@@ -212,7 +242,8 @@ static or_status set_ramps(or_policy *policy, int n_layers, const int *ramps, si
     return OR_OK;
 }
 
-/* A threshold of INFINITY would spare the classifier; a score of DBL_MAX there is not. */
+/* A threshold of INFINITY would spare the classifier; a score of DBL_MAX there is not. What the file says of
+ * survivors is of those who may leave. */
 or_status or_policy_probe(const char *path, int n_layers, const int *ramps, size_t n_ramps,
                           or_policy **policy)
 {
@@ -221,6 +252,8 @@ or_status or_policy_probe(const char *path, int n_layers, const int *ramps, size
     if (status == OR_OK && n_ramps > 0) status = set_ramps(*policy, n_layers, ramps, n_ramps);
     if (status == OR_OK) {
         (*policy)->threshold = DBL_MAX;
+        free((*policy)->survivors);
+        (*policy)->survivors = NULL;
         return OR_OK;
     }
     or_policy_free(*policy);
@@ -246,6 +279,17 @@ static or_status put_shape(const or_policy *policy, or_buffer *out)
     return policy->shortlist ? or_buffer_printf(out, ",\n  \"shortlist\": %d", policy->shortlist) : OR_OK;
 }
 
+static or_status put_survivors(const or_policy *policy, or_buffer *out)
+{
+    if (!policy->survivors) return OR_OK;
+    OR_TRY(or_buffer_puts(out, ",\n  \"survivors\": ["));
+    for (int layer = 0; layer <= policy->n_layers; layer++) {
+        if (layer > 0) OR_TRY(or_buffer_puts(out, ", "));
+        OR_TRY(or_json_put_double(out, policy->survivors[layer]));
+    }
+    return or_buffer_puts(out, "]");
+}
+
 /* The whole file. The classifier comes last, since its own files must be on disk before policy.json names
  * them: a job that dies in between leaves the old policy.json, whose hash refuses the new model file. */
 static or_status put_policy(const or_policy *policy, const char *notes, or_buffer *out)
@@ -258,7 +302,9 @@ static or_status put_policy(const or_policy *policy, const char *notes, or_buffe
         OR_TRY(or_buffer_puts(out, "\"never\""));
     else
         OR_TRY(or_json_put_double(out, policy->threshold));
-    OR_TRY(or_buffer_printf(out, ",\n  \"fingerprint\": \"%016" PRIx64 "\"%s", policy->fingerprint, notes));
+    OR_TRY(or_buffer_printf(out, ",\n  \"fingerprint\": \"%016" PRIx64 "\"", policy->fingerprint));
+    OR_TRY(put_survivors(policy, out));
+    OR_TRY(or_buffer_puts(out, notes));
     if (policy->ops->save) OR_TRY(policy->ops->save(policy->model, policy->path, out));
     return or_buffer_puts(out, "\n}\n");
 }
@@ -333,6 +379,11 @@ bool or_policy_wants_cosines(const or_policy *policy)
 uint64_t or_policy_fingerprint(const or_policy *policy)
 {
     return policy->content;
+}
+
+const double *or_policy_survivors(const or_policy *policy)
+{
+    return policy->survivors;
 }
 
 uint64_t or_policy_cost(const or_policy *policy)

@@ -9,8 +9,8 @@
 enum { OR_MAX_LAYERS = 4096 }; /* deeper models are refused as broken files */
 
 /* Invariants: 1 <= n_features, all different; ramp[0] and ramp[n_layers] are false; shortlist is 0 or
- * 2..OR_SHORTLIST; threshold is finite, or INFINITY for a policy that never fires; `model` was made by `ops`.
- */
+ * 2..OR_SHORTLIST; threshold is finite, or INFINITY for a policy that never fires; survivors fall from 1 to 0;
+ * `model` was made by `ops`. */
 struct or_policy {
     char *path; /* of its file, for messages and for what lies beside it */
     char *name;
@@ -22,6 +22,7 @@ struct or_policy {
     bool *ramp;    /* [n_layers + 1], by layers executed */
     int shortlist; /* tokens, 0: none */
     double threshold;
+    double *survivors;    /* [n_layers + 1], or NULL; decides nothing */
     uint64_t fingerprint; /* of the model it was trained on */
     uint64_t content;     /* hash of policy.json, which holds that of an SVM's file */
 };

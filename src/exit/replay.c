@@ -52,6 +52,21 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
     result->oracle_saved = 1 - (double)oracle / n / n_layers;
 }
 
+/* Counted in whole numbers, which doubles hold exactly: first who leaves behind layer l + 1, then, from the end
+ * on, who goes beyond l. */
+void or_replay_survivors(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
+                         double *survivors)
+{
+    int n_layers = trace->meta.n_layers;
+    for (int layer = 0; layer <= n_layers; layer++) survivors[layer] = 0;
+    for (size_t i = 0; i < count; i++) {
+        int32_t token;
+        survivors[or_policy_replay(policy, &trace->items[chosen[i]], n_layers, &token) - 1]++;
+    }
+    for (int layer = n_layers - 2; layer >= 0; layer--) survivors[layer] += survivors[layer + 1];
+    for (int layer = 0; layer < n_layers; layer++) survivors[layer] /= (double)count;
+}
+
 /* Every ramp is asked, also those behind the first that fires: calibration tries all thresholds on the
  * scores. What is allocated is in *scores after a failure, too. */
 or_status or_scores_make(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,

@@ -189,6 +189,18 @@ static or_status put_notes(const or_train_job *job, const or_candidate *best, co
     return or_buffer_puts(out, "}");
 }
 
+/* Of the test part, or where there is none of the calibration part, which always has instances (check_size). */
+static or_status add_survivors(const or_train_job *job, or_policy *policy)
+{
+    const or_parts *parts = &job->parts;
+    const size_t *test = parts->order + parts->n_fit + parts->n_calibration;
+    size_t count = parts->n_test > 0 ? parts->n_test : parts->n_calibration;
+    OR_TRY(OR_NEW(policy->survivors, (size_t)policy->n_layers + 1));
+    or_replay_survivors(policy, job->trace, parts->n_test > 0 ? test : test - count, count,
+                        policy->survivors);
+    return OR_OK;
+}
+
 /* The test part is looked at after everything has been chosen: its figures go into the report and the
  * policy's notes and decide nothing. */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
@@ -206,6 +218,7 @@ or_status or_train(const or_trace *trace, const or_train_options *options, const
     OR_TRY_GOTO(unwind, or_candidate_find(&job, &best));
     or_replay_result(best.policy, &priced, job.parts.order + job.parts.n_fit + job.parts.n_calibration,
                      job.parts.n_test, &report->test);
+    OR_TRY_GOTO(unwind, add_survivors(&job, best.policy));
     OR_TRY_GOTO(unwind, put_notes(&job, &best, &report->test, &notes));
     OR_TRY_GOTO(unwind, or_policy_save(best.policy, notes.data));
     report->fit_instances = job.parts.n_fit;

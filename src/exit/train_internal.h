@@ -58,6 +58,11 @@ int or_oracle_exit(const or_trace_item *item, int n_layers);
 void or_replay_result(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
                       or_train_result *result);
 
+/* survivors [n_layers + 1] = the share of these items, of which there must be some, that execute more than l
+ * layers under the policy. */
+void or_replay_survivors(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
+                         double *survivors);
+
 /* Every score that the policy gives on some instances, whether or not they would get that far. */
 typedef struct or_scores {
     size_t count; /* instances */

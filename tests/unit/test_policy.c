@@ -76,6 +76,25 @@ static void test_shortlist(void **state)
     }
 }
 
+static void test_survivors(void **state)
+{
+    (void)state;
+    static const double shares[9] = {1, 1, 1, 0.75, 0.5, 0.5, 0.25, 0.25, 0};
+    static const char text[] = "[1, 1, 1, 0.75, 0.5, 0.5, 0.25, 0.25, 0]";
+    or_policy *policy;
+    assert_ok(or_policy_load(policy_with("survivors", text), &policy));
+    assert_memory_equal(or_policy_survivors(policy), shares, sizeof shares);
+    or_policy_free(policy);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(or_policy_load(policy_with("survivors", i ? "null" : NULL), &policy));
+        assert_null(or_policy_survivors(policy));
+        or_policy_free(policy);
+    }
+    assert_ok(or_policy_probe(policy_with("survivors", text), 8, NULL, 0, &policy)); /* nobody leaves */
+    assert_null(or_policy_survivors(policy));
+    or_policy_free(policy);
+}
+
 /* Ramps behind layers 2, 3 and 5 of 8, a head of 2000 and a classifier that costs nothing: a later ramp with
  * a shortlist of 10 of 100 tokens costs 200. */
 static void test_ramp_macs(void **state)
@@ -183,6 +202,17 @@ static void test_every_field_is_checked(void **state)
         {"shortlist", "-1", "\"shortlist\" is -1"},
         {"shortlist", "2.5", "\"shortlist\""},
         {"shortlist", "\"8\"", "\"shortlist\" is a string"},
+        {"survivors", "3", "\"survivors\" is a number, expected an array"},
+        {"survivors", "[1, 1, 1, 1, 1, 1, 1, 0]", "has 8 elements, expected one for each of 0..8 layers"},
+        {"survivors", "[1, 1, 1, 1, 1, 1, 1, 1, 1, 0]", "has 10 elements"},
+        {"survivors", "[]", "has 0 elements"},
+        {"survivors", "[0.9, 0, 0, 0, 0, 0, 0, 0, 0]", "element 1 of \"survivors\" is 0.9, expected shares"},
+        {"survivors", "[2, 1, 1, 1, 1, 1, 1, 1, 0]", "element 1 of \"survivors\" is 2"},
+        {"survivors", "[1, 1, 1, 1, 0.5, 0.6, 0.1, 0.1, 0]", "element 6 of \"survivors\" is 0.6"},
+        {"survivors", "[1, 1, 1, 1, 1, 1, 1, -1, 0]", "element 8 of \"survivors\" is -1"},
+        {"survivors", "[1, 1, 1, 1, 1, 1, 1, 1, 0.1]", "element 9 of \"survivors\" is 0.1"},
+        {"survivors", "[1, 1, \"1\", 1, 1, 1, 1, 1, 0]", "element 3 of \"survivors\" is nan"},
+        {"survivors", "[1, 1e999, 1, 1, 1, 1, 1, 1, 0]", "element 2 of \"survivors\" is inf"},
         {"threshold", NULL, "\"threshold\" is nothing"},
         {"threshold", "null", "\"threshold\" is nothing"},
         {"threshold", "1e999", "expected a finite number or \"never\""},
@@ -232,6 +262,9 @@ static or_policy *svm_policy(const char *path)
     policy->shortlist = 24;
     policy->threshold = 1.0 / 3;
     policy->fingerprint = 0x123456789abcdef0;
+    assert_ok(OR_NEW(policy->survivors, 9));
+    for (int layer = 0; layer < 8; layer++)
+        policy->survivors[layer] = layer < 3 ? 1 : layer < 7 ? 2.0 / 3 : 0.1;
     return policy;
 }
 
@@ -252,6 +285,7 @@ static void test_what_is_saved_is_loaded(void **state)
     assert_int_equal(policy->n_features, 2);
     assert_true(policy->threshold == made->threshold);
     assert_true(policy->fingerprint == made->fingerprint);
+    assert_memory_equal(policy->survivors, made->survivors, 9 * sizeof *policy->survivors);
     assert_true(or_policy_cost(policy) == or_policy_cost(made) && or_policy_cost(policy) > 0);
     uint64_t seed = 9;
     int fired = 0;
@@ -385,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gap_policy),
         cmocka_unit_test(test_shortlist),
+        cmocka_unit_test(test_survivors),
         cmocka_unit_test(test_ramp_macs),
         cmocka_unit_test(test_a_policy_that_never_fires),
         cmocka_unit_test(test_a_probe_asks_and_lets_nobody_leave),

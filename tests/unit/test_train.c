@@ -367,6 +367,23 @@ static void test_oracle_leaves_where_the_token_stays(void **state)
     or_trace_free(&trace);
 }
 
+/* The policy's survivors are those of the items chosen, counted anew. */
+static void check_survivors(const or_policy *policy, const or_trace *trace, const size_t *chosen,
+                            size_t count)
+{
+    const double *survivors = or_policy_survivors(policy);
+    int n_layers = trace->meta.n_layers;
+    for (int layer = 0; layer <= n_layers; layer++) {
+        size_t beyond = 0;
+        for (size_t i = 0; i < count; i++) {
+            int32_t token;
+            beyond += or_policy_replay(policy, &trace->items[chosen[i]], n_layers, &token) > layer;
+        }
+        assert_near(survivors[layer], (double)beyond / (double)count, 1e-15);
+    }
+    assert_true(survivors[0] == 1 && survivors[n_layers] == 0 && survivors[n_layers - 1] < 1);
+}
+
 static void same_result(const or_train_result *a, const or_train_result *b)
 {
     assert_int_equal(a->instances, b->instances);
@@ -403,6 +420,7 @@ static void check_training(const or_train_options *options, double least_saved)
     same_result(&result, &report.calibration);
     or_replay_result(policy, &trace, parts.order + 480, 120, &result);
     same_result(&result, &report.test);
+    check_survivors(policy, &trace, parts.order + 480, 120);
 
     size_t *all;
     assert_ok(OR_NEW(all, fresh.count));
@@ -502,6 +520,16 @@ static void test_own_threshold_without_a_target(void **state)
     options.threshold = 0.6;
     assert_ok(or_train(&trace, &options, path, &report));
     assert_true(report.threshold == 0.6);
+    /* without a test part the survivors are the calibration part's */
+    or_policy *policy;
+    or_parts parts;
+    options.test_share = 0;
+    assert_ok(or_train(&trace, &options, path, &report));
+    assert_ok(or_policy_load(path, &policy));
+    assert_ok(or_parts_make(&trace, 0, options.seed, &parts));
+    check_survivors(policy, &trace, parts.order + 50, 50);
+    or_parts_free(&parts);
+    or_policy_free(policy);
     or_buffer json = contents(path);
     assert_null(strstr(json.data, "target_agreement"));
     or_buffer_free(&json);
