@@ -6,10 +6,11 @@
  * sub-sampled), stored and read back, so that what is calibrated is what will run. Its threshold is the one
  * that saves most compute while the calibration part's agreement with full depth, counted with one extra
  * error (the conformal risk bound (errors + 1) / (n + 1) <= 1 - target, arXiv 2208.02814), reaches the
- * target. Ramps that cost more than they save on the fit part are dropped, and threshold and classifier
- * made anew; this policy is kept unless ramps at all layers do better on the calibration part. Where
- * neither saves any work, or no threshold reaches the target, the policy has no ramps and never fires.
- * The test part is looked at once, for the report and for the survivors in the policy's file (policy.h).
+ * target. This is done for three sets of ramps: after all layers, after every second one (2, 4, ..), and
+ * the set that saves most on the fit part after paying for its own ramps, each set with the threshold that
+ * keeps the target there. Kept is what saves most work on the calibration part. Where nothing saves any, or
+ * no threshold reaches the target, the policy has no ramps and never fires. The test part decides nothing:
+ * it is for the report, and for the survivors in the policy's file (policy.h).
  *
  * A trace has what the whole distribution shows. Of a policy with a shortlist (policy.h) it is assumed that
  * the shortlist shows the same: what its ramps cost and save is then an estimate, and a rather favourable
@@ -53,9 +54,25 @@ typedef struct or_train_result {
     double oracle_saved; /* layers saved by leaving at the first layer from which the token stays right */
 } or_train_result;
 
+/* The sets of ramps that are compared. */
+typedef enum or_train_set {
+    OR_TRAIN_ALL,
+    OR_TRAIN_SECOND, /* layers 2, 4, .. */
+    OR_TRAIN_CHOSEN, /* what was kept: the search's set, unless one of the others did better, or nothing */
+    OR_TRAIN_SETS
+} or_train_set;
+
+/* One of them, with a classifier and a threshold of its own. */
+typedef struct or_train_ramps {
+    int n_ramps;
+    double threshold;       /* INFINITY: it never fires */
+    or_train_result result; /* of the test part; of the calibration part where there is no test part */
+} or_train_ramps;
+
 typedef struct or_train_report {
     size_t fit_instances, fit_rows, fit_rows_all; /* rows used, rows there were */
     or_train_result calibration, test;
+    or_train_ramps ramps[OR_TRAIN_SETS];
     double threshold; /* INFINITY: the policy never fires */
     int n_ramps;      /* 0: it saves nothing to have any */
     double seconds;

@@ -118,6 +118,21 @@ static void print_result(const char *part, const or_train_result *result)
            100 * result->oracle_saved);
 }
 
+/* What the choice of ramps is worth: the same training with others. */
+static void print_ramps(const or_train_report *report)
+{
+    static const char *const names[OR_TRAIN_SETS] = {"all layers", "every second layer", "chosen"};
+    printf("\n%-18s  %5s  %9s  %12s  %10s\n", "ramps after", "ramps", "agreement", "layers saved",
+           "work saved");
+    for (int set = 0; set < OR_TRAIN_SETS; set++) {
+        const or_train_ramps *ramps = &report->ramps[set];
+        printf("%-18s  %5d  %9.4f  %11.1f%%  %9.1f%%\n", names[set], ramps->n_ramps, ramps->result.agreement,
+               100 * ramps->result.layers_saved, 100 * ramps->result.work_saved);
+    }
+    printf("(each with a threshold of its own; %s instances)\n\n",
+           report->test.instances > 0 ? "the held out" : "the calibration");
+}
+
 /* Two rows of the same figures: what the threshold was chosen on, and what nothing was chosen on. The
  * second is the one to believe.
  *
@@ -133,6 +148,7 @@ static void print_report(const or_train_options *train, const or_train_report *r
            "layers saved", "work saved", "oracle saves");
     print_result("calibration", &report->calibration);
     print_result("held out", &report->test);
+    print_ramps(report);
     if (train->shortlist > 0)
         printf("work saved is an estimate: it takes a shortlist of %d tokens to show what all tokens show\n",
                train->shortlist);

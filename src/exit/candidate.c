@@ -1,12 +1,14 @@
 /* candidate.c - makes the policies that training chooses from, and chooses.
  *
- *   A  a ramp after every layer
- *   B  ramps where they pay, as A shows on the fit part; fitted anew, since `stable` counts ramps
- *   -  no ramp at all, when neither saves work
+ *   a ramp after every layer
+ *   one after every second layer
+ *   ramps where they pay, as the first shows on the fit part (ramps.c); fitted anew, since `stable` counts
+ *   ramps
+ *   no ramp at all, when none of these saves work
  *
- * Each is fitted on the fit part and given its threshold on the calibration part, where also the better one
- * is found. Taking the better of two on the data that calibrated both bends the promise on agreement a
- * little (two events must not happen instead of one); the test part tells.
+ * Each is fitted on the fit part and given its threshold on the calibration part, where also the best one is
+ * found. Taking the best of three on the data that calibrated them bends the promise on agreement a little
+ * (three events must not happen instead of one); the test part tells.
  */
 #include "train_internal.h"
 
@@ -127,22 +129,17 @@ static or_status make_candidate(const or_train_job *job, const bool *ramp, const
     return calibrate_candidate(job, made);
 }
 
-/* ramp = the ramps that pay for themselves, as the policy `all` with ramps everywhere shows on the fit
- * part. */
+/* ramp = the set that saves most on the fit part, as the policy `all` with ramps everywhere scores it. */
 static or_status choose_ramps(const or_train_job *job, const or_policy *all, bool *ramp)
 {
     or_scores scores = {0};
     or_prices prices = or_prices_of_trace(all, &job->trace->meta);
-    double threshold = all->threshold, share = 1 - job->options->target_agreement;
-    or_status status = OR_OK;
-    OR_TRY_GOTO(unwind, or_scores_make(all, job->trace, fit_part(job), job->parts.n_fit, &scores));
-    if (job->options->target_agreement > 0) {
-        /* a threshold of the fit part's own, so that nothing of the calibration part gets into the choice */
-        long allowed = (long)floor(share * (double)job->parts.n_fit + 1e-9);
-        OR_TRY_GOTO(unwind, or_calibrate(&scores, allowed, &threshold));
-    }
-    OR_TRY_GOTO(unwind, or_ramps_choose(&scores, threshold, &prices, ramp));
-unwind:
+    /* errors are counted on the fit part, so that nothing of the calibration part gets into the choice */
+    const double target = job->options->target_agreement;
+    const long allowed = (long)floor((1 - target) * (double)job->parts.n_fit + 1e-9);
+    or_status status = or_scores_make(all, job->trace, fit_part(job), job->parts.n_fit, &scores);
+    if (status == OR_OK)
+        status = or_ramps_choose(&scores, target > 0 ? NULL : &all->threshold, allowed, &prices, ramp);
     or_scores_free(&scores);
     return status;
 }
@@ -150,37 +147,54 @@ unwind:
 /* What is left when ramps cost more than they save: a policy that costs nothing and changes nothing. */
 static void take_away_ramps(const or_train_job *job, or_candidate *made)
 {
-    memset(made->policy->ramp, 0, ((size_t)made->policy->n_layers + 1) * sizeof *made->policy->ramp);
+    or_ramps_every(0, made->policy->n_layers, made->policy->ramp);
     made->policy->threshold = INFINITY;
     or_replay_result(made->policy, job->trace, calibration_part(job), job->parts.n_calibration,
                      &made->calibration);
 }
 
-or_status or_candidate_find(const or_train_job *job, or_candidate *best)
+/* A tie goes to the fewer ramps. */
+static bool is_better(const or_candidate *a, const or_candidate *b)
 {
-    int n_layers = job->trace->meta.n_layers;
-    bool *everywhere = NULL, *chosen = NULL;
-    or_candidate other = {0};
+    if (a->calibration.work_saved != b->calibration.work_saved)
+        return a->calibration.work_saved > b->calibration.work_saved;
+    return or_policy_ramp_count(a->policy) < or_policy_ramp_count(b->policy);
+}
+
+static or_train_ramps judge(const or_train_job *job, const or_policy *policy)
+{
+    or_train_ramps ramps = {.n_ramps = or_policy_ramp_count(policy), .threshold = policy->threshold};
+    size_t count;
+    const size_t *judging = or_parts_judging(&job->parts, &count);
+    or_replay_result(policy, job->trace, judging, count, &ramps.result);
+    return ramps;
+}
+
+or_status or_candidate_find(const or_train_job *job, or_candidate *best, or_train_ramps *compared)
+{
+    const int n_layers = job->trace->meta.n_layers;
+    bool *everywhere = NULL, *ramp = NULL;
+    or_candidate made[OR_TRAIN_SETS] = {0};
     or_status status = OR_OK;
     OR_TRY_GOTO(unwind, OR_NEW(everywhere, (size_t)n_layers + 1));
-    OR_TRY_GOTO(unwind, OR_NEW(chosen, (size_t)n_layers + 1));
-    for (int layer = 1; layer < n_layers; layer++) everywhere[layer] = true;
-    OR_TRY_GOTO(unwind, make_candidate(job, everywhere, everywhere, best));
-    OR_TRY_GOTO(unwind, choose_ramps(job, best->policy, chosen));
-    bool same = memcmp(chosen, everywhere, (size_t)n_layers + 1) == 0;
-    if (!same && memchr(chosen, true, (size_t)n_layers + 1)) {
-        OR_TRY_GOTO(unwind, make_candidate(job, chosen, everywhere, &other));
-        /* a tie goes to the fewer ramps */
-        if (other.calibration.work_saved >= best->calibration.work_saved) {
-            or_candidate kept = *best;
-            *best = other;
-            other = kept;
-        }
-    }
+    OR_TRY_GOTO(unwind, OR_NEW(ramp, (size_t)n_layers + 1));
+    or_ramps_every(1, n_layers, everywhere);
+    OR_TRY_GOTO(unwind, make_candidate(job, everywhere, everywhere, &made[OR_TRAIN_ALL]));
+    or_ramps_every(2, n_layers, ramp);
+    OR_TRY_GOTO(unwind, make_candidate(job, ramp, everywhere, &made[OR_TRAIN_SECOND]));
+    OR_TRY_GOTO(unwind, choose_ramps(job, made[OR_TRAIN_ALL].policy, ramp));
+    OR_TRY_GOTO(unwind, make_candidate(job, ramp, everywhere, &made[OR_TRAIN_CHOSEN]));
+    int kept = OR_TRAIN_ALL;
+    for (int set = OR_TRAIN_ALL + 1; set < OR_TRAIN_SETS; set++)
+        if (is_better(&made[set], &made[kept])) kept = set;
+    for (int set = OR_TRAIN_ALL; set < OR_TRAIN_CHOSEN; set++) compared[set] = judge(job, made[set].policy);
+    *best = made[kept];
+    made[kept].policy = NULL;
     if (best->calibration.work_saved <= 0) take_away_ramps(job, best);
+    compared[OR_TRAIN_CHOSEN] = judge(job, best->policy);
 unwind:
-    or_policy_free(other.policy);
-    free(chosen);
+    for (int set = 0; set < OR_TRAIN_SETS; set++) or_policy_free(made[set].policy);
+    free(ramp);
     free(everywhere);
     return status;
 }

@@ -99,6 +99,12 @@ unwind:
     return status;
 }
 
+const size_t *or_parts_judging(const or_parts *parts, size_t *count)
+{
+    *count = parts->n_test > 0 ? parts->n_test : parts->n_calibration;
+    return parts->order + parts->n_fit + (parts->n_test > 0 ? parts->n_calibration : 0);
+}
+
 void or_parts_free(or_parts *parts)
 {
     free(parts->order);

@@ -1,8 +1,9 @@
 /* train.c - fits and calibrates an exit policy from traces.
  *
- *   instances --- fit -----------> classifier for ramps everywhere --- calibration part --> threshold, result A
- *              |   '-> which ramps pay --> classifier for those ------ calibration part --> threshold, result B
- *              '- test: the better of A and B (candidate.c), looked at once
+ *   instances --- fit ---------> classifier for ramps everywhere ----- calibration part --> threshold, result A
+ *              |   |'----------> classifier for every second layer --- calibration part --> threshold, result B
+ *              |   '-> which ramps pay --> classifier for those ------ calibration part --> threshold, result C
+ *              '- test: the best of A, B and C (candidate.c) is reported, with the others beside it
  *
  * Agreement is counted over requests. Where a trace asks one question at several numbers of shots, these are not
  * quite as many independent instances as the bound on the agreement takes them for.
@@ -161,9 +162,26 @@ static or_status put_tasks(or_buffer *out, const or_trace *trace)
     return or_buffer_puts(out, "]");
 }
 
+/* The three sets of ramps, replayed on the same instances. */
+static or_status put_ramps(const or_train_job *job, const or_train_ramps *compared, or_buffer *out)
+{
+    static const char *const keys[OR_TRAIN_SETS] = {"all", "every_second", "chosen"};
+    OR_TRY(or_buffer_printf(out, ",\n    \"ramps_compared\": {\"on\": \"%s\"",
+                            job->parts.n_test > 0 ? "test" : "calibration"));
+    for (int set = 0; set < OR_TRAIN_SETS; set++) {
+        const or_train_ramps *ramps = &compared[set];
+        OR_TRY(or_buffer_printf(out, ",\n      \"%s\": {\"ramps\": %d", keys[set], ramps->n_ramps));
+        OR_TRY(put_member(out, "agreement", ramps->result.agreement));
+        OR_TRY(put_member(out, "layers_saved", ramps->result.layers_saved));
+        OR_TRY(put_member(out, "work_saved", ramps->result.work_saved));
+        OR_TRY(or_buffer_puts(out, "}"));
+    }
+    return or_buffer_puts(out, "}");
+}
+
 /* How the policy came about, for people and for tables: nothing of it is read back, and no times are in it,
  * so that the same training gives the same bytes. */
-static or_status put_notes(const or_train_job *job, const or_candidate *best, const or_train_result *test,
+static or_status put_notes(const or_train_job *job, const or_candidate *best, const or_train_report *report,
                            or_buffer *out)
 {
     const or_train_options *options = job->options;
@@ -181,28 +199,25 @@ static or_status put_notes(const or_train_job *job, const or_candidate *best, co
                             options->seed, job->parts.n_fit, best->fit_rows));
     OR_TRY(or_buffer_printf(out, ", \"fit_rows_all\": %zu", best->fit_rows_all));
     OR_TRY(put_tasks(out, job->trace));
-    if (test->instances > 0) {
+    if (report->test.instances > 0) {
         OR_TRY(or_buffer_puts(out, ",\n    \"test\": {"));
-        OR_TRY(put_result(out, test));
+        OR_TRY(put_result(out, &report->test));
         OR_TRY(or_buffer_puts(out, "}"));
     }
+    OR_TRY(put_ramps(job, report->ramps, out));
     return or_buffer_puts(out, "}");
 }
 
-/* Of the test part, or where there is none of the calibration part, which always has instances (check_size). */
 static or_status add_survivors(const or_train_job *job, or_policy *policy)
 {
-    const or_parts *parts = &job->parts;
-    const size_t *test = parts->order + parts->n_fit + parts->n_calibration;
-    size_t count = parts->n_test > 0 ? parts->n_test : parts->n_calibration;
+    size_t count;
+    const size_t *judging = or_parts_judging(&job->parts, &count);
     OR_TRY(OR_NEW(policy->survivors, (size_t)policy->n_layers + 1));
-    or_replay_survivors(policy, job->trace, parts->n_test > 0 ? test : test - count, count,
-                        policy->survivors);
+    or_replay_survivors(policy, job->trace, judging, count, policy->survivors);
     return OR_OK;
 }
 
-/* The test part is looked at after everything has been chosen: its figures go into the report and the
- * policy's notes and decide nothing. */
+/* What the test part shows goes into the report, the survivors and the policy's notes, and decides nothing. */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report)
 {
@@ -215,11 +230,10 @@ or_status or_train(const or_trace *trace, const or_train_options *options, const
     or_status status = OR_OK;
     *report = (or_train_report){0};
     OR_TRY_GOTO(unwind, open_job(&job));
-    OR_TRY_GOTO(unwind, or_candidate_find(&job, &best));
-    or_replay_result(best.policy, &priced, job.parts.order + job.parts.n_fit + job.parts.n_calibration,
-                     job.parts.n_test, &report->test);
+    OR_TRY_GOTO(unwind, or_candidate_find(&job, &best, report->ramps));
+    if (job.parts.n_test > 0) report->test = report->ramps[OR_TRAIN_CHOSEN].result;
     OR_TRY_GOTO(unwind, add_survivors(&job, best.policy));
-    OR_TRY_GOTO(unwind, put_notes(&job, &best, &report->test, &notes));
+    OR_TRY_GOTO(unwind, put_notes(&job, &best, report, &notes));
     OR_TRY_GOTO(unwind, or_policy_save(best.policy, notes.data));
     report->fit_instances = job.parts.n_fit;
     report->fit_rows = best.fit_rows;

@@ -21,6 +21,9 @@ typedef struct or_parts {
 or_status or_parts_make(const or_trace *trace, double test_share, uint64_t seed, or_parts *parts);
 void or_parts_free(or_parts *parts);
 
+/* The instances that chose nothing: the test part; without one the calibration part. *count > 0 of them. */
+const size_t *or_parts_judging(const or_parts *parts, size_t *count);
+
 /* How many of `questions` go where; what or_parts_make() does to groups. */
 void or_parts_count(size_t questions, double test_share, size_t *fit, size_t *calibration, size_t *test);
 
@@ -86,9 +89,15 @@ or_status or_calibrate(const or_scores *scores, long allowed, double *threshold)
 
 /* ---- ramps.c: which layers have a ramp ---- */
 
-/* ramp [n_ramps + 1] by layers executed: those ramps that pay for themselves under `threshold`. `scores` is
- * of a policy with ramps at all of the layers 1 .. n_ramps, whose model has one layer more. */
-or_status or_ramps_choose(const or_scores *scores, double threshold, const or_prices *prices, bool *ramp);
+/* ramp [n_layers + 1] by layers executed = one after every `stride` layers, none where that is 0. */
+void or_ramps_every(int stride, int n_layers, bool *ramp);
+
+/* ramp [n_layers + 1] = the set of ramps under which the instances take the least work that was found, each
+ * set with the lowest threshold of its own that leaves at most `allowed` with a wrong token; or all with
+ * *threshold, whatever is wrong, where that is not NULL. `scores` is of a policy with ramps after all of the
+ * layers 1 .. n_layers - 1. */
+or_status or_ramps_choose(const or_scores *scores, const double *threshold, long allowed,
+                          const or_prices *prices, bool *ramp);
 
 /* ---- candidate.c: policies, fitted and calibrated ---- */
 
@@ -108,7 +117,8 @@ typedef struct or_candidate {
     size_t fit_rows, fit_rows_all; /* rows fitted; rows there were */
 } or_candidate;
 
-/* The best policy for the job. or_policy_free(best->policy), also after a failure. */
-or_status or_candidate_find(const or_train_job *job, or_candidate *best);
+/* The best policy for the job, and how it and the others do: compared [OR_TRAIN_SETS].
+ * or_policy_free(best->policy), also after a failure. */
+or_status or_candidate_find(const or_train_job *job, or_candidate *best, or_train_ramps *compared);
 
 #endif
