@@ -4,6 +4,7 @@
 
 #include <offramp/batch.h>
 #include <offramp/checkpoint.h>
+#include <offramp/cost.h>
 #include <offramp/dtype.h>
 #include <offramp/eval.h>
 #include <offramp/export.h>

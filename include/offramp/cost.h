@@ -1,0 +1,87 @@
+/* cost.h - what the stages of a pipeline take in time, and the plan whose slowest stage is fastest.
+ *
+ *   load      a wave as it begins: rows, riders; which layers have ramps; survivors S(l)
+ *   rank      what a layer, a ramp, an embedding take there by rows, how fast its link is, what memory it may take
+ *   forecast  seconds of such a wave in each stage: the slowest sets the pace of the pipeline
+ *
+ * Behind layer l a share S(l) of the riders is left, so layer l + 1 takes the time of rows * S(l) rows; where a
+ * request leaves, its time goes to others. Links work beside the stages and set the pace only where they are
+ * slower. Waves are taken not to be merged: merged ones take less where a layer's time is that of reading its
+ * weights. Pure functions over plain structs. Times in seconds, sizes in bytes; layers counted from 1.
+ */
+#ifndef OFFRAMP_COST_H
+#define OFFRAMP_COST_H
+
+#include <offramp/plan.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { OR_COST_POINTS = 8 };
+
+/* Seconds for a number of rows, as measured at some: rows ascending. */
+typedef struct or_cost_curve {
+    int n_points;
+    double rows[OR_COST_POINTS], seconds[OR_COST_POINTS];
+} or_cost_curve;
+
+/* On a line between the points, as at the first below it (reading the weights takes as long for one row as for
+ * some), in proportion to the rows beyond the last. 0 for 0 rows, and for a curve without points. */
+double or_cost_at(const or_cost_curve *curve, double rows);
+
+/* What work takes on one rank, with its threads. */
+typedef struct or_rank_cost {
+    or_cost_curve layer; /* a layer, by rows */
+    or_cost_curve ramp;  /* a ramp or the final head, by riders that it checks */
+    double embed;        /* a row's embedding, where the rank is the first */
+    double latency;      /* of its link to the next rank: seconds, */
+    double bandwidth;    /* and bytes per second; 0: takes no time */
+    uint64_t memory;     /* bytes that it may take; 0: as many as it wants */
+} or_rank_cost;
+
+/* What a rank has to do for each wave. */
+typedef struct or_load {
+    int n_layers;
+    double rows, riders; /* of a wave as it begins */
+    double row_bytes;    /* of a row on the wire */
+    const double
+        *survivors;   /* [n_layers + 1] share of riders that execute more than l layers: S(0) = 1, never
+                              * more than before; S(n_layers) is not looked at. NULL: nobody leaves */
+    const bool *ramp; /* [n_layers + 1] whether riders are checked after layer l; NULL: nowhere */
+} or_load;
+
+/* Layers first + 1 .. last with their ramps on that rank; with first 0 the embedding, with last n_layers the
+ * final head. */
+double or_stage_seconds(const or_rank_cost *rank, const or_load *load, int first, int last);
+
+/* Rows that are left behind layer `last`, to the next rank; 0 behind the last layer. */
+double or_link_seconds(const or_rank_cost *rank, const or_load *load, int last);
+
+/* What a plan makes of a load. */
+typedef struct or_forecast {
+    int n_stages;
+    double stage[OR_PLAN_STAGES]; /* seconds of a wave */
+    double link[OR_PLAN_STAGES];  /* to the next stage; the last has none: 0 */
+    double slowest;               /* of all these: a wave is through every so many seconds */
+    double through;               /* of a wave that meets no other: the sum */
+    double requests_per_second;   /* riders of a wave over `slowest` */
+} or_forecast;
+
+/* ranks[n_stages of the plan] */
+void or_forecast_make(const or_plan *plan, const or_rank_cost *ranks, const or_load *load,
+                      or_forecast *forecast);
+
+/* Seconds for `waves` waves, one behind the other: the pipeline fills, then one is done every `slowest` seconds. */
+double or_forecast_seconds(const or_forecast *forecast, double waves);
+
+/* Bytes that a stage would take: layers first + 1 .. last, the stage's number being `stage`. */
+typedef uint64_t or_stage_bytes(const void *context, int stage, int first, int last);
+
+/* The plan for n_ranks ranks whose slowest stage (or link) is fastest; among equal ones the one with the least sum
+ * of squares of stage times, then the one with more layers in front. Exact: dynamic programming over the layers
+ * and ranks, O(n_ranks n_layers^2). Stages that take more than their rank's `memory` are not considered; bytes may
+ * be NULL where no rank has a limit. OR_ERR_USAGE with more ranks than layers, OR_ERR_INPUT when no plan fits. */
+or_status or_plan_best(int n_ranks, const or_rank_cost *ranks, const or_load *load, or_stage_bytes *bytes,
+                       const void *context, or_plan *plan);
+
+#endif

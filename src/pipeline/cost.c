@@ -1,0 +1,158 @@
+/* cost.c - forecasts of plans, and the best plan. The method is in cost.h. */
+#include <offramp/cost.h>
+
+#include "memory.h"
+
+#include <math.h>
+
+double or_cost_at(const or_cost_curve *curve, double rows)
+{
+    const int n = curve->n_points;
+    if (n == 0 || rows <= 0) return 0;
+    if (rows <= curve->rows[0]) return curve->seconds[0];
+    if (rows >= curve->rows[n - 1]) return curve->seconds[n - 1] * rows / curve->rows[n - 1];
+    int right = 1;
+    while (curve->rows[right] < rows) right++;
+    const double from = curve->rows[right - 1], part = (rows - from) / (curve->rows[right] - from);
+    return curve->seconds[right - 1] + part * (curve->seconds[right] - curve->seconds[right - 1]);
+}
+
+/* S(layer) */
+static double survivors(const or_load *load, int layer)
+{
+    return load->survivors ? load->survivors[layer] : 1;
+}
+
+double or_stage_seconds(const or_rank_cost *rank, const or_load *load, int first, int last)
+{
+    double seconds = first == 0 ? rank->embed * load->rows : 0;
+    for (int layer = first + 1; layer <= last; layer++) {
+        const double left = survivors(load, layer - 1);
+        const bool checked = layer == load->n_layers || (load->ramp && load->ramp[layer]);
+        seconds += or_cost_at(&rank->layer, left * load->rows);
+        if (checked) seconds += or_cost_at(&rank->ramp, left * load->riders);
+    }
+    return seconds;
+}
+
+double or_link_seconds(const or_rank_cost *rank, const or_load *load, int last)
+{
+    const double rows = last < load->n_layers ? survivors(load, last) * load->rows : 0;
+    if (rows == 0) return 0;
+    return rank->latency + (rank->bandwidth > 0 ? rows * load->row_bytes / rank->bandwidth : 0);
+}
+
+void or_forecast_make(const or_plan *plan, const or_rank_cost *ranks, const or_load *load,
+                      or_forecast *forecast)
+{
+    *forecast = (or_forecast){.n_stages = plan->n_stages};
+    for (int s = 0; s < plan->n_stages; s++) {
+        const double stage = or_stage_seconds(&ranks[s], load, plan->bound[s], plan->bound[s + 1]),
+                     link = or_link_seconds(&ranks[s], load, plan->bound[s + 1]);
+        forecast->stage[s] = stage;
+        forecast->link[s] = link;
+        forecast->through += stage + link;
+        forecast->slowest = fmax(forecast->slowest, fmax(stage, link));
+    }
+    if (forecast->slowest > 0) forecast->requests_per_second = load->riders / forecast->slowest;
+}
+
+double or_forecast_seconds(const or_forecast *forecast, double waves)
+{
+    return forecast->through + (waves - 1) * forecast->slowest;
+}
+
+/* ---- the best plan ------------------------------------------------------------------------------------ */
+
+/* The problem, and its tables. A place is a stage and the layers before its end: at(stage, end). */
+typedef struct search {
+    int n_ranks, n_layers;
+    const or_rank_cost *ranks;
+    const or_load *load;
+    or_stage_bytes *bytes;
+    const void *context;
+    double *
+        best; /* [n_ranks + 1, n_layers + 1] of the first stages that hold so many layers; INFINITY: none do */
+    int *begin; /* where the last of these stages begins */
+} search;
+
+static size_t at(const search *s, int stages, int layers)
+{
+    return (size_t)stages * ((size_t)s->n_layers + 1) + (size_t)layers;
+}
+
+/* What sets the pace of a stage: its work or its link; INFINITY where it does not fit. */
+static double pace(const search *s, int stage, int first, int last)
+{
+    const or_rank_cost *rank = &s->ranks[stage];
+    if (rank->memory > 0 && s->bytes && s->bytes(s->context, stage, first, last) > rank->memory)
+        return INFINITY;
+    return fmax(or_stage_seconds(rank, s->load, first, last), or_link_seconds(rank, s->load, last));
+}
+
+/* One more stage: the slowest of all, or with a limit on it the sum of the squares. */
+static double join(double before, double stage, double limit)
+{
+    if (limit == INFINITY) return fmax(before, stage);
+    return stage <= limit ? before + stage * stage : INFINITY;
+}
+
+/* best[stages, layers] from best[stages - 1, ...], the longest first stages among equals. */
+static void find_begin(search *s, int stages, int layers, double limit)
+{
+    double *best = &s->best[at(s, stages, layers)];
+    *best = INFINITY;
+    for (int first = layers - 1; first >= stages - 1; first--) {
+        const double before = s->best[at(s, stages - 1, first)];
+        if (before == INFINITY) continue;
+        const double all = join(before, pace(s, stages - 1, first, layers), limit);
+        if (all >= *best) continue;
+        *best = all;
+        s->begin[at(s, stages, layers)] = first;
+    }
+}
+
+/* Fills the tables; returns what all stages and layers come to. */
+static double fill(search *s, double limit)
+{
+    for (int layers = 0; layers <= s->n_layers; layers++)
+        s->best[at(s, 0, layers)] = layers == 0 ? 0 : INFINITY;
+    for (int stages = 1; stages <= s->n_ranks; stages++)
+        for (int layers = 0; layers <= s->n_layers; layers++) find_begin(s, stages, layers, limit);
+    return s->best[at(s, s->n_ranks, s->n_layers)];
+}
+
+static void read_plan(const search *s, or_plan *plan)
+{
+    int layers = s->n_layers;
+    *plan = (or_plan){.n_stages = s->n_ranks};
+    for (int stages = s->n_ranks; stages > 0; stages--) {
+        plan->bound[stages] = layers;
+        layers = s->begin[at(s, stages, layers)];
+    }
+}
+
+/* First how fast the slowest stage can be; then the sum of squares among plans as fast. One pass for both
+ * would be wrong: the slowest of the first stages does not matter where a later one is slower. */
+or_status or_plan_best(int n_ranks, const or_rank_cost *ranks, const or_load *load, or_stage_bytes *bytes,
+                       const void *context, or_plan *plan)
+{
+    search s = {n_ranks, load->n_layers, ranks, load, bytes, context, NULL, NULL};
+    const size_t places = ((size_t)n_ranks + 1) * ((size_t)load->n_layers + 1);
+    or_status status = or_plan_even(load->n_layers, n_ranks, plan); /* that there are layers for all */
+    OR_TRY(status);
+    OR_TRY_GOTO(done, OR_NEW(s.best, places));
+    OR_TRY_GOTO(done, OR_NEW(s.begin, places));
+    const double slowest = fill(&s, INFINITY);
+    if (slowest == INFINITY) {
+        status = or_fail(OR_ERR_INPUT, "model does not fit", NULL,
+                         "no split over %d ranks leaves each within the memory that it may take", n_ranks);
+        goto done;
+    }
+    fill(&s, slowest);
+    read_plan(&s, plan);
+done:
+    free(s.best);
+    free(s.begin);
+    return status;
+}
