@@ -91,7 +91,8 @@ typedef struct or_request {
     size_t n_shared; /* leading tokens with which other requests of the job begin too: computed once; 0 */
     const int32_t
         *forced;          /* [max_tokens]: the continuation that is followed, whatever is drawn; NULL: none */
-    const int32_t *exits; /* [max_tokens]: the exit layer of each token, 1..L, given; NULL: by the policy */
+    const int32_t *exits; /* [max_tokens]: the exit layer of each token, 1..L, given; NULL: by the policy. Of
+                           * a scored prompt [1]; it then has no choices and is not observed */
 } or_request;
 
 /* A token of a continuation. */

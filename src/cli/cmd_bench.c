@@ -182,9 +182,6 @@ static or_status check_exits(void)
     if (survivors && ramps.count > 0)
         return or_fail(OR_ERR_USAGE, "wrong option", NULL,
                        "found --ramps and --survivors, expected one of them");
-    if (survivors && prompts.count > 0)
-        return or_fail(OR_ERR_USAGE, "wrong option", NULL,
-                       "found -p and --survivors, expected -n: it is tokens of a continuation that exit");
     if (kv_name) kv = or_kv_policy_find(kv_name);
     if (kv >= 0) return OR_OK;
     return or_fail(OR_ERR_USAGE, "wrong option", NULL,

@@ -24,13 +24,19 @@ typedef struct bench_job {
     or_kv_policy kv;
     int policy;
     int32_t *prompts; /* [batch, prompt length] */
-    int32_t *exits;   /* [batch, tokens]; NULL: full depth */
+    int32_t *exits;   /* [batch, answers]; NULL: full depth */
     size_t n_answers, n_tokens, n_finished;
 } bench_job;
 
 static size_t prompt_length(const or_bench_test *test)
 {
     return test->tokens ? 1 : test->prompt;
+}
+
+/* Tokens that a request gives. */
+static size_t answers_of(const or_bench_test *test)
+{
+    return test->tokens ? test->tokens : 1;
 }
 
 static or_status give_request(void *context, size_t index, or_request *request)
@@ -43,7 +49,7 @@ static or_status give_request(void *context, size_t index, or_request *request)
     request->max_tokens = test->tokens;
     request->kv = job->kv;
     request->sampling.top_p = 1;
-    if (job->exits) request->exits = job->exits + index * test->tokens;
+    if (job->exits) request->exits = job->exits + index * answers_of(test);
     return OR_OK;
 }
 
@@ -84,10 +90,11 @@ static or_status make_requests(bench_job *job, const or_hparams *h, const or_ben
         job->prompts[i] =
             test->tokens ? (h->bos > 0 ? h->bos : 0) : (int32_t)(or_random(&state) % (uint64_t)h->n_vocab);
     if (!exits->curve) return OR_OK;
-    OR_TRY(OR_NEW(job->exits, test->batch * test->tokens));
+    const size_t answers = answers_of(test);
+    OR_TRY(OR_NEW(job->exits, test->batch * answers));
     for (size_t i = 0; i < test->batch; i++)
-        for (size_t t = 0; t < test->tokens; t++)
-            job->exits[i * test->tokens + t] = or_curve_exit(exits->curve, exits->seed, i, t);
+        for (size_t t = 0; t < answers; t++)
+            job->exits[i * answers + t] = or_curve_exit(exits->curve, exits->seed, i, t);
     return OR_OK;
 }
 
@@ -97,7 +104,7 @@ static or_status check_all_came(const bench_job *job)
     const or_bench_test *test = job->test;
     const bool scores = test->tokens == 0;
     const size_t came = scores ? job->n_answers : job->n_tokens,
-                 wanted = test->batch * (scores ? 1 : test->tokens);
+                 wanted = test->batch * answers_of(test);
     if (came == wanted && (scores || job->n_finished == test->batch)) return OR_OK;
     return or_fail(OR_ERR_FAILED, "bench failed", NULL, "found %zu %s, expected %zu", came,
                    scores ? "answers" : "tokens", wanted);

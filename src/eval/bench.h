@@ -16,7 +16,7 @@ typedef struct or_bench_test {
 enum { OR_BENCH_NAME = 48 };
 const char *or_bench_name(const or_bench_test *test, char name[OR_BENCH_NAME]);
 
-/* How continuations leave: at the curve's layers, or all at full depth (curve NULL); and which of the
+/* How requests leave: at the curve's layers, or all at full depth (curve NULL); and which of the
  * pipeline's policies all requests are asked by, -1 for none. */
 typedef struct or_bench_exits {
     const or_curve *curve;

@@ -44,7 +44,7 @@ static bool has_ramp(const or_stage *stage, const or_rider *rider, int layer)
 /* Whether it leaves here whatever the distribution says, and none of its rows goes on. */
 static bool leaves_unasked(const or_stage *stage, const or_rider *rider, int layer)
 {
-    return rider->step.sequence && rider->step.exits_at == layer && layer < stage->n_layers && asks(rider) &&
+    return rider->step.exits_at == layer && layer < stage->n_layers && asks(rider) &&
            rider->step.kv != OR_KV_VERIFY;
 }
 

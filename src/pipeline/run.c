@@ -98,20 +98,38 @@ static or_status check_tokens(const or_pipeline *p, size_t index, const char *wh
     return OR_OK;
 }
 
+/* `count` exit layers, if any are given. */
+static or_status check_exits(const or_pipeline *p, size_t index, const int32_t *exits, size_t count)
+{
+    const int n_layers = p->stage.n_layers;
+    for (size_t i = 0; exits && i < count; i++)
+        if (exits[i] < 1 || exits[i] > n_layers)
+            return or_fail(OR_ERR_INPUT, "request refused", NULL,
+                           "request %zu is to exit at layer %d, expected 1..%d", index, exits[i], n_layers);
+    return OR_OK;
+}
+
+/* What only scored prompts have. Where an exit is given, its row is computed later than the ramp, which knows
+ * neither choices nor cosines any more. */
+static or_status check_scoring(const or_pipeline *p, size_t index, const or_request *request)
+{
+    if (request->exits && (request->n_choices > 0 || request->observe))
+        return or_fail(OR_ERR_INPUT, "request refused", NULL,
+                       "request %zu has a given exit and %s, expected one of them", index,
+                       request->observe ? "is observed" : "choices");
+    OR_TRY(check_tokens(p, index, "choice", request->choices, request->n_choices));
+    return check_exits(p, index, request->exits, 1);
+}
+
 /* What only continuations have. */
 static or_status check_generation(const or_pipeline *p, size_t index, const or_request *request)
 {
-    const int n_layers = p->stage.n_layers;
     const size_t room = or_pipeline_room(p);
     if (request->n_tokens + request->max_tokens > room)
         return or_fail(OR_ERR_INPUT, "request refused", NULL,
                        "request %zu asks for %zu tokens behind %zu, the KV cache has room for %zu in all",
                        index, request->max_tokens, request->n_tokens, room);
-    for (size_t i = 0; request->exits && i < request->max_tokens; i++)
-        if (request->exits[i] < 1 || request->exits[i] > n_layers)
-            return or_fail(OR_ERR_INPUT, "request refused", NULL,
-                           "request %zu is to exit at layer %d, expected 1..%d", index, request->exits[i],
-                           n_layers);
+    OR_TRY(check_exits(p, index, request->exits, request->max_tokens));
     OR_TRY(check_tokens(p, index, "forced token", request->forced, request->max_tokens));
     return or_sampling_check(&request->sampling, NULL);
 }
@@ -123,8 +141,7 @@ static or_status check_request(const or_pipeline *p, size_t index, const or_requ
         return or_fail(OR_ERR_INPUT, "prompt refused", NULL, "request %zu has %zu tokens, expected 1..%zu",
                        index, request->n_tokens, p->longest);
     OR_TRY(check_tokens(p, index, "token", request->tokens, request->n_tokens));
-    OR_TRY(check_tokens(p, index, "choice", request->choices, request->n_choices));
-    return request->max_tokens > 0 ? check_generation(p, index, request) : OR_OK;
+    return request->max_tokens > 0 ? check_generation(p, index, request) : check_scoring(p, index, request);
 }
 
 /* Puts a rider into the wave at layer 0: its rows are embedded, [rows, d_model] behind those that are
@@ -152,6 +169,7 @@ static or_status admit(or_pipeline *p, size_t index, const or_request *request)
         .observe = request->observe,
         .n_choices = (int32_t)request->n_choices,
         .state = {-1, 0},
+        .step = {.exits_at = request->exits ? request->exits[0] : 0},
     };
     track *t = NULL;
     OR_TRY(OR_NEW(t, 1));

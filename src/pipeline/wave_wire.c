@@ -109,10 +109,12 @@ static bool step_fits(const or_step *step, int64_t end, const or_wave_limits *li
            sampling_fits(&step->sampling);
 }
 
-/* A scored prompt has no step: its one span begins at position 0, without pages. */
-static bool has_no_step(const or_step *step)
+/* A scored prompt has no step but for the exit that may be given: its one span begins at position 0, without
+ * pages. */
+static bool has_no_step(const or_step *step, int n_layers)
 {
-    return step->position == 0 && step->n_pages == 0 && step->ghosts == 0 && step->exits_at == 0;
+    return step->position == 0 && step->n_pages == 0 && step->ghosts == 0 && step->exits_at >= 0 &&
+           step->exits_at <= n_layers;
 }
 
 static bool rider_fits(const or_rider *rider, const or_wave_limits *limits)
@@ -123,7 +125,7 @@ static bool rider_fits(const or_rider *rider, const or_wave_limits *limits)
     if (rider->policy >= 0 && (size_t)rider->policy >= limits->n_policies) return false;
     if (rider->n_short < 0 || rider->n_short > OR_SHORTLIST) return false;
     if (!tokens_fit(rider->shortlist, rider->n_short, (size_t)limits->n_vocab)) return false;
-    if (rider->step.sequence == 0) return has_no_step(&rider->step);
+    if (rider->step.sequence == 0) return has_no_step(&rider->step, limits->n_layers);
     return step_fits(&rider->step, (int64_t)rider->step.position + rider->rows, limits);
 }
 
