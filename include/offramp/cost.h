@@ -48,7 +48,27 @@ typedef struct or_load {
         *survivors;   /* [n_layers + 1] share of riders that execute more than l layers: S(0) = 1, never
                               * more than before; S(n_layers) is not looked at. NULL: nobody leaves */
     const bool *ramp; /* [n_layers + 1] whether riders are checked after layer l; NULL: nowhere */
+    bool given; /* exits are given (or_request.exits): those that leave a stage are projected together, at
+                       * its end */
 } or_load;
+
+/* What a job asks of a pipeline, as far as it is known beforehand. */
+typedef struct or_workload {
+    size_t length; /* tokens of a prompt that is scored */
+    size_t
+        sequences; /* continuations at a time, of which each takes a row of a wave; 0: prompts are scored */
+    const double *survivors; /* these as in or_load; not owned */
+    const bool *ramp;
+    bool given;
+} or_workload;
+
+/* The load of a pipeline of n_stages ranks with waves of up to wave_tokens rows: full waves of whole prompts, or
+ * as many continuations in each wave as give every stage some. */
+or_load or_load_of(const or_workload *work, int n_stages, size_t wave_tokens, const or_hparams *hparams);
+
+/* Where nothing was measured: costs in multiply-adds instead of seconds, for prompts of `length` tokens. Shares and
+ * ratios of forecasts mean something then, where layers are bound by arithmetic. */
+or_rank_cost or_cost_of_macs(const or_hparams *hparams, size_t length);
 
 /* Layers first + 1 .. last with their ramps on that rank; with first 0 the embedding, with last n_layers the
  * final head. */
@@ -83,5 +103,19 @@ typedef uint64_t or_stage_bytes(const void *context, int stage, int first, int l
  * be NULL where no rank has a limit. OR_ERR_USAGE with more ranks than layers, OR_ERR_INPUT when no plan fits. */
 or_status or_plan_best(int n_ranks, const or_rank_cost *ranks, const or_load *load, or_stage_bytes *bytes,
                        const void *context, or_plan *plan);
+
+/* What a plan must know of the model to tell stage's bytes: the context of or_plan_stage_bytes(), which is
+ * or_plan_memory() as an or_stage_bytes. */
+typedef struct or_plan_sizes {
+    const or_hparams *hparams; /* not owned */
+    const or_shares *shares;
+    size_t wave_tokens;
+    int threads;
+} or_plan_sizes;
+uint64_t or_plan_stage_bytes(const void *sizes, int stage, int first, int last);
+
+/* or_plan_best() for a job, and its forecast. */
+or_status or_plan_auto(int n_ranks, const or_rank_cost *ranks, const or_workload *work,
+                       const or_plan_sizes *sizes, or_plan *plan, or_forecast *forecast);
 
 #endif

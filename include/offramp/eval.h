@@ -21,11 +21,15 @@ typedef struct or_eval_plan {
     size_t n_shots;
     or_policy *const *policies; /* those of the pipeline, in its order */
     size_t n_policies;
-    bool dense;               /* run full depth too; implied without policies */
-    size_t limit;             /* instances per task at most, 0: all */
-    size_t longest;           /* or_pipeline_longest(); must be set */
-    size_t room;              /* or_pipeline_room(); 0: no answer is generated */
-    or_kv_policy kv;          /* for answers that are generated */
+    bool dense;      /* run full depth too; implied without policies */
+    size_t limit;    /* instances per task at most, 0: all */
+    size_t longest;  /* or_pipeline_longest(); must be set */
+    size_t room;     /* or_pipeline_room(); 0: no answer is generated */
+    or_kv_policy kv; /* for answers that are generated */
+    /* [n_policies] who is expected to leave by each (or_load.survivors), for predicted rates; NULL: as the policies
+     * say. An entry may be NULL: nobody. */
+    const double *const *survivors;
+    bool by_task;             /* or_eval_run() returns behind each task, see or_eval_finished() */
     or_prompt_options prompt; /* its shots are ignored */
 } or_eval_plan;
 
@@ -46,6 +50,7 @@ typedef struct or_group_summary {
     double flops_ratio;
     /* Of what this process ran, NAN if it ran nothing; tokens of prompts, or of generated answers. */
     double requests_per_second, tokens_per_second;
+    double predicted; /* requests per second by the plan "auto"; NAN without it, and for generated answers */
     or_run_stats stats; /* n_stages 0 if it ran nothing */
 } or_group_summary;
 
@@ -82,6 +87,13 @@ typedef void or_eval_show(void *context, const or_eval_progress *progress);
  * generated. Rank 0; the others serve. */
 or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, bool (*stop)(void *),
                       void *context);
+
+/* True when all groups are through; otherwise or_eval_run() goes on with the next task. */
+bool or_eval_finished(const or_eval *eval);
+
+/* What this process has seen of who leaves where: share[n_layers + 1], S(0) = 1, over all groups; *length is the
+ * mean number of tokens of their prompts. False when it ran nothing. */
+bool or_eval_survivors(const or_eval *eval, double *share, double *length);
 
 /* Group g's figures, after the run; the stats stay owned by the eval. */
 or_status or_eval_summary(const or_eval *eval, size_t group, or_group_summary *summary);

@@ -14,6 +14,7 @@
 #ifndef OFFRAMP_PIPELINE_H
 #define OFFRAMP_PIPELINE_H
 
+#include <offramp/cost.h>
 #include <offramp/model.h>
 #include <offramp/plan.h>
 #include <offramp/policy.h>
@@ -152,7 +153,7 @@ typedef struct or_pipeline or_pipeline;
 
 typedef struct or_pipeline_options {
     const char *model;          /* path */
-    const char *plan;           /* see or_plan_parse() */
+    const char *plan;           /* "auto" (or_plan_auto()), or see or_plan_parse() */
     size_t wave_tokens;         /* rows of a wave at most; a longer prompt is a wave by itself */
     bool taps;                  /* carry what the cosine features need */
     or_policy *const *policies; /* not owned; the same on all ranks */
@@ -162,7 +163,14 @@ typedef struct or_pipeline_options {
     uint64_t kv_memory;       /* bytes of a rank's KV cache at most; 0: what fits beside the rest */
     bool no_prefix_cache;     /* or_request.n_shared is ignored */
     uint64_t memory_per_rank; /* bytes that a rank may take; 0: what its host has, in all for its ranks */
+
+    /* The plan "auto": what the job is like (length 0: prompts of OR_PLAN_PROMPT tokens; who leaves, only rank 0
+     * has to know), and what work costs on each rank, [ranks]; NULL: that is measured, which takes some seconds. */
+    or_workload workload;
+    const or_rank_cost *costs;
 } or_pipeline_options;
+
+enum { OR_PLAN_PROMPT = 128 };
 
 /* Opens this rank's stage. Refuses with the numbers, before anything is loaded, what will not fit into
  * memory (OR_ERR_INPUT), a plan that does not fit the ranks (OR_ERR_USAGE), and a model or policy that is
@@ -173,8 +181,19 @@ or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *o
 /* Drains and closes; after a failed run or serve it only releases memory. Collective. NULL is fine. */
 void or_pipeline_close(or_pipeline *pipeline);
 
+/* Between two runs: lets the other ranks return from or_pipeline_serve(), with nothing under way. What all ranks
+ * then agree to do may be another run, or closing. Collective: rank 0 between runs, the others when they have
+ * returned; blocking (asleep). Not after a failed run or serve. */
+or_status or_pipeline_pause(or_pipeline *pipeline);
+
 const or_hparams *or_pipeline_hparams(const or_pipeline *pipeline);
 const or_plan *or_pipeline_plan(const or_pipeline *pipeline);
+
+/* What the pipeline's plan makes of a job, whose length is known. False where work was neither measured nor given:
+ * without the plan "auto". */
+bool or_pipeline_forecast(const or_pipeline *pipeline, const or_workload *work, or_forecast *forecast);
+const or_rank_cost *or_pipeline_costs(const or_pipeline *pipeline); /* [ranks]; NULL in the same case */
+
 uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model */
 
 /* Tokens of the longest prompt that it takes: the model's context, unless a message (1 GiB) or the memory
@@ -216,7 +235,7 @@ void or_run_stats_free(or_run_stats *stats);
  * and what was admitted is done. Other ranks must be in or_pipeline_serve(). Blocking; sleeps while idle. */
 or_status or_pipeline_run(or_pipeline *pipeline, const or_job *job, or_run_stats *stats);
 
-/* Other ranks: works until rank 0 closes. Blocking; sleeps while idle. */
+/* Other ranks: works until rank 0 pauses or closes. Blocking; sleeps while idle. */
 or_status or_pipeline_serve(or_pipeline *pipeline);
 
 #endif

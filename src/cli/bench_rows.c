@@ -20,11 +20,12 @@ static void nothing(void)
 
 static void begin_md(const or_bench_columns *columns)
 {
-    printf("| model | size | params | ranks | threads | test | t/s |%s%s%s\n",
-           columns->prompts ? " prompts/s |" : "", columns->ramps ? " ramps |" : "",
-           columns->exits ? " work saved | ratio | 1 / (1 - saved) |" : "");
-    printf("|---|---:|---:|---:|---:|---|---:|%s%s%s\n", columns->prompts ? "---:|" : "",
-           columns->ramps ? "---:|" : "", columns->exits ? "---:|---:|---:|" : "");
+    printf("| model | size | params | ranks | threads | test | t/s |%s%s%s%s\n",
+           columns->prompts ? " prompts/s |" : "", columns->predicted ? " predicted |" : "",
+           columns->ramps ? " ramps |" : "", columns->exits ? " work saved | ratio | 1 / (1 - saved) |" : "");
+    printf("|---|---:|---:|---:|---:|---|---:|%s%s%s%s\n", columns->prompts ? "---:|" : "",
+           columns->predicted ? "---:|" : "", columns->ramps ? "---:|" : "",
+           columns->exits ? "---:|---:|---:|" : "");
 }
 
 /* 1.10 B, 4.20 M */
@@ -40,6 +41,10 @@ static void put_columns(const or_bench_row *row, const or_bench_columns *columns
     if (columns->prompts && row->prompts > 0)
         printf(" %.2f |", row->prompts);
     else if (columns->prompts)
+        printf(" |");
+    if (columns->predicted && row->predicted > 0)
+        printf(" %.2f |", row->predicted);
+    else if (columns->predicted)
         printf(" |");
     if (columns->ramps) printf(" %.2f %% |", 100 * row->ramps);
     if (row->kv)
@@ -68,7 +73,7 @@ static void begin_csv(const or_bench_columns *columns)
 {
     (void)columns;
     printf("model,type,share_layers,size,params,ranks,threads,plan,test,exits,tokens_per_second,deviation,"
-           "median,prompts_per_second,gflops,ramps,peaks,work_saved,ratio\n");
+           "median,prompts_per_second,predicted,gflops,ramps,peaks,work_saved,ratio\n");
 }
 
 /* In quotes, which are doubled where the text has them. */
@@ -95,6 +100,8 @@ static or_status row_csv(const or_bench_row *row, bool first, const or_bench_col
     printf("%s,%.9g,%.9g,%.9g,", row->kv ? row->kv : "", row->rate.mean, row->rate.deviation,
            row->rate.median);
     if (row->prompts > 0) printf("%.9g", row->prompts);
+    putchar(',');
+    if (row->predicted > 0) printf("%.9g", row->predicted);
     printf(",%.9g,%.9g,", row->gflops, row->ramps);
     put_text(row->peaks);
     if (row->kv) printf("%.9g,%.9g", row->work_saved, row->ratio);
@@ -103,6 +110,13 @@ static or_status row_csv(const or_bench_row *row, bool first, const or_bench_col
 }
 
 /* ---- JSON --------------------------------------------------------------------------------------------------- */
+
+/* null where it has no meaning. */
+static or_status put_number(or_buffer *out, const char *key, double value)
+{
+    if (value == 0) return or_buffer_printf(out, "\"%s\": null, ", key);
+    return or_buffer_printf(out, "\"%s\": %.9g, ", key, value);
+}
 
 static or_status put_object(const or_bench_row *row, or_buffer *out)
 {
@@ -119,10 +133,8 @@ static or_status put_object(const or_bench_row *row, or_buffer *out)
         out, "\"exits\": %s%s%s, \"tokens_per_second\": %.9g, \"deviation\": %.9g, \"median\": %.9g, ",
         row->kv ? "\"" : "", row->kv ? row->kv : "null", row->kv ? "\"" : "", row->rate.mean,
         row->rate.deviation, row->rate.median));
-    if (row->prompts > 0)
-        OR_TRY(or_buffer_printf(out, "\"prompts_per_second\": %.9g, ", row->prompts));
-    else
-        OR_TRY(or_buffer_puts(out, "\"prompts_per_second\": null, "));
+    OR_TRY(put_number(out, "prompts_per_second", row->prompts));
+    OR_TRY(put_number(out, "predicted", row->predicted));
     OR_TRY(or_buffer_printf(out, "\"gflops\": %.9g, \"ramps\": %.9g, \"peaks\": [%s], ", row->gflops,
                             row->ramps, row->peaks));
     if (!row->kv) return or_buffer_puts(out, "\"work_saved\": null, \"ratio\": null}");

@@ -22,6 +22,7 @@ typedef struct or_bench_row {
     or_bench_figure rate; /* tokens per second */
     double prompts;       /* prompts per second; 0 where none are scored */
     double gflops;        /* two for each multiply-add */
+    double predicted;     /* tokens per second by the plan "auto"; 0: another plan */
     double ramps;         /* share of the seconds of work that went to ramps */
     /* Of a run with exits: multiply-adds that the run without had more, as a share of its own; and the rate
      * over that of the run without. */
@@ -30,7 +31,7 @@ typedef struct or_bench_row {
 
 /* What Markdown has columns for besides, since some row has something to say there. */
 typedef struct or_bench_columns {
-    bool prompts, ramps, exits;
+    bool prompts, predicted, ramps, exits;
 } or_bench_columns;
 
 /* How rows are written. They come one at a time, and are flushed. */

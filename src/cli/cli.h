@@ -36,6 +36,8 @@ typedef struct or_common {
     int64_t wave_tokens, threads, memory_per_rank;
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
     bool no_prefix_cache;
+    or_workload workload; /* what the plan "auto" is made for: set by the command, not an option */
+    const or_rank_cost *costs;
     bool quiet, verbose, allow_other_model;
 } or_common;
 
@@ -58,8 +60,14 @@ typedef struct or_common {
             "what a rank may take, as in 60G; 0: what the host has (0)", 0, 1e18, false                      \
     }
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
-    {"plan", OR_OPTION_TEXT, &(c).plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,    \
-     0,      false},                                                                                         \
+    {"plan",                                                                                                 \
+     OR_OPTION_TEXT,                                                                                         \
+     &(c).plan,                                                                                              \
+     "P",                                                                                                    \
+     "layers per rank: auto, even, 10,20,25,25 or plan.json (even)",                                         \
+     0,                                                                                                      \
+     0,                                                                                                      \
+     false},                                                                                                 \
         {"wave-tokens",                                                                                      \
          OR_OPTION_INT,                                                                                      \
          &(c).wave_tokens,                                                                                   \
@@ -69,6 +77,12 @@ typedef struct or_common {
          1 << 24,                                                                                            \
          false},                                                                                             \
         OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c)
+#define OR_OPTION_SURVIVORS(path)                                                                            \
+    {                                                                                                        \
+        "survivors", OR_OPTION_PATH, &(path), "F",                                                           \
+            "--plan auto expects exits by this [S(0), ... S(L)] or trace.csv (what the policies say)", 0, 0, \
+            false                                                                                            \
+    }
 #define OR_OPTIONS_GENERATION(c)                                                                             \
     {"batch", OR_OPTION_INT, &(c).sequences, "N", "continuations in flight at most (32)", 1, 65536, false},  \
         {"kv-memory",                                                                                        \
@@ -143,6 +157,10 @@ void or_stop_install(void);
 
 /* Prints what eval measured to stdout: a line per group, totals over the tasks, and the stages. */
 or_status or_print_summary(const or_eval *eval);
+
+/* One line: requests per second that the plan "auto" promised, and those that were measured, of the groups that this
+ * process ran; nothing without that plan. */
+void or_print_forecast(const or_eval *eval);
 
 /* The same of run: a line of figures, drafts and shared prompts where there were any, and the stages. */
 or_status or_print_batch(const or_batch *batch);

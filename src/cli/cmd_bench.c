@@ -15,6 +15,7 @@
 #include "log.h"
 #include "threads.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,8 +66,8 @@ static or_option options[] = {
      "layers skipped: deferred, propagate or verify (propagate: saves what the curve says; the others make "
      "up for it)",
      0, 0, false},
-    {"plan", OR_OPTION_TEXT, &common.plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,
-     0, false},
+    {"plan", OR_OPTION_TEXT, &common.plan, "P",
+     "layers per rank: auto, even, 10,20,25,25 or plan.json (even)", 0, 0, false},
     {"exit-plan", OR_OPTION_TEXT, &exit_plan, "P",
      "the same for runs with exits; opens the model anew for each (--plan)", 0, 0, false},
     {"seed", OR_OPTION_INT, &seed, "N", "which prompts and exits are drawn (1)", 0, 9e15, false},
@@ -188,6 +189,11 @@ static or_status check_exits(void)
                    "--kv is \"%s\", expected deferred, propagate or verify", kv_name);
 }
 
+static bool is_auto(const char *plan)
+{
+    return plan && strcmp(plan, "auto") == 0;
+}
+
 static or_status parse(int argc, char **argv, bool *helped)
 {
     OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
@@ -195,6 +201,8 @@ static or_status parse(int argc, char **argv, bool *helped)
     OR_TRY(or_bench_format_find(output ? output : "md", &format));
     OR_TRY(make_model_path());
     OR_TRY(check_exits());
+    if (survivors && !exit_plan && is_auto(common.plan)) OR_TRY(or_strdup("auto", &exit_plan));
+    columns.predicted = is_auto(common.plan) || is_auto(exit_plan);
     columns.exits = survivors;
     columns.ramps = !survivors && (ramps.count > 0 || policy_path);
     OR_TRY(read_ramps());
@@ -209,6 +217,7 @@ enum { FULL, EXITS, SIDES };
 typedef struct samples {
     double *rates; /* [repeats] */
     double macs, seconds, busy, ramp;
+    double predicted;      /* tokens per second; 0 without the plan "auto" */
     or_buffer plan, peaks; /* or_bench_row's */
 } samples;
 
@@ -217,8 +226,9 @@ typedef struct bench {
     or_session *session;
     or_bench_model model;
     or_curve curve;
-    or_policy *probe; /* of every rank; NULL without --ramps and --policy, or with --survivors */
-    int sides;        /* 2 with --survivors */
+    or_rank_cost *costs; /* [ranks] measured for the test that is being run; NULL: not yet */
+    or_policy *probe;    /* of every rank; NULL without --ramps and --policy, or with --survivors */
+    int sides;           /* 2 with --survivors */
     samples of[SIDES];
     double *ratios;      /* [repeats] */
     bool begun, printed; /* the head; a row */
@@ -311,6 +321,7 @@ static or_status print_row(bench *b, const or_bench_test *test, int side)
     if (test->tokens == 0) row.prompts = row.rate.mean / (double)test->prompt;
     row.gflops = 2e-9 * of->macs / of->seconds;
     row.ramps = of->ramp / of->busy;
+    row.predicted = of->predicted;
     if (side == EXITS) {
         for (int64_t i = 0; i < repeats; i++) b->ratios[i] = of->rates[i] / b->of[FULL].rates[i];
         OR_TRY(or_bench_figure_of(b->ratios, (size_t)repeats, &ratio));
@@ -369,33 +380,89 @@ static or_status drive(void *context)
     return OR_OK;
 }
 
+/* What the pass asks of the pipeline: that of its first test. */
+static or_workload workload_of(const pass *p)
+{
+    const or_bench_test *test = &tests[p->first_test];
+    const bool exits = p->first_side == EXITS;
+    return (or_workload){
+        .length = test->tokens ? 1 : test->prompt,
+        .sequences = test->tokens ? test->batch : 0,
+        .survivors = exits ? p->b->curve.share : NULL, /* rank 0's */
+        .given = exits,
+    };
+}
+
+/* Rank 0, for a pass of one test. Prompts go by as full waves; of continuations every wave is a token further. */
+static void predict(pass *p)
+{
+    const or_bench_test *test = &tests[p->first_test];
+    const or_workload work = workload_of(p);
+    or_forecast forecast;
+    samples *of = &p->b->of[p->first_side];
+    of->predicted = 0;
+    if (!or_pipeline_forecast(p->pipeline, &work, &forecast)) return;
+    const double riders = forecast.requests_per_second * forecast.slowest,
+                 groups = ceil((double)test->batch / riders),
+                 waves = test->tokens ? groups * (double)test->tokens : groups,
+                 counted = (double)(test->batch * (test->tokens ? test->tokens : test->prompt));
+    of->predicted = counted / or_forecast_seconds(&forecast, waves);
+}
+
+/* Costs are measured once for a test, so that its plans are made of the same numbers. */
+static or_status keep_costs(bench *b, const or_pipeline *pipeline)
+{
+    const size_t n = (size_t)or_transport_size(b->session->transport);
+    const or_rank_cost *costs = or_pipeline_costs(pipeline);
+    if (!costs || b->costs) return OR_OK;
+    OR_TRY(OR_NEW(b->costs, n));
+    memcpy(b->costs, costs, n * sizeof *costs);
+    return OR_OK;
+}
+
 /* Collective. */
 static or_status run_pass(pass *p)
 {
     or_common own = common;
+    bench *b = p->b;
     if (exit_plan && p->first_side == EXITS) own.plan = exit_plan;
-    or_policy *probe = p->b->probe;
+    or_policy *probe = b->probe;
     own.allow_other_model = true; /* nobody leaves by it */
-    OR_TRY(or_common_open(&own, p->b->session, probe && or_policy_wants_cosines(probe), &probe, probe ? 1 : 0,
+    own.workload = workload_of(p);
+    own.costs = b->costs;
+    OR_TRY(or_common_open(&own, b->session, probe && or_policy_wants_cosines(probe), &probe, probe ? 1 : 0,
                           &p->pipeline));
-    or_session *session = p->b->session;
-    or_status status = or_transport_agree(session->transport, session->rank == 0 ? check_sizes(p) : OR_OK);
+    or_session *session = b->session;
+    or_status status = session->rank == 0 ? check_sizes(p) : OR_OK;
+    if (status == OR_OK) status = keep_costs(b, p->pipeline);
+    status = or_transport_agree(session->transport, status);
+    if (status == OR_OK && session->rank == 0) predict(p);
     if (status == OR_OK) status = or_session_drive(session, p->pipeline, drive, p);
     or_pipeline_close(p->pipeline);
     return status;
 }
 
-/* All tests with the threads that are set. Collective. */
+/* One test. Where the sides have plans of their own every run is a pass. Collective. */
+static or_status run_test_passes(bench *b, size_t test)
+{
+    pass both = {b, NULL, test, test + 1, 0, repeats, 0, b->sides};
+    free(b->costs);
+    b->costs = NULL;
+    if (!exit_plan) return run_pass(&both);
+    for (int64_t repeat = 0; repeat < repeats; repeat++)
+        for (int side = 0; side < b->sides; side++) {
+            pass one = {b, NULL, test, test + 1, repeat, repeat + 1, side, side + 1};
+            OR_TRY(run_pass(&one));
+        }
+    return OR_OK;
+}
+
+/* All tests with the threads that are set: on one pipeline if its plan suits all. Collective. */
 static or_status run_passes(bench *b)
 {
     pass all = {b, NULL, 0, n_tests, 0, repeats, 0, b->sides};
-    if (!exit_plan) return run_pass(&all);
-    for (size_t i = 0; i < n_tests; i++)
-        for (int64_t repeat = 0; repeat < repeats; repeat++)
-            for (int side = 0; side < b->sides; side++) {
-                pass one = {b, NULL, i, i + 1, repeat, repeat + 1, side, side + 1};
-                OR_TRY(run_pass(&one));
-            }
+    if (!exit_plan && !is_auto(common.plan)) return run_pass(&all);
+    for (size_t i = 0; i < n_tests; i++) OR_TRY(run_test_passes(b, i));
     return OR_OK;
 }
 
@@ -458,6 +525,7 @@ static or_status prepare(bench *b)
 static void free_bench(bench *b)
 {
     or_curve_free(&b->curve);
+    free(b->costs);
     free(b->ratios);
     for (int side = 0; side < SIDES; side++) {
         free(b->of[side].rates);

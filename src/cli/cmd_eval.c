@@ -1,6 +1,7 @@
 /* cmd_eval.c - offramp eval: tasks through the pipeline, with and without policies; table, results,
  * journal. */
 #include "cli.h"
+#include "expected.h"
 
 #include "compute.h"
 #include "file.h"
@@ -11,13 +12,14 @@
 #include "transport.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* One command per process, so its options are variables of the file; what they begin with is the default. */
 static or_common common = {.wave_tokens = 1024, .sequences = 32};
 static or_task_options tasks = {.seed = 1};
 static or_list policy_paths;
-static char *output, *kv;
-static bool dense, resume;
+static char *output, *kv, *survivors;
+static bool dense, resume, adapt;
 
 static or_option options[] = {
     OR_OPTION_MODEL(common),
@@ -33,6 +35,9 @@ static or_option options[] = {
      "generated answers, skipped layers: deferred, propagate or verify (deferred)", 0, 0, false},
     OR_OPTIONS_GENERATION(common),
     OR_OPTIONS_PIPELINE(common),
+    OR_OPTION_SURVIVORS(survivors),
+    {"adapt", OR_OPTION_FLAG, &adapt, "",
+     "with --plan auto: between tasks move to the plan that those who left until then suggest", 0, 0, false},
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,
 };
@@ -58,6 +63,8 @@ static or_status parse(int argc, char **argv, bool *helped)
     if (kv && or_kv_policy_find(kv) < 0)
         return or_fail(OR_ERR_USAGE, "wrong option", NULL,
                        "--kv is \"%s\", expected deferred, propagate or verify", kv);
+    if (adapt && !(common.plan && strcmp(common.plan, "auto") == 0))
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL, "found --adapt, expected --plan auto with it");
     return or_task_options_check(&tasks);
 }
 
@@ -70,6 +77,7 @@ static or_kv_policy kv_policy(void)
 typedef struct run {
     or_session *session;
     or_policies policies;
+    or_expected expected;
     or_pipeline *pipeline;
     or_task_set set; /* rank 0, like the rest */
     or_eval *eval;
@@ -142,6 +150,8 @@ static or_status prepare(run *r)
         .longest = or_pipeline_longest(r->pipeline),
         .room = or_pipeline_room(r->pipeline),
         .kv = kv_policy(),
+        .survivors = survivors ? (const double *const *)r->expected.of : NULL,
+        .by_task = adapt,
     };
     OR_TRY(or_progress_open(&common, "eval", &r->progress));
     OR_TRY(
@@ -157,6 +167,51 @@ static or_status drive(void *context)
     return or_eval_run(r->eval, r->pipeline, or_progress_show, or_stop_asked, &r->progress);
 }
 
+/* A plan is worth a word, or to move to, when its slowest stage is so many times as fast. */
+static const double WORTH_SAYING = 1.03;
+
+/* Rank 0: the plan that those who left until now suggest, where it is a better one; else NULL. */
+static or_status find_plan(const run *r, double *gain, char **plan)
+{
+    const int n_layers = or_pipeline_hparams(r->pipeline)->n_layers;
+    double *share = NULL, length;
+    bool *ramp = NULL;
+    *plan = NULL;
+    or_status status = OR_NEW(share, (size_t)n_layers + 1);
+    OR_TRY_GOTO(done, status);
+    OR_TRY_GOTO(done, OR_NEW(ramp, (size_t)n_layers + 1));
+    if (!or_eval_survivors(r->eval, share, &length)) goto done;
+    for (size_t i = 0; i < r->policies.count; i++)
+        for (int layer = 1; layer < n_layers; layer++)
+            ramp[layer] |= or_policy_has_ramp(r->policies.items[i], layer);
+    const or_workload seen = {.length = (size_t)(length + 0.5),
+                              .sequences = (size_t)common.sequences,
+                              .survivors = share,
+                              .ramp = ramp};
+    OR_TRY_GOTO(done, or_suggest_plan(r->pipeline, &seen, &common, gain, plan));
+    if (*gain >= WORTH_SAYING) goto done;
+    free(*plan);
+    *plan = NULL;
+done:
+    free(share);
+    free(ramp);
+    return status;
+}
+
+/* Rank 0. What is not even the plan's is no error of the job. */
+static or_status print_plans(const run *r)
+{
+    double gain;
+    char *plan;
+    or_print_forecast(r->eval);
+    OR_TRY(find_plan(r, &gain, &plan));
+    if (plan)
+        printf("who left suggests --plan %s: its slowest stage would be %.2f times as fast%s\n", plan, gain,
+               or_pipeline_costs(r->pipeline) ? "" : " (by multiply-adds)");
+    free(plan);
+    return OR_OK;
+}
+
 /* Rank 0. Figures are printed from what is in memory; the files are written already. */
 static or_status finish(run *r, or_status status)
 {
@@ -168,8 +223,75 @@ static or_status finish(run *r, or_status status)
     }
     OR_TRY(status);
     if (!common.quiet) OR_TRY(or_print_summary(r->eval));
+    if (!common.quiet) OR_TRY(print_plans(r));
     if (!common.quiet) printf("results: %s\n", output);
     return OR_OK;
+}
+
+static or_status open_pipeline(run *r)
+{
+    return or_common_open(&common, r->session, or_policies_want_cosines(&r->policies), r->policies.items,
+                          r->policies.count, &r->pipeline);
+}
+
+/* Between two tasks: what rank 0 says is done by all. */
+typedef struct change {
+    bool more;       /* tasks are left */
+    char plan[1024]; /* the next ones have this one; "": the same */
+} change;
+
+/* Rank 0. */
+static or_status find_change(const run *r, change *next)
+{
+    double gain;
+    char *plan = NULL;
+    next->more = !or_eval_finished(r->eval);
+    if (!next->more) return OR_OK;
+    OR_TRY(find_plan(r, &gain, &plan));
+    if (plan && strlen(plan) < sizeof next->plan) {
+        or_log_note("plan %s from now on: its slowest stage is thought to be %.2f times as fast", plan, gain);
+        strcpy(next->plan, plan);
+    }
+    free(plan);
+    return OR_OK;
+}
+
+/* Tasks one after the other, each on the plan that those before suggest. Answers do not depend on the plan, and what was
+ * measured when the job began still holds. Collective. */
+static or_status run_tasks(run *r)
+{
+    or_session *session = r->session;
+    const or_rank_cost *costs = or_pipeline_costs(r->pipeline);
+    const size_t n = (size_t)or_transport_size(session->transport);
+    or_rank_cost *kept = NULL;
+    change next = {0}, *all = NULL;
+    or_status driven = OR_OK, status = OR_NEW(kept, n);
+    if (status == OR_OK) status = OR_NEW(all, n);
+    if (status == OR_OK) memcpy(kept, costs, n * sizeof *kept);
+    OR_TRY_GOTO(done, or_transport_agree(session->transport, status));
+    for (bool more = true; more;) {
+        driven = or_session_drive(session, r->pipeline, drive, r);
+        if (driven != OR_STOPPED) OR_TRY_GOTO(done, driven);
+        next = (change){0};
+        OR_TRY_GOTO(done, or_pipeline_pause(r->pipeline));
+        status = session->rank == 0 && driven == OR_OK ? find_change(r, &next) : OR_OK;
+        OR_TRY_GOTO(done, or_transport_agree(session->transport, status));
+        OR_TRY_GOTO(done, or_transport_gather(session->transport, &next, sizeof next, all));
+        more = all[0].more;
+        if (!more || !all[0].plan[0]) continue;
+        or_pipeline_close(r->pipeline);
+        r->pipeline = NULL;
+        free(common.plan);
+        OR_TRY_GOTO(done, or_strdup(all[0].plan, &common.plan));
+        common.costs = kept;
+        OR_TRY_GOTO(done, open_pipeline(r));
+    }
+    status = driven;
+done:
+    common.costs = NULL;
+    free(kept);
+    free(all);
+    return status;
 }
 
 /* Collective. Each block of local work ends in an agreement, so that ranks never part ways: policies on
@@ -183,17 +305,18 @@ static or_status run_eval(or_session *session)
     if (status == OR_OK && session->rank == 0) status = or_task_set_load(&tasks, &r.set);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
     OR_TRY_GOTO(release, count_sequences(&r));
-    OR_TRY_GOTO(release, or_common_open(&common, session, or_policies_want_cosines(&r.policies),
-                                        r.policies.items, r.policies.count, &r.pipeline));
+    OR_TRY_GOTO(release, or_common_expect(&common, session, &r.policies, survivors, dense, &r.expected));
+    OR_TRY_GOTO(release, open_pipeline(&r));
     status = session->rank == 0 ? prepare(&r) : OR_OK;
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
-    status = or_session_drive(session, r.pipeline, drive, &r);
+    status = adapt ? run_tasks(&r) : or_session_drive(session, r.pipeline, drive, &r);
     if (session->rank == 0) status = finish(&r, status);
 
 release:
     or_pipeline_close(r.pipeline);
     or_eval_close(r.eval);
     or_task_set_close(&r.set);
+    or_expected_free(&r.expected);
     or_policies_free(&r.policies);
     return status;
 }

@@ -1,41 +1,61 @@
-/* cmd_plan.c - offramp plan: how the layers are split over ranks, and what each rank needs in memory. Reads headers
- * only.
+/* cmd_plan.c - offramp plan: how the layers are split over ranks, what each rank needs in memory and, where asked,
+ * how long it takes. Reads headers only, but for a layer that is timed.
  *
- *   stage  layers         weights   workspace       waves       total
- *       0  1..8             5 MiB    7.04 MiB       3 MiB      15 MiB
- *       1  9..16            4 MiB    7.04 MiB       3 MiB      14 MiB
+ *   stage  layers         weights   workspace       waves       total   s/wave   load
+ *       0  1..6             4 MiB    7.04 MiB       3 MiB      14 MiB   0.0123  100 %
+ *       1  7..16            5 MiB    7.04 MiB       3 MiB      15 MiB   0.0121   98 %
+ *   predicted: 83250 tokens/s (650.4 prompts/s), the even plan 66900 (1.24x)
  */
 #include "cli.h"
+#include "expected.h"
 
+#include "measure.h"
 #include "threads.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static or_common common = {.wave_tokens = 1024};
 static int64_t ranks; /* of the job that is planned; this process is alone */
+static int64_t length = OR_PLAN_PROMPT, batch;
+static or_list policy_paths;
+static char *survivors;
 
 static or_option options[] = {
     OR_OPTION_MODEL(common),
     {"ranks", OR_OPTION_INT, &ranks, "N", "ranks that the job will have", 1, OR_PLAN_STAGES, false},
-    {"plan", OR_OPTION_TEXT, &common.plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,
-     0, false},
+    {"plan", OR_OPTION_TEXT, &common.plan, "P",
+     "layers per rank: auto, even, 10,20,25,25 or plan.json (even)", 0, 0, false},
     {"wave-tokens", OR_OPTION_INT, &common.wave_tokens, "N", "rows of a wave at most (1024)", 1, 1 << 24,
      false},
     {"threads", OR_OPTION_INT, &common.threads, "N", "threads per rank; 0: the cores of this machine (0)", 0,
      4096, false},
+    {"policy", OR_OPTION_PATHS, &policy_paths, "P",
+     "who leaves where: an exit policy, may be given several times", 0, 0, false},
+    {"survivors", OR_OPTION_PATH, &survivors, "F",
+     "the same: [S(0), ... S(L)], or a trace.csv that the policies are replayed on", 0, 0, false},
+    {"length", OR_OPTION_INT, &length, "N", "tokens of a prompt (128)", 1, 1 << 24, false},
+    {"batch", OR_OPTION_INT, &batch, "N", "plan for so many continuations at a time; 0: for prompts (0)", 0,
+     65536, false},
+    {"kernels", OR_OPTION_TEXT, &common.kernels, "NAME",
+     "avx512_bf16, avx512, avx2, openblas or reference (the first that is usable)", 0, 0, false},
     {"memory-per-rank", OR_OPTION_BYTES, &common.memory_per_rank, "B",
      "what a rank may take, as in 60G; 0: no limit (0)", 0, 1e18, false},
     OR_OPTIONS_END,
 };
 
 static const or_command_text text = {
-    .usage = "plan --model M --ranks N [--plan P] [--memory-per-rank B]",
+    .usage = "plan --model M --ranks N [--plan P] [--policy P | --survivors F] [--memory-per-rank B]",
     .summary =
         "Prints which layers each rank would hold and the memory it would need: weights (mapped), the\n"
         "workspace of a layer and a ramp, and waves. Refuses (exit code 3) what does not fit into\n"
         "--memory-per-rank. A prompt longer than --wave-tokens is a wave by itself: plan with the longest.\n"
-        "Reads headers only.",
-    .example = "offramp plan --model llama-2-70b --ranks 8 --memory-per-rank 28G",
+        "Reads headers only - but with --plan auto, --policy or --survivors times a layer on this machine, "
+        "and\n"
+        "says how long each stage takes and what the plan reaches; auto is the plan whose slowest stage is\n"
+        "fastest.",
+    .example =
+        "offramp plan --model llama-2-70b --ranks 8 --plan auto --policy svm.json --memory-per-rank 28G",
 };
 
 static or_status parse(int argc, char **argv, bool *helped)
@@ -46,15 +66,19 @@ static or_status parse(int argc, char **argv, bool *helped)
     return or_options_need(options, "ranks");
 }
 
-/* Layers counted from 1, both ends included; weights are mapped files, the rest is allocated. */
-static void print_stage(const or_plan *plan, int stage, const or_stage_memory *m)
+/* Layers counted from 1, both ends included; weights are mapped files, the rest is allocated. A stage's load is its
+ * time over the slowest one's. */
+static void print_stage(const or_plan *plan, int stage, const or_stage_memory *m, const or_forecast *forecast)
 {
     char layers[32], weights[OR_BYTES_TEXT], workspace[OR_BYTES_TEXT], waves[OR_BYTES_TEXT],
         total[OR_BYTES_TEXT];
     snprintf(layers, sizeof layers, "%d..%d", plan->bound[stage] + 1, plan->bound[stage + 1]);
-    printf("%5d  %-10s  %10s  %10s  %10s  %10s\n", stage, layers, or_bytes_text(m->weights, weights),
+    printf("%5d  %-10s  %10s  %10s  %10s  %10s", stage, layers, or_bytes_text(m->weights, weights),
            or_bytes_text(m->workspace, workspace), or_bytes_text(m->waves, waves),
            or_bytes_text(m->total, total));
+    if (forecast)
+        printf("  %7.4g  %3.0f %%", forecast->stage[stage], 100 * forecast->stage[stage] / forecast->slowest);
+    printf("\n");
 }
 
 /* Says which stage takes too much, and what would help. `enough` is the number of ranks whose even split
@@ -75,48 +99,136 @@ static or_status refuse(const or_plan *plan, int stage, const or_stage_memory *m
                    help);
 }
 
+/* What is planned: headers, and with times what the ranks' work costs. */
+typedef struct planning {
+    const or_hparams *h;
+    or_shares shares;
+    or_plan_sizes sizes;
+    or_workload work;
+    or_expected expected; /* who is expected to leave */
+    or_rank_cost *costs;  /* [ranks]; NULL: no times are asked for */
+    or_plan plan;
+    or_forecast forecast;
+} planning;
+
+static double tokens_of(const planning *p, const or_forecast *forecast)
+{
+    return forecast->requests_per_second * (double)(p->work.sequences ? 1 : p->work.length);
+}
+
+/* Beside the even plan, and fewer ranks where these do better. */
+static or_status print_forecast(const planning *p)
+{
+    or_plan plan;
+    or_forecast other;
+    const int n = p->plan.n_stages;
+    const or_load load = or_load_of(&p->work, n, p->sizes.wave_tokens, p->h);
+    OR_TRY(or_plan_even(p->h->n_layers, n, &plan));
+    or_forecast_make(&plan, p->costs, &load, &other);
+    printf("predicted: %.4g tokens/s", tokens_of(p, &p->forecast));
+    if (p->work.sequences == 0) printf(" (%.4g prompts/s)", p->forecast.requests_per_second);
+    printf(", the even plan %.4g (%.2fx)\n", tokens_of(p, &other),
+           p->forecast.requests_per_second / other.requests_per_second);
+    for (int fewer = n - 1; fewer > 0; fewer--) {
+        if (or_plan_auto(fewer, p->costs, &p->work, &p->sizes, &plan, &other) != OR_OK) break;
+        if (other.requests_per_second < p->forecast.requests_per_second) continue;
+        printf("%d ranks would reach %.4g tokens/s: %d are more than this job can use\n", fewer,
+               tokens_of(p, &other), n);
+        break;
+    }
+    return OR_OK;
+}
+
 /* Prints every stage, also when one does not fit: the table shows which to shorten. The stage that needs
  * most is the one that is refused. */
-static or_status print_plan(const or_plan *plan, const or_hparams *h, const or_shares *shares)
+static or_status print_plan(const planning *p)
 {
-    const size_t limit = (size_t)common.memory_per_rank, wave = (size_t)common.wave_tokens;
+    const size_t limit = (size_t)common.memory_per_rank;
+    const or_plan_sizes *z = &p->sizes;
     int worst = 0;
     size_t most = 0;
-    printf("stage  layers         weights   workspace       waves       total\n");
-    for (int s = 0; s < plan->n_stages; s++) {
-        const or_stage_memory m = or_plan_memory(plan, s, h, shares, wave, or_threads());
-        print_stage(plan, s, &m);
+    printf("stage  layers         weights   workspace       waves       total%s\n",
+           p->costs ? "   s/wave   load" : "");
+    for (int s = 0; s < p->plan.n_stages; s++) {
+        const or_stage_memory m = or_plan_memory(&p->plan, s, p->h, &p->shares, z->wave_tokens, z->threads);
+        print_stage(&p->plan, s, &m, p->costs ? &p->forecast : NULL);
         if (m.total > most) {
             most = m.total;
             worst = s;
         }
     }
+    if (p->costs) OR_TRY(print_forecast(p));
     if (limit == 0 || most <= limit) return OR_OK;
-    const or_stage_memory m = or_plan_memory(plan, worst, h, shares, wave, or_threads());
-    return refuse(plan, worst, &m,
-                  or_plan_ranks_within(limit, plan->n_stages, h, shares, wave, or_threads()));
+    const or_stage_memory m = or_plan_memory(&p->plan, worst, p->h, &p->shares, z->wave_tokens, z->threads);
+    return refuse(
+        &p->plan, worst, &m,
+        or_plan_ranks_within(limit, p->plan.n_stages, p->h, &p->shares, z->wave_tokens, z->threads));
+}
+
+static bool is_auto(void)
+{
+    return common.plan && strcmp(common.plan, "auto") == 0;
+}
+
+/* What the ranks' work costs: as the file says, or as measured here, the same for all. */
+static or_status find_costs(planning *p)
+{
+    const bool exits = survivors || policy_paths.count > 0;
+    const or_load load = or_load_of(&p->work, (int)ranks, p->sizes.wave_tokens, p->h);
+    or_rank_cost own;
+    if (!is_auto() && !exits) return OR_OK;
+    OR_TRY(OR_NEW(p->costs, (size_t)ranks));
+    OR_TRY(or_measure_rank(common.model, 0, p->work.sequences ? 1 : p->work.length, (size_t)load.rows, &own));
+    own.memory = (uint64_t)common.memory_per_rank;
+    for (int64_t r = 0; r < ranks; r++) p->costs[r] = own;
+    return OR_OK;
+}
+
+static or_status make_plan(planning *p)
+{
+    const or_load load = or_load_of(&p->work, (int)ranks, p->sizes.wave_tokens, p->h);
+    if (is_auto()) return or_plan_auto((int)ranks, p->costs, &p->work, &p->sizes, &p->plan, &p->forecast);
+    OR_TRY(or_plan_parse(common.plan ? common.plan : "even", p->h->n_layers, (int)ranks, &p->plan));
+    if (p->costs) or_forecast_make(&p->plan, p->costs, &load, &p->forecast);
+    return OR_OK;
+}
+
+/* Reads headers, and with times a layer. */
+static or_status plan_model(const or_checkpoint *checkpoint)
+{
+    planning p = {.h = or_checkpoint_hparams(checkpoint)};
+    const size_t wave = (size_t)common.wave_tokens;
+    or_status status = OR_OK;
+    if (wave > or_plan_wave_rows(p.h))
+        return or_fail(OR_ERR_USAGE, "waves too large", NULL,
+                       "--wave-tokens is %zu, expected up to %zu for this model", wave,
+                       or_plan_wave_rows(p.h));
+    OR_TRY_GOTO(done, or_checkpoint_shares(checkpoint, &p.shares));
+    OR_TRY_GOTO(done, or_expected_read(&policy_paths, survivors, false, p.h->n_layers, &p.expected));
+    p.sizes = (or_plan_sizes){p.h, &p.shares, wave, or_threads()};
+    p.work = (or_workload){.length = (size_t)(length < p.h->n_context ? length : p.h->n_context),
+                           .sequences = (size_t)batch,
+                           .survivors = p.expected.survivors,
+                           .ramp = p.expected.ramp};
+    OR_TRY_GOTO(done, find_costs(&p));
+    OR_TRY_GOTO(done, make_plan(&p));
+    status = print_plan(&p);
+done:
+    free(p.costs);
+    or_expected_free(&p.expected);
+    or_shares_free(&p.shares);
+    return status;
 }
 
 /* Local. Memory depends on the threads, whose scratch is part of the workspace: they are set first. */
 static or_status run_plan(or_session *session)
 {
-    (void)session;
     or_checkpoint *checkpoint = NULL;
-    or_shares shares = {0};
-    or_plan plan;
-    or_threads_set((int)common.threads);
+    OR_TRY(or_common_apply(&common, session));
     OR_TRY(
         or_model_check(common.model)); /* a plan for a model that no job could open would promise too much */
     OR_TRY(or_checkpoint_open(common.model, &checkpoint));
-    const or_hparams *h = or_checkpoint_hparams(checkpoint);
-    or_status status = or_plan_parse(common.plan ? common.plan : "even", h->n_layers, (int)ranks, &plan);
-    if (status == OR_OK && (size_t)common.wave_tokens > or_plan_wave_rows(h))
-        status = or_fail(OR_ERR_USAGE, "waves too large", NULL,
-                         "--wave-tokens is %lld, expected up to %zu for this model",
-                         (long long)common.wave_tokens, or_plan_wave_rows(h));
-    if (status == OR_OK) status = or_checkpoint_shares(checkpoint, &shares);
-    if (status == OR_OK) status = print_plan(&plan, h, &shares);
-    or_shares_free(&shares);
+    or_status status = plan_model(checkpoint);
     or_checkpoint_close(checkpoint);
     return status;
 }

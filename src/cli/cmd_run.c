@@ -1,6 +1,7 @@
 /* cmd_run.c - offramp run: continuations of the prompts of a file, or of one prompt on the screen. What
  * requests and results look like is in batch.h. */
 #include "cli.h"
+#include "expected.h"
 
 #include "log.h"
 
@@ -9,7 +10,7 @@
 
 /* One command per process, so its options are variables of the file; what they begin with is the default. */
 static or_common common = {.wave_tokens = 1024, .sequences = 32};
-static char *input, *output, *prompt, *kv;
+static char *input, *output, *prompt, *kv, *survivors;
 static or_list policy_paths, stops;
 static int64_t max_tokens = 128, top_k, seed;
 static double temperature, top_p = 1;
@@ -43,6 +44,7 @@ static or_option options[] = {
      0, 0, false},
     OR_OPTIONS_GENERATION(common),
     OR_OPTIONS_PIPELINE(common),
+    OR_OPTION_SURVIVORS(survivors),
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,
 };
@@ -97,6 +99,7 @@ static or_status parse(int argc, char **argv, bool *helped)
 /* What a run holds, in the order in which it is made. */
 typedef struct run {
     or_policies policies;
+    or_expected expected;
     or_pipeline *pipeline;
     or_tokenizer *tokenizer; /* rank 0, like the rest */
     or_batch *batch;
@@ -185,6 +188,7 @@ static or_status run_requests(or_session *session)
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK) status = or_policies_load(&policy_paths, &r.policies);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
+    OR_TRY_GOTO(release, or_common_expect(&common, session, &r.policies, survivors, false, &r.expected));
     OR_TRY_GOTO(release, or_common_open(&common, session, or_policies_want_cosines(&r.policies),
                                         r.policies.items, r.policies.count, &r.pipeline));
     if (session->rank == 0) status = or_tokenizer_open(common.model, &r.tokenizer);
@@ -197,6 +201,7 @@ release:
     or_pipeline_close(r.pipeline);
     or_batch_close(r.batch);
     or_tokenizer_close(r.tokenizer);
+    or_expected_free(&r.expected);
     or_policies_free(&r.policies);
     return status;
 }

@@ -59,6 +59,8 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
         .kv_memory = (uint64_t)common->kv_memory,
         .no_prefix_cache = common->no_prefix_cache,
         .memory_per_rank = (uint64_t)common->memory_per_rank,
+        .workload = common->workload,
+        .costs = common->costs,
     };
     return or_pipeline_open(session->transport, &options, pipeline);
 }

@@ -99,6 +99,22 @@ or_status or_print_summary(const or_eval *eval)
     return status;
 }
 
+void or_print_forecast(const or_eval *eval)
+{
+    double requests = 0, predicted = 0, measured = 0;
+    for (size_t g = 0; g < or_eval_group_count(eval); g++) {
+        or_group_summary s;
+        if (or_eval_summary(eval, g, &s) != OR_OK || !isfinite(s.predicted)) continue;
+        const double ran = s.requests_per_second * s.stats.seconds;
+        requests += ran;
+        measured += s.stats.seconds;
+        predicted += ran / s.predicted;
+    }
+    if (requests > 0)
+        printf("predicted %.4g requests/s, measured %.4g (%.2f of it)\n", requests / predicted,
+               requests / measured, predicted / measured);
+}
+
 /* "12.5 %" of a whole that may be nothing. */
 static double per_cent(uint64_t part, uint64_t whole)
 {

@@ -27,6 +27,7 @@ typedef struct or_group {
     const struct or_group *dense; /* the full-depth group of the same set, NULL if there is none */
     or_run_stats stats;           /* of this process; n_stages 0 if it ran nothing */
     size_t ran, ran_tokens;       /* by this process */
+    double predicted;             /* or_group_summary.predicted; 0: none */
 } or_group;
 
 struct or_eval {
@@ -37,6 +38,7 @@ struct or_eval {
     size_t n_sets;
     or_group *groups;
     size_t n_groups, n_done; /* n_done: of all groups, on disk */
+    size_t next_group;       /* the first that or_eval_run() has not been through */
     char *folder;
     or_journal *journal;
 };

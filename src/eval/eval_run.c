@@ -209,6 +209,31 @@ static void find_pending(session *s, or_group *group)
         if (!group->outcomes[i].done) s->pending[s->n_pending++] = i;
 }
 
+/* What the plan "auto" promised for the group, which this process has run whole or in part: prompts of their mean
+ * length, in full waves. Generated answers end when they like. */
+static void predict(const session *s, or_group *group, const or_pipeline *pipeline)
+{
+    const or_eval_plan *plan = &s->eval->plan;
+    or_forecast forecast;
+    or_workload work = {0};
+    if (group->ran == 0 || or_task_max_tokens(group->set->task) > 0) return;
+    work.length = (group->ran_tokens + group->ran / 2) / group->ran;
+    if (group->policy >= 0 && plan->survivors)
+        work.survivors = plan->survivors[group->policy];
+    else if (group->policy >= 0)
+        work.survivors = or_policy_survivors(plan->policies[group->policy]);
+    bool *ramp = NULL;
+    if (OR_NEW(ramp, (size_t)s->eval->hparams.n_layers + 1) != OR_OK) return;
+    for (int layer = 1; group->policy >= 0 && layer < s->eval->hparams.n_layers; layer++)
+        ramp[layer] = or_policy_has_ramp(plan->policies[group->policy], layer);
+    work.ramp = ramp;
+    if (or_pipeline_forecast(pipeline, &work, &forecast)) {
+        const double riders = forecast.requests_per_second * forecast.slowest, ran = (double)group->ran;
+        group->predicted = ran / or_forecast_seconds(&forecast, ceil(ran / riders));
+    }
+    free(ramp);
+}
+
 /* Runs what is pending of the group. Continuations that a stop or an error has left unfinished are dropped:
  * --resume begins them anew. */
 static or_status run_group(session *s, or_group *group, or_pipeline *pipeline)
@@ -229,8 +254,21 @@ static or_status run_group(session *s, or_group *group, or_pipeline *pipeline)
         s->continuations[i] = NULL;
     }
     if (status != OR_OK && status != OR_STOPPED) return status;
+    if (status == OR_OK) predict(s, group, pipeline);
     or_status synced = sync_results(s, or_clock_now());
     return synced != OR_OK ? synced : status;
+}
+
+bool or_eval_finished(const or_eval *eval)
+{
+    return eval->next_group == eval->n_groups;
+}
+
+/* Whether the next group is another task's. */
+static bool ends_task(const or_eval *eval)
+{
+    const or_group *group = &eval->groups[eval->next_group];
+    return !or_eval_finished(eval) && group->set->task != group[-1].set->task;
 }
 
 /* A group whose instances are all in the journal is not run, so its stats stay empty and its rates are
@@ -241,14 +279,15 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
     session s;
     OR_TRY(begin_session(&s, eval, show, stop, context));
     or_status status = OR_OK;
-    for (size_t g = 0; g < eval->n_groups && status == OR_OK; g++) {
-        or_group *group = &eval->groups[g];
+    while (!or_eval_finished(eval) && status == OR_OK) {
+        or_group *group = &eval->groups[eval->next_group++];
         find_pending(&s, group);
         if (s.n_pending > 0) status = run_group(&s, group, pipeline);
+        if (eval->plan.by_task && ends_task(eval)) break;
     }
     report(&s, or_clock_now());
-    if (status == OR_OK) status = or_eval_write_results(eval);
-    if (status == OR_OK) status = or_eval_write_summary(eval);
+    if (status == OR_OK && or_eval_finished(eval)) status = or_eval_write_results(eval);
+    if (status == OR_OK && or_eval_finished(eval)) status = or_eval_write_summary(eval);
     end_session(&s);
     return status;
 }

@@ -113,6 +113,7 @@ static or_group_summary summarise(const or_eval *eval, const or_group *group, co
         .flops_ratio = t->executed / t->full,
         .requests_per_second = NAN,
         .tokens_per_second = NAN,
+        .predicted = NAN,
     };
 }
 
@@ -128,6 +129,7 @@ or_status or_eval_summary(const or_eval *eval, size_t g, or_group_summary *summa
     if (group->stats.n_stages > 0) {
         summary->requests_per_second = (double)group->ran / group->stats.seconds;
         summary->tokens_per_second = (double)group->ran_tokens / group->stats.seconds;
+        if (group->predicted > 0) summary->predicted = group->predicted;
     }
     summary->stats = group->stats;
     return OR_OK;
@@ -150,7 +152,26 @@ or_status or_eval_total(const or_eval *eval, size_t total, or_group_summary *sum
     return OR_OK;
 }
 
-/* Which layers a stage holds is the same in all groups: a process has one plan. */
+bool or_eval_survivors(const or_eval *eval, double *share, double *length)
+{
+    const int n_layers = eval->hparams.n_layers;
+    double count = 0, tokens = 0, prompts = 0;
+    for (int layer = 0; layer <= n_layers; layer++) share[layer] = 0;
+    for (size_t g = 0; g < eval->n_groups; g++) {
+        const or_group *group = &eval->groups[g];
+        if (group->stats.n_stages == 0) continue;
+        for (int layer = 0; layer <= n_layers; layer++) share[layer] += (double)group->stats.survivors[layer];
+        count += (double)group->stats.survivors[0];
+        for (size_t i = 0; i < group->set->n; i++) tokens += (double)group->set->instances[i].prompt.count;
+        prompts += (double)group->set->n;
+    }
+    if (count == 0) return false;
+    for (int layer = 0; layer <= n_layers; layer++) share[layer] /= count;
+    *length = tokens / prompts;
+    return true;
+}
+
+/* By rank; the layers are those of the last group: a process may have moved to another plan between tasks. */
 void or_eval_stages(const or_eval *eval, or_run_stats *sum)
 {
     *sum = (or_run_stats){0};
@@ -303,6 +324,7 @@ static or_status put_figures(const or_group_summary *s, bool first, or_buffer *o
         {"flops_ratio", s->flops_ratio},
         {"requests_per_second", s->requests_per_second},
         {"tokens_per_second", s->tokens_per_second},
+        {"predicted_requests_per_second", s->predicted},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         OR_TRY(put_number(out, numbers[i].key, numbers[i].value));

@@ -3,6 +3,8 @@
 
 #include "memory.h"
 
+#include <offramp/model.h>
+
 #include <math.h>
 
 double or_cost_at(const or_cost_curve *curve, double rows)
@@ -17,6 +19,31 @@ double or_cost_at(const or_cost_curve *curve, double rows)
     return curve->seconds[right - 1] + part * (curve->seconds[right] - curve->seconds[right - 1]);
 }
 
+or_load or_load_of(const or_workload *work, int n_stages, size_t wave_tokens, const or_hparams *h)
+{
+    const size_t stages = (size_t)n_stages, length = work->sequences ? 1 : work->length;
+    size_t riders = work->sequences ? (work->sequences + stages - 1) / stages : wave_tokens / length;
+    if (riders == 0) riders = 1; /* a longer prompt is a wave by itself */
+    return (or_load){
+        .n_layers = h->n_layers,
+        .rows = (double)(riders * length),
+        .riders = (double)riders,
+        .row_bytes = (double)h->d_model * sizeof(float),
+        .survivors = work->survivors,
+        .ramp = work->ramp,
+        .given = work->given,
+    };
+}
+
+or_rank_cost or_cost_of_macs(const or_hparams *h, size_t length)
+{
+    const double rows = (double)length;
+    return (or_rank_cost){
+        .layer = {2, {0, rows}, {0, or_hparams_layer_macs(h, (int64_t)length)}},
+        .ramp = {2, {0, 1}, {0, or_hparams_head_macs(h)}},
+    };
+}
+
 /* S(layer) */
 static double survivors(const or_load *load, int layer)
 {
@@ -25,7 +52,11 @@ static double survivors(const or_load *load, int layer)
 
 double or_stage_seconds(const or_rank_cost *rank, const or_load *load, int first, int last)
 {
+    const int reached = last < load->n_layers ? last : last - 1; /* at full depth nobody is early */
     double seconds = first == 0 ? rank->embed * load->rows : 0;
+    if (load->given)
+        seconds +=
+            or_cost_at(&rank->ramp, load->riders * (survivors(load, first) - survivors(load, reached)));
     for (int layer = first + 1; layer <= last; layer++) {
         const double left = survivors(load, layer - 1);
         const bool checked = layer == load->n_layers || (load->ramp && load->ramp[layer]);

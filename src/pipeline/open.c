@@ -10,6 +10,7 @@
 #include "threads.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* What the headers say of the model and of this rank's part of it. */
 typedef struct planned {
@@ -18,9 +19,8 @@ typedef struct planned {
     or_stage_memory memory; /* with waves of --wave-tokens */
 } planned;
 
-/* Reads the model's shape, makes the plan, and says what this rank's stage needs in memory. Local; headers
- * only. */
-static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, planned *o)
+/* Reads the model's shape. Local; headers only. */
+static or_status read_headers(const or_pipeline_options *options, planned *o)
 {
     or_checkpoint *checkpoint = NULL;
     OR_TRY(or_checkpoint_open(options->model, &checkpoint));
@@ -34,7 +34,27 @@ static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, 
             "%zu tokens of width %d do not fit into a message of 1 GiB, use smaller --wave-tokens (up to "
             "%zu)",
             options->wave_tokens, o->h.d_model, or_plan_wave_rows(&o->h));
-    OR_TRY(or_plan_parse(options->plan, o->h.n_layers, or_transport_size(p->transport), &p->plan));
+    return OR_OK;
+}
+
+/* A plan that is given; costs that are known are kept for forecasts. Local. */
+static or_status parse_plan(or_pipeline *p, const or_pipeline_options *options, const planned *o)
+{
+    const int n = or_transport_size(p->transport);
+    OR_TRY(or_plan_parse(options->plan, o->h.n_layers, n, &p->plan));
+    if (!options->costs) return OR_OK;
+    OR_TRY(OR_NEW(p->costs, (size_t)n));
+    memcpy(p->costs, options->costs, (size_t)n * sizeof *p->costs);
+    return OR_OK;
+}
+
+/* Makes the plan, and says what this rank's stage needs in memory. Collective. */
+static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, planned *o)
+{
+    if (strcmp(options->plan, "auto") == 0)
+        OR_TRY(or_pipeline_plan_auto(p, options, &o->h, &o->shares));
+    else
+        OR_TRY(or_transport_agree(p->transport, parse_plan(p, options, o)));
     o->memory = or_plan_memory(&p->plan, p->rank, &o->h, &o->shares, options->wave_tokens, or_threads());
     return OR_OK;
 }
@@ -155,7 +175,8 @@ static or_status open_stage(or_pipeline *p, const or_pipeline_options *options, 
 static or_status open_together(or_pipeline *p, const or_pipeline_options *options, planned *o)
 {
     uint64_t limit = 0, pages = 0;
-    OR_TRY(or_transport_agree(p->transport, plan_stage(p, options, o)));
+    OR_TRY(or_transport_agree(p->transport, read_headers(options, o)));
+    OR_TRY(plan_stage(p, options, o));
     OR_TRY(or_transport_agree(p->transport, check_memory(p, options, o, &limit)));
     OR_TRY(find_pages(p, options, o, &limit, &pages));
     OR_TRY(find_longest(p, o, limit));

@@ -30,16 +30,26 @@ static or_status drain(or_pipeline *p)
     return or_transport_barrier(p->transport);
 }
 
+or_status or_pipeline_pause(or_pipeline *p)
+{
+    or_status status = drain(p);
+    p->closing = false;
+    p->paused = status == OR_OK;
+    p->failed |= status != OR_OK;
+    return status;
+}
+
 void or_pipeline_close(or_pipeline *p)
 {
     if (!p) return;
-    if (!p->failed && drain(p) != OR_OK) or_log_warn("%s", or_status_message());
+    if (!p->failed && !p->paused && drain(p) != OR_OK) or_log_warn("%s", or_status_message());
     for (size_t i = 0; i < OR_CREDITS; i++) or_wave_free(&p->inbox[i]);
     or_wave_free(&p->running);
     or_wave_free(&p->parked);
     or_stage_free(&p->stage);
     or_model_close(p->model);
     free(p->gathered);
+    free(p->costs);
     free(p);
 }
 
@@ -355,6 +365,7 @@ static or_status serve(or_pipeline *p)
 
 or_status or_pipeline_serve(or_pipeline *p)
 {
+    p->paused = false;
     or_status status = serve(p);
     if (status != OR_OK) p->failed = true;
     return status;

@@ -27,12 +27,14 @@ struct or_pipeline {
     or_transport *transport;
     int rank;
     or_plan plan;
+    or_rank_cost *costs; /* [ranks] of the plan "auto", else NULL */
     or_model *model;
     or_stage stage;
     size_t wave_tokens;
     size_t longest; /* tokens of the longest prompt, see or_pipeline_longest() */
     bool share_prefixes;
     uint64_t numbers; /* rank 0: continuations so far */
+    bool paused;      /* no rank runs or serves, and nothing is under way */
     bool failed; /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
 
     or_wave inbox[OR_CREDITS];
@@ -48,6 +50,10 @@ struct or_pipeline {
     or_stage_stats *gathered; /* rank 0: statistics that came in, [n_stages] */
     int n_gathered;
 };
+
+/* The plan "auto" (auto_plan.c): fills plan and costs. Collective, blocking; fails on all ranks alike. */
+or_status or_pipeline_plan_auto(or_pipeline *pipeline, const or_pipeline_options *options,
+                                const or_hparams *hparams, const or_shares *shares);
 
 /* Receives what has arrived and acts on it. */
 or_status or_pipeline_pump(or_pipeline *pipeline);

@@ -335,6 +335,7 @@ or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats
     or_tracker tracker = {.job = job, .n_layers = p->stage.n_layers};
     const double begin = or_clock_now();
     bool stopped = false;
+    p->paused = false;
     *stats = (or_run_stats){0};
     or_status status = OR_NEW(tracker.tracks, job->n_requests);
     OR_TRY_GOTO(done, status);

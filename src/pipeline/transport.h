@@ -45,6 +45,9 @@ or_status or_transport_host_sum(or_transport *transport, uint64_t value, uint64_
 /* *value becomes the least that a rank gave. Collective, blocking (asleep). */
 or_status or_transport_least(or_transport *transport, uint64_t *value);
 
+/* all[size * n_ranks] = what the ranks give, `size` bytes each, in their order. Collective, blocking (asleep). */
+or_status or_transport_gather(or_transport *transport, const void *mine, size_t size, void *all);
+
 /* Waits, asleep, until all ranks are here. Collective. */
 or_status or_transport_barrier(or_transport *transport);
 

@@ -277,6 +277,13 @@ or_status or_transport_least(or_transport *transport, uint64_t *value)
     return wait_asleep(&request);
 }
 
+or_status or_transport_gather(or_transport *transport, const void *mine, size_t size, void *all)
+{
+    MPI_Request request;
+    TRY_MPI(MPI_Iallgather(mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, transport->comm, &request));
+    return wait_asleep(&request);
+}
+
 or_status or_transport_barrier(or_transport *transport)
 {
     MPI_Request request;

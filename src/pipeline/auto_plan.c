@@ -1,0 +1,127 @@
+/* auto_plan.c - the plan "auto": what the ranks take is measured on all of them at the same time; rank 0, which
+ * alone knows who is expected to leave, finds the plan, and the others get it.
+ */
+#include "pipeline_internal.h"
+
+#include "log.h"
+#include "measure.h"
+#include "threads.h"
+
+#include <stdio.h>
+#include <string.h>
+
+uint64_t or_plan_stage_bytes(const void *context, int stage, int first, int last)
+{
+    const or_plan_sizes *sizes = context;
+    or_plan plan;
+    plan.n_stages = stage + 1;
+    plan.bound[stage] = first;
+    plan.bound[stage + 1] = last;
+    return or_plan_memory(&plan, stage, sizes->hparams, sizes->shares, sizes->wave_tokens, sizes->threads)
+        .total;
+}
+
+or_status or_plan_auto(int n_ranks, const or_rank_cost *ranks, const or_workload *work,
+                       const or_plan_sizes *sizes, or_plan *plan, or_forecast *forecast)
+{
+    const or_load load = or_load_of(work, n_ranks, sizes->wave_tokens, sizes->hparams);
+    OR_TRY(or_plan_best(n_ranks, ranks, &load, or_plan_stage_bytes, sizes, plan));
+    or_forecast_make(plan, ranks, &load, forecast);
+    return OR_OK;
+}
+
+/* What the job is taken to be where it does not say. */
+static or_workload workload_of(const or_pipeline_options *options, const or_hparams *h)
+{
+    or_workload work = options->workload;
+    if (work.length == 0) work.length = OR_PLAN_PROMPT;
+    if (work.length > (size_t)h->n_context) work.length = (size_t)h->n_context;
+    return work;
+}
+
+/* Costs of all ranks into p->costs: those given, or measured. A rank that cannot measure fails on all. */
+static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, const or_workload *work,
+                            const or_plan_sizes *sizes)
+{
+    const int n = or_transport_size(p->transport), layers = sizes->hparams->n_layers;
+    const or_load load = or_load_of(work, n, options->wave_tokens, sizes->hparams);
+    or_plan even;
+    or_rank_cost own = {0};
+    OR_TRY(or_plan_even(layers, n, &even));
+    or_status status = OR_NEW(p->costs, (size_t)n);
+    if (status == OR_OK && options->costs) memcpy(p->costs, options->costs, (size_t)n * sizeof *p->costs);
+    if (status == OR_OK && !options->costs)
+        status = or_measure_rank(options->model, even.bound[p->rank], work->sequences ? 1 : work->length,
+                                 (size_t)load.rows, &own);
+    OR_TRY(or_transport_agree(p->transport, status));
+    if (!options->costs) OR_TRY(or_transport_gather(p->transport, &own, sizeof own, p->costs));
+    for (int r = 0; r < n && options->memory_per_rank > 0; r++) p->costs[r].memory = options->memory_per_rank;
+    return OR_OK;
+}
+
+/* "9,13" */
+static const char *layers_text(const or_plan *plan, char *text, size_t size)
+{
+    size_t used = 0;
+    for (int s = 0; s < plan->n_stages && used < size; s++)
+        used += (size_t)snprintf(text + used, size - used, "%s%d", s ? "," : "",
+                                 plan->bound[s + 1] - plan->bound[s]);
+    return text;
+}
+
+/* One line: what it is thought to reach, beside the even plan, and beside fewer ranks where these do better. */
+static void tell(const or_pipeline *p, const or_workload *work, const or_plan_sizes *sizes,
+                 const or_forecast *best)
+{
+    const int n = p->plan.n_stages, layers = sizes->hparams->n_layers;
+    const double tokens = work->sequences ? 1 : (double)work->length;
+    char text[256];
+    or_plan plan;
+    or_forecast other;
+    const or_load load = or_load_of(work, n, sizes->wave_tokens, sizes->hparams);
+    if (or_plan_even(layers, n, &plan) != OR_OK) return;
+    or_forecast_make(&plan, p->costs, &load, &other);
+    or_log_note("plan %s: %.4g tokens/s predicted, even plan %.4g (%.2fx)",
+                layers_text(&p->plan, text, sizeof text), best->requests_per_second * tokens,
+                other.requests_per_second * tokens, best->requests_per_second / other.requests_per_second);
+    for (int fewer = n - 1; fewer > 0; fewer--) {
+        if (or_plan_auto(fewer, p->costs, work, sizes, &plan, &other) != OR_OK) return;
+        if (other.requests_per_second < best->requests_per_second) continue;
+        or_log_note("%d ranks would reach %.4g tokens/s: %d are more than this job can use", fewer,
+                    other.requests_per_second * tokens, n);
+        return;
+    }
+}
+
+or_status or_pipeline_plan_auto(or_pipeline *p, const or_pipeline_options *options, const or_hparams *h,
+                                const or_shares *shares)
+{
+    const or_workload work = workload_of(options, h);
+    const or_plan_sizes sizes = {h, shares, options->wave_tokens, or_threads()};
+    or_forecast forecast;
+    OR_TRY(find_costs(p, options, &work, &sizes));
+    or_plan *plans = NULL;
+    const int n = or_transport_size(p->transport);
+    or_status status = OR_NEW(plans, (size_t)n);
+    if (status == OR_OK && p->rank == 0)
+        status = or_plan_auto(n, p->costs, &work, &sizes, &p->plan, &forecast);
+    status = or_transport_agree(p->transport, status);
+    if (status == OR_OK) status = or_transport_gather(p->transport, &p->plan, sizeof p->plan, plans);
+    if (status == OR_OK) p->plan = plans[0];
+    if (status == OR_OK && p->rank == 0) tell(p, &work, &sizes, &forecast);
+    free(plans);
+    return status;
+}
+
+bool or_pipeline_forecast(const or_pipeline *p, const or_workload *work, or_forecast *forecast)
+{
+    if (!p->costs) return false;
+    const or_load load = or_load_of(work, p->plan.n_stages, p->wave_tokens, or_model_hparams(p->model));
+    or_forecast_make(&p->plan, p->costs, &load, forecast);
+    return true;
+}
+
+const or_rank_cost *or_pipeline_costs(const or_pipeline *p)
+{
+    return p->costs;
+}

@@ -1,0 +1,114 @@
+/* measure.c - timing a layer by rows. All ranks of a job do it at the same time, as they will compute: cores and
+ * memory that they share are shared here too. */
+#include "measure.h"
+
+#include "clock.h"
+#include "memory.h"
+#include "stage.h"
+
+#include <math.h>
+
+enum { RUNS = 3 };                             /* at least, after one that is not counted */
+static const double ENOUGH = 0.1, LONGEST = 2; /* seconds: of all runs of a point; of one run */
+
+/* What is timed, and its buffers. */
+typedef struct bench {
+    or_model *model;
+    int layer;
+    size_t length, width, n_vocab;
+    or_span *spans;
+    float *hidden, *logits; /* [most, width], [OR_RAMP_ROWS, n_vocab] */
+    int32_t *tokens;        /* [most] zeros */
+} bench;
+
+typedef or_status work(bench *b, size_t rows);
+
+/* Rows of prompts of b->length tokens; the last may be shorter. */
+static or_status run_layer(bench *b, size_t rows)
+{
+    size_t n = 0;
+    for (size_t from = 0; from < rows; from += b->length) {
+        const size_t count = rows - from < b->length ? rows - from : b->length;
+        b->spans[n++] = (or_span){.first = (int32_t)from, .count = (int32_t)count};
+    }
+    return or_model_layer(b->model, b->layer, b->spans, n, NULL, b->hidden, NULL);
+}
+
+static or_status run_ramp(bench *b, size_t riders)
+{
+    return or_model_logits(b->model, b->hidden, riders, b->logits);
+}
+
+static or_status run_embedding(bench *b, size_t rows)
+{
+    return or_model_embed(b->model, b->tokens, rows, 0, b->hidden);
+}
+
+/* What the hidden states are does not matter, as long as none is zero or grows out of bounds. */
+static void fill(bench *b, size_t rows)
+{
+    for (size_t i = 0; i < rows * b->width; i++) b->hidden[i] = (float)(i % 97) / 97.0f - 0.4f;
+}
+
+static or_status time_point(bench *b, work *run, size_t rows, double *seconds)
+{
+    double total = 0;
+    *seconds = INFINITY;
+    fill(b, rows);
+    OR_TRY(run(b, rows));
+    for (int i = 0; i < RUNS || total < ENOUGH; i++) {
+        fill(b, rows);
+        const double begin = or_clock_now();
+        OR_TRY(run(b, rows));
+        const double took = or_clock_now() - begin;
+        total += took;
+        *seconds = fmin(*seconds, took);
+        if (took > ENOUGH && i > 0) break;
+    }
+    return OR_OK;
+}
+
+/* 1, 4, 16, ... and `most`, as far as they do not take too long. */
+static or_status time_curve(bench *b, work *run, size_t most, or_cost_curve *curve)
+{
+    curve->n_points = 0;
+    for (size_t rows = 1;; rows = rows * 4 < most ? rows * 4 : most) {
+        const int n = curve->n_points;
+        if (n > 0 && curve->seconds[n - 1] * (double)rows / curve->rows[n - 1] > LONGEST) return OR_OK;
+        curve->rows[n] = (double)rows;
+        OR_TRY(time_point(b, run, rows, &curve->seconds[n]));
+        curve->n_points++;
+        if (rows == most || curve->n_points == OR_COST_POINTS) return OR_OK;
+    }
+}
+
+static or_status open_bench(bench *b, const char *model, size_t most)
+{
+    OR_TRY(or_model_open(model, b->layer, b->layer + 1, &b->model));
+    const or_hparams *h = or_model_hparams(b->model);
+    b->width = (size_t)h->d_model;
+    b->n_vocab = (size_t)h->n_vocab;
+    const size_t rows = most > OR_RAMP_ROWS ? most : OR_RAMP_ROWS;
+    OR_TRY(OR_NEW(b->spans, rows));
+    OR_TRY(OR_NEW(b->hidden, rows * b->width));
+    OR_TRY(OR_NEW(b->tokens, rows));
+    return OR_NEW(b->logits, OR_RAMP_ROWS * b->n_vocab);
+}
+
+or_status or_measure_rank(const char *model, int layer, size_t length, size_t most, or_rank_cost *cost)
+{
+    bench b = {.layer = layer, .length = length};
+    double embedding = 0;
+    *cost = (or_rank_cost){0};
+    or_status status = open_bench(&b, model, most);
+    if (status == OR_OK) status = time_curve(&b, run_layer, most, &cost->layer);
+    if (status == OR_OK) status = time_curve(&b, run_ramp, OR_RAMP_ROWS, &cost->ramp);
+    if (status == OR_OK && layer == 0) status = time_point(&b, run_embedding, length, &embedding);
+    cost->embed = embedding / (double)length;
+    free(b.spans);
+    free(b.hidden);
+    free(b.tokens);
+    free(b.logits);
+    or_model_close(b.model);
+    return status;
+}
