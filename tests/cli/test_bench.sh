@@ -32,8 +32,8 @@ done
 bench 2 -p 8,16 -b 1,3 -t 1 -o json
 [ "$(jq -r '.[].test' "$scratch/rows" | paste -sd,)" = "$names" ] || fail "json: $(cat "$scratch/rows")"
 bench 2 -p 8,16 -b 1,3 -t 1 -o csv
-[ "$(sed 's/"[^"]*"/text/g' "$scratch/rows" | awk -F, '{print NF}' | sort -u)" = 19 ] || fail "csv: $(cat "$scratch/rows")"
-[ "$(grep -c '^"tiny.json",f32,false,542976,135744,2,1,"2,2","pp[^,]*",,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.e-]*,"[0-9]*,[0-9]*",,$' "$scratch/rows")" -eq 4 ] ||
+[ "$(sed 's/"[^"]*"/text/g' "$scratch/rows" | awk -F, '{print NF}' | sort -u)" = 20 ] || fail "csv: $(cat "$scratch/rows")"
+[ "$(grep -c '^"tiny.json",f32,false,542976,135744,2,1,"2,2","pp[^,]*",,[0-9.]*,[0-9.]*,[0-9.]*,[0-9.]*,,[0-9.]*,[0-9.e-]*,"[0-9]*,[0-9]*",,$' "$scratch/rows")" -eq 4 ] ||
     fail "csv: $(cat "$scratch/rows")"
 bench 2 -p 8,16 -b 1,3 -t 1
 [ "$(wc -l <"$scratch/rows")" -eq 6 ] || fail "md: $(cat "$scratch/rows")"
@@ -132,6 +132,27 @@ for kv in deferred propagate verify; do # nobody leaves early: the same work
 done
 bench 2 -n 8 -b 2 -t 1 --survivors "$scratch/curve.json"
 [ "$(awk -F'|' '{print NF}' "$scratch/rows" | sort -u)" = 12 ] || fail "md: $(cat "$scratch/rows")"
+
+# prompts leave by it, too: of 4 layers 1.25 are skipped, and everybody has one output projection
+rm "$scratch/saved"
+for ranks in 1 2 4; do
+    bench "$ranks" -p 12 -b 64 -t 1 --survivors "$scratch/curve.json" -o jsonl
+    jq -se '.[0].exits == null and .[1].exits and .[1].test == "pp12 b64" and .[1].prompts_per_second > 0' "$scratch/rows" \
+        >/dev/null || fail "prompts: $(cat "$scratch/rows")"
+    jq -r 'select(.exits) | .work_saved' "$scratch/rows" >>"$scratch/saved"
+done
+[ "$(sort -u "$scratch/saved" | wc -l)" -eq 1 ] || fail "the work saved depends on the ranks: $(cat "$scratch/saved")"
+awk '{exit !($1 > 0.25 && $1 < 0.36)}' "$scratch/saved" || fail "work saved of prompts: $(cat "$scratch/saved")"
+
+# ---- --plan auto: a plan for each test and side, and what it promised ----
+bench 2 -p 8 -n 4 -b 3 -t 1 --plan auto -o jsonl
+jq -se 'length == 2 and all(.predicted > 0 and (.plan | add) == 4 and (.plan | min) > 0)' "$scratch/rows" >/dev/null ||
+    fail "plan auto: $(cat "$scratch/rows")"
+bench 2 -p 64 -b 64 -t 1 --plan auto --survivors "$scratch/curve.json" -o jsonl
+jq -se 'length == 2 and all(.predicted > 0) and .[0].plan[0] >= .[1].plan[0]' "$scratch/rows" >/dev/null ||
+    fail "plan auto: $(cat "$scratch/rows")"
+bench 2 -p 8 -b 3 -t 1 --plan auto
+[ "$(head -1 "$scratch/rows" | cut -d'|' -f8-)" = ' t/s | prompts/s | predicted |' ] || fail "md: $(cat "$scratch/rows")"
 
 # by a trace: an oracle saves no less than the policy
 on 0 trace --model "$demo/model" --task "$demo/tasks/color_v_animal_3.json" --limit 8 --output "$scratch/trace.csv" --quiet ||

@@ -32,6 +32,25 @@ stages '^ +0 +1\.\.1 ' '^ +1 +2\.\.16 '
 on 2 plan --model "$demo/model" --ranks 2 >"$scratch/plan" || fail "plan on 2 ranks: code $?"
 stages '^ +0 ' '^ +1 ' # printed once
 
+# ---- with times: those of a layer here ----
+timed() { # LAYERS OPTION...: of the first stage
+    "$OFFRAMP" plan --model "$demo/model" --threads 1 "${@:2}" >"$scratch/plan" 2>"$scratch/err" ||
+        { cat "$scratch/err"; fail "plan ${*:2}: code $?"; }
+    grep -qE "^ +0 +1\.\.$1 .*  +[0-9.e-]+ +[0-9]+ %$" "$scratch/plan" || { cat "$scratch/plan"; fail "first stage is not 1..$1"; }
+    grep -q ' 100 %$' "$scratch/plan" || { cat "$scratch/plan"; fail "no stage is the slowest"; }
+    grep -qE '^predicted: [0-9.e+]+ tokens/s.*, the even plan [0-9.e+]+ \([0-9.]+x\)$' "$scratch/plan" ||
+        { cat "$scratch/plan"; fail "no rate is predicted"; }
+}
+timed '[78]' --ranks 2 --plan auto --length 64
+timed '[567]' --ranks 3 --plan 6,5,5 --policy "$demo/policy/svm.json"
+timed '[3456]' --ranks 2 --plan auto --policy "$demo/policy/svm.json" --length 200
+timed '[78]' --ranks 2 --plan auto --batch 32
+jq -n '[1, (range(15) | 0.01), 0]' >"$scratch/early.json"
+timed 1 --ranks 2 --plan auto --survivors "$scratch/early.json"
+expect 3 'no split over 2 ranks' 0 plan --model "$demo/model" --ranks 2 --plan auto --memory-per-rank 2M
+expect 3 'it is for a model of 16 layers' 0 plan --model "$SOURCE/configs/models/tinyllama-1.1b.json" --ranks 2 \
+    --policy "$demo/policy/svm.json"
+
 # ---- what is refused ----
 expect 2 'expected --model' 0 plan --ranks 2
 expect 2 'expected --ranks' 0 plan --model "$demo/model"

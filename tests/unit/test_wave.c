@@ -523,7 +523,8 @@ static void every_wrong_step_is_refused(void **state)
                  {AT_STEP(1, position), 4, 1, sums},
                  {AT_STEP(1, n_pages), 4, 1, sums},
                  {AT_STEP(1, ghosts), 4, 1, sums},
-                 {AT_STEP(1, exits_at), 4, 3, sums},
+                 {AT_STEP(1, exits_at), 4, 10, sums},
+                 {AT_STEP(1, exits_at), 4, -1, sums},
                  {list, 4, -1, unknown}, /* pages of rider 0, then a choice of rider 1 */
                  {list, 4, 9, unknown},
                  {list + 4, 4, INT32_MAX, unknown},
