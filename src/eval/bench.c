@@ -103,8 +103,7 @@ static or_status check_all_came(const bench_job *job)
 {
     const or_bench_test *test = job->test;
     const bool scores = test->tokens == 0;
-    const size_t came = scores ? job->n_answers : job->n_tokens,
-                 wanted = test->batch * answers_of(test);
+    const size_t came = scores ? job->n_answers : job->n_tokens, wanted = test->batch * answers_of(test);
     if (came == wanted && (scores || job->n_finished == test->batch)) return OR_OK;
     return or_fail(OR_ERR_FAILED, "bench failed", NULL, "found %zu %s, expected %zu", came,
                    scores ? "answers" : "tokens", wanted);

@@ -199,7 +199,6 @@ expect 2 'found -x, no such option' 0 bench --shape "$shape" -x 1
 expect 2 'found -p, expected a value' 0 bench --shape "$shape" -p
 expect 2 'expected --survivors with them' 0 bench --shape "$shape" --kv deferred
 expect 2 '--kv is "lazy"' 0 bench --shape "$shape" --survivors "$shape" --kv lazy
-expect 2 'found -p and --survivors' 0 bench --shape "$shape" --survivors "$shape" -p 8
 expect 2 'more ranks than layers' 5 bench --shape "$shape" -p 8
 expect 3 'nowhere.json' 2 bench --shape "$scratch/nowhere.json" -p 8
 expect 3 'q4_k needs a multiple of 256' 2 bench --shape "$shape" --dtype q4_k -p 8

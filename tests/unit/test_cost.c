@@ -33,7 +33,7 @@ static void a_forecast_adds_up_what_is_left(void **state)
     const or_rank_cost ranks[2] = {simple_rank(), simple_rank()};
     const double left[] = {1, 0.5, 0.5, 0.25, 0};
     const bool ramp[] = {false, true, false, true, false};
-    const or_load load = {4, 20, 10, 4, left, ramp};
+    const or_load load = {4, 20, 10, 4, left, ramp, false};
     const or_plan plan = {2, {0, 3, 4}};
     or_forecast f;
     or_forecast_make(&plan, ranks, &load, &f);
@@ -121,7 +121,7 @@ static void make_problem(problem *p, uint64_t *seed, bool limited)
         p->ranks[s].bandwidth = random_bits(seed) % 4 ? 1000 : 10;
         if (limited) p->ranks[s].memory = 4 + random_bits(seed) % 40;
     }
-    p->load = (or_load){p->n_layers, 64 * draw(seed) + 1, 10, 4, p->left, p->ramp};
+    p->load = (or_load){p->n_layers, 64 * draw(seed) + 1, 10, 4, p->left, p->ramp, false};
 }
 
 static void the_best_plan_is_the_best_of_all(void **state)
@@ -162,14 +162,14 @@ static void equal_layers_are_split_evenly_where_nobody_leaves(void **state)
     or_rank_cost ranks[7];
     for (int s = 0; s < 7; s++) ranks[s] = (or_rank_cost){.layer = {1, {1}, {1}}};
     for (int n = 1; n <= 7; n++) {
-        const or_load load = {30, 100, 10, 4, NULL, NULL};
+        const or_load load = {30, 100, 10, 4, NULL, NULL, false};
         or_plan plan, even;
         assert_ok(or_plan_even(30, n, &even));
         assert_ok(or_plan_best(n, ranks, &load, NULL, NULL, &plan));
         for (int s = 0; s <= n; s++) assert_int_equal(plan.bound[s], even.bound[s]);
     }
     or_plan plan;
-    const or_load thin = {3, 1, 1, 4, NULL, NULL};
+    const or_load thin = {3, 1, 1, 4, NULL, NULL, false};
     assert_fails(or_plan_best(4, ranks, &thin, NULL, NULL, &plan), OR_ERR_USAGE, "more ranks than layers");
 }
 
