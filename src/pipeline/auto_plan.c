@@ -47,8 +47,8 @@ static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, 
     const or_load load = or_load_of(work, n, options->wave_tokens, sizes->hparams);
     or_plan even;
     or_rank_cost own = {0};
-    OR_TRY(or_plan_even(layers, n, &even));
-    or_status status = OR_NEW(p->costs, (size_t)n);
+    or_status status = or_plan_even(layers, n, &even);
+    if (status == OR_OK) status = OR_NEW(p->costs, (size_t)n);
     if (status == OR_OK && options->costs) memcpy(p->costs, options->costs, (size_t)n * sizeof *p->costs);
     if (status == OR_OK && !options->costs)
         status = or_measure_rank(options->model, even.bound[p->rank], work->sequences ? 1 : work->length,

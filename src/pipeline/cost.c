@@ -50,18 +50,26 @@ static double survivors(const or_load *load, int layer)
     return load->survivors ? load->survivors[layer] : 1;
 }
 
+/* For what a share of the riders brings along, `each` apiece. Where that is less than one rider it is one in some of
+ * the waves, and none - which takes no time - in the others. */
+static double seconds_of(const or_cost_curve *curve, const or_load *load, double share, double each)
+{
+    const double riders = share * load->riders;
+    return riders < 1 ? riders * or_cost_at(curve, each) : or_cost_at(curve, riders * each);
+}
+
 double or_stage_seconds(const or_rank_cost *rank, const or_load *load, int first, int last)
 {
     const int reached = last < load->n_layers ? last : last - 1; /* at full depth nobody is early */
+    const double rows = load->rows / load->riders;               /* of a rider */
     double seconds = first == 0 ? rank->embed * load->rows : 0;
     if (load->given)
-        seconds +=
-            or_cost_at(&rank->ramp, load->riders * (survivors(load, first) - survivors(load, reached)));
+        seconds += seconds_of(&rank->ramp, load, survivors(load, first) - survivors(load, reached), 1);
     for (int layer = first + 1; layer <= last; layer++) {
         const double left = survivors(load, layer - 1);
         const bool checked = layer == load->n_layers || (load->ramp && load->ramp[layer]);
-        seconds += or_cost_at(&rank->layer, left * load->rows);
-        if (checked) seconds += or_cost_at(&rank->ramp, left * load->riders);
+        seconds += seconds_of(&rank->layer, load, left, rows);
+        if (checked) seconds += seconds_of(&rank->ramp, load, left, 1);
     }
     return seconds;
 }

@@ -32,14 +32,18 @@ jq -e '[.groups[] | .predicted_requests_per_second == null] | all' "$scratch/eve
 # everybody is expected to leave behind layer 1 or 2: the first rank gets those, and little more
 echo '[1, 1, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0]' \
     >"$scratch/early.json"
-on 2 "${eval[@]}" --output "$scratch/early" --plan auto --survivors "$scratch/early.json" --quiet || fail "--survivors: code $?"
-same "$scratch/even/results.jsonl" "$scratch/early/results.jsonl"
+tasks=()
+for task in color_v_animal_3 fruit_v_animal_3 next_item; do tasks+=(--task "$demo/tasks/$task.json"); done
+exits=(eval --model "$demo/model" "${tasks[@]}" --shots 2 --policy "$demo/policy/svm.json" --limit "$ROWS" --threads 1)
+on 1 "${exits[@]}" --output "$scratch/one" --quiet || fail "with exits: code $?"
+on 2 "${exits[@]}" --output "$scratch/early" --plan auto --survivors "$scratch/early.json" --quiet || fail "--survivors: code $?"
+same "$scratch/one/results.jsonl" "$scratch/early/results.jsonl"
 [ "$(jq '.ranks[0].layers[1]' "$scratch/early/run.json")" -le 3 ] || fail "--survivors: layers $(layers "$scratch/early")"
 
 # the job begins with a plan for that, sees otherwise, and moves on; a job that is stopped and resumed does so again
-on 2 "${eval[@]}" --output "$scratch/adapt" --plan auto --adapt --survivors "$scratch/early.json" >"$scratch/out" 2>"$scratch/err" ||
+on 2 "${exits[@]}" --output "$scratch/adapt" --plan auto --adapt --survivors "$scratch/early.json" >"$scratch/out" 2>"$scratch/err" ||
     { cat "$scratch/err"; fail "--adapt: code $?"; }
-same "$scratch/even/results.jsonl" "$scratch/adapt/results.jsonl"
+same "$scratch/one/results.jsonl" "$scratch/adapt/results.jsonl"
 grep -qE 'plan [0-9]+,[0-9]+ from now on: its slowest stage is thought to be [0-9.]+ times as fast' "$scratch/err" ||
     { cat "$scratch/err"; fail "--adapt did not move"; }
 
