@@ -12,6 +12,7 @@
 #include <offramp/pipeline.h>
 #include <offramp/plan.h>
 #include <offramp/policy.h>
+#include <offramp/simulate.h>
 #include <offramp/span.h>
 #include <offramp/status.h>
 #include <offramp/stream.h>

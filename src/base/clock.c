@@ -24,8 +24,7 @@ void or_clock_sleep(double seconds)
 /* Linux lets timers of a thread be late by 50 us, unless the thread asks for better. */
 void or_clock_nap(double *nap)
 {
-    static const double most = 2e-3;
     if (*nap == OR_CLOCK_NAP) prctl(PR_SET_TIMERSLACK, 1000UL);
     or_clock_sleep(*nap);
-    *nap = *nap * 1.125 < most ? *nap * 1.125 : most;
+    *nap = or_clock_longer_nap(*nap);
 }
