@@ -8,7 +8,9 @@
  */
 #include "cli.h"
 #include "expected.h"
+#include "plan_simulate.h"
 
+#include "cost_file.h"
 #include "measure.h"
 #include "threads.h"
 
@@ -19,7 +21,9 @@ static or_common common = {.wave_tokens = 1024};
 static int64_t ranks; /* of the job that is planned; this process is alone */
 static int64_t length = OR_PLAN_PROMPT, batch;
 static or_list policy_paths;
-static char *survivors;
+static char *survivors, *costs_path, *costs_output;
+static double latency = -1, bandwidth = -1; /* of all links; -1: as the costs say */
+static or_plan_simulation simulation = OR_PLAN_SIMULATION;
 
 static or_option options[] = {
     OR_OPTION_MODEL(common),
@@ -41,6 +45,16 @@ static or_option options[] = {
      "avx512_bf16, avx512, avx2, openblas or reference (the first that is usable)", 0, 0, false},
     {"memory-per-rank", OR_OPTION_BYTES, &common.memory_per_rank, "B",
      "what a rank may take, as in 60G; 0: no limit (0)", 0, 1e18, false},
+    {"costs", OR_OPTION_PATH, &costs_path, "F",
+     "what work takes on the ranks, as configs/clusters/*.json say (measured here, alike for all)", 0, 0,
+     false},
+    {"save-costs", OR_OPTION_TEXT, &costs_output, "F", "write down what was measured, for --costs", 0, 0,
+     false},
+    {"latency", OR_OPTION_REAL, &latency, "S", "seconds of a message between ranks (as the costs say)", 0,
+     1e3, false},
+    {"bandwidth", OR_OPTION_REAL, &bandwidth, "B",
+     "bytes a second between ranks; 0: no limit (as the costs say)", 0, 1e15, false},
+    OR_OPTIONS_SIMULATION(simulation),
     OR_OPTIONS_END,
 };
 
@@ -53,7 +67,9 @@ static const or_command_text text = {
         "Reads headers only - but with --plan auto, --policy or --survivors times a layer on this machine, "
         "and\n"
         "says how long each stage takes and what the plan reaches; auto is the plan whose slowest stage is\n"
-        "fastest.",
+        "fastest. --simulate sends requests through a model of the pipeline, and prints rates, latencies, "
+        "and\n"
+        "what each stage did; costs, links and ranks may be those of a machine that is not there.",
     .example =
         "offramp plan --model llama-2-70b --ranks 8 --plan auto --policy svm.json --memory-per-rank 28G",
 };
@@ -170,18 +186,50 @@ static bool is_auto(void)
     return common.plan && strcmp(common.plan, "auto") == 0;
 }
 
-/* What the ranks' work costs: as the file says, or as measured here, the same for all. */
+static or_status read_costs(planning *p)
+{
+    or_costs costs;
+    or_status status = or_costs_read(costs_path, (int)ranks, &costs);
+    p->costs = costs.ranks;
+    costs.ranks = NULL;
+    or_costs_free(&costs);
+    return status;
+}
+
+/* The same for all ranks. */
+static or_status measure_costs(planning *p)
+{
+    const or_load load = or_load_of(&p->work, (int)ranks, p->sizes.wave_tokens, p->h);
+    or_rank_cost own;
+    OR_TRY(OR_NEW(p->costs, (size_t)ranks));
+    OR_TRY(or_measure_rank(common.model, 0, p->work.sequences ? 1 : p->work.length, (size_t)load.rows, &own));
+    for (int64_t r = 0; r < ranks; r++) p->costs[r] = own;
+    return OR_OK;
+}
+
+static or_status save_costs(const planning *p)
+{
+    or_costs costs = {.n_ranks = (int)ranks, .ranks = p->costs};
+    OR_TRY(or_format(&costs.measured_on, "%s, %d threads, %s", common.model, or_threads(),
+                     p->work.sequences ? "single rows" : "prompts"));
+    or_status status = or_costs_write(costs_output, &costs);
+    free(costs.measured_on);
+    return status;
+}
+
+/* What the ranks' work costs, where it is asked for: as the file says, or as measured here. */
 static or_status find_costs(planning *p)
 {
     const bool exits = survivors || policy_paths.count > 0;
-    const or_load load = or_load_of(&p->work, (int)ranks, p->sizes.wave_tokens, p->h);
-    or_rank_cost own;
-    if (!is_auto() && !exits) return OR_OK;
-    OR_TRY(OR_NEW(p->costs, (size_t)ranks));
-    OR_TRY(or_measure_rank(common.model, 0, p->work.sequences ? 1 : p->work.length, (size_t)load.rows, &own));
-    own.memory = (uint64_t)common.memory_per_rank;
-    for (int64_t r = 0; r < ranks; r++) p->costs[r] = own;
-    return OR_OK;
+    if (!is_auto() && !exits && !costs_path && !costs_output && !simulation.wanted) return OR_OK;
+    OR_TRY(costs_path ? read_costs(p) : measure_costs(p));
+    for (int64_t r = 0; r < ranks; r++) {
+        or_rank_cost *rank = &p->costs[r];
+        if (common.memory_per_rank > 0) rank->memory = (uint64_t)common.memory_per_rank;
+        if (latency >= 0) rank->latency = latency;
+        if (bandwidth >= 0) rank->bandwidth = bandwidth;
+    }
+    return costs_output ? save_costs(p) : OR_OK;
 }
 
 static or_status make_plan(planning *p)
@@ -191,6 +239,20 @@ static or_status make_plan(planning *p)
     OR_TRY(or_plan_parse(common.plan ? common.plan : "even", p->h->n_layers, (int)ranks, &p->plan));
     if (p->costs) or_forecast_make(&p->plan, p->costs, &load, &p->forecast);
     return OR_OK;
+}
+
+static or_status simulate(const planning *p)
+{
+    const or_planned planned = {
+        .hparams = p->h,
+        .plan = &p->plan,
+        .costs = p->costs,
+        .work = &p->work,
+        .wave_tokens = p->sizes.wave_tokens,
+        .survivors = survivors,
+        .policies = &policy_paths,
+    };
+    return or_plan_simulate(&simulation, &planned);
 }
 
 /* Reads headers, and with times a layer. */
@@ -209,10 +271,12 @@ static or_status plan_model(const or_checkpoint *checkpoint)
     p.work = (or_workload){.length = (size_t)(length < p.h->n_context ? length : p.h->n_context),
                            .sequences = (size_t)batch,
                            .survivors = p.expected.survivors,
-                           .ramp = p.expected.ramp};
+                           .ramp = p.expected.ramp,
+                           .given = p.expected.survivors && !p.expected.ramp};
     OR_TRY_GOTO(done, find_costs(&p));
     OR_TRY_GOTO(done, make_plan(&p));
-    status = print_plan(&p);
+    OR_TRY_GOTO(done, print_plan(&p));
+    if (simulation.wanted) status = simulate(&p);
 done:
     free(p.costs);
     or_expected_free(&p.expected);

@@ -51,6 +51,83 @@ expect 3 'no split over 2 ranks' 0 plan --model "$demo/model" --ranks 2 --plan a
 expect 3 'it is for a model of 16 layers' 0 plan --model "$SOURCE/configs/models/tinyllama-1.1b.json" --ranks 2 \
     --policy "$demo/policy/svm.json"
 
+# ---- simulated: by costs that are given ----
+# 10 ms a layer, 2 ms a head; the second kind of ranks is slower
+jq -n '{measured_on: "nothing", ranks: [{layer: [[64, 0.01]], ramp: [[1, 0.002]]}]}' >"$scratch/costs.json"
+jq -n '{ranks: [{count: 2, layer: [[64, 0.01]]}, {count: 2, layer: [[64, 0.03]], latency: 1e-5, bandwidth: 1e9}]}' \
+    >"$scratch/mixed.json"
+simulated() { # OPTION...: rates to $scratch/rates, "seconds requests/s tokens/s"; all to $scratch/plan
+    "$OFFRAMP" plan --model "$demo/model" --threads 1 --simulate "$@" >"$scratch/plan" 2>"$scratch/err" ||
+        { cat "$scratch/err"; fail "plan --simulate $*: code $?"; }
+    sed -n '/^ *seconds/{n;p}' "$scratch/plan" >"$scratch/rates"
+    [ "$(wc -w <"$scratch/rates")" -eq 3 ] || { cat "$scratch/plan"; fail "no rates"; }
+}
+near() { # COLUMN EXPECTED: the figure is within 2 %
+    awk -v column="$1" -v expected="$2" '{ratio = $column / expected} END {exit !(ratio > 0.98 && ratio < 1.02)}' "$scratch/rates" ||
+        { cat "$scratch/plan"; fail "rate $1 is not $2"; }
+}
+wave=(--costs "$scratch/costs.json" --length 64 --wave-tokens 64)
+simulated --ranks 4 "${wave[@]}" --requests 100
+near 1 4.322 # 3 stages of 40 ms, then 100 times the last one with its head of 2 ms for each prompt
+near 2 "$(awk 'BEGIN {print 100 / 4.322}')"
+near 3 "$(awk 'BEGIN {print 6400 / 4.322}')"
+grep -qE '^ +3 +13\.\.16 +100 +100 +0 +100 +64\.0 +9[67]\.' "$scratch/plan" || { cat "$scratch/plan"; fail "stage 3"; }
+grep -qE '^admitted +0\.[0-9]+ ' "$scratch/plan" || fail "no latency"
+simulated --ranks 4 "${wave[@]}" --requests 100 --cores 2
+near 1 8.2 # as much work for half of the cores, but for the begin and the end
+simulated --ranks 4 "${wave[@]}" --requests 400 --bandwidth 327680 --latency 0.01
+near 2 "$(awk 'BEGIN {print 1 / 0.102}')" # 32 KiB of a wave, and what a rider says of itself
+simulated --ranks 2 "${wave[@]}" --requests 20000 --rate 5
+near 2 5
+simulated --ranks 2 "${wave[@]}" --length 1 --batch 8 --tokens 20 --requests 16
+near 3 "$(awk 'BEGIN {print 4 / 0.088}')" # four rows in each wave
+grep -q '^simulated: 16 continuations of 1 tokens by 20, 8 at a time, full depth$' "$scratch/plan" || fail "no head line"
+
+# who leaves after the first layer is not seen by the second rank
+simulated --ranks 2 --plan 8,8 "${wave[@]}" --requests 1000 --survivors "$scratch/early.json" --seed 3
+grep -qE '^ +1 +9\.\.16 +([0-9]|[1-3][0-9]) ' "$scratch/plan" || { cat "$scratch/plan"; fail "too many survivors"; }
+cp "$scratch/plan" "$scratch/first"
+simulated --ranks 2 --plan 8,8 "${wave[@]}" --requests 1000 --survivors "$scratch/early.json" --seed 3
+same "$scratch/plan" "$scratch/first"
+simulated --ranks 2 --plan 8,8 "${wave[@]}" --requests 1000 --survivors "$scratch/early.json" --seed 4
+! cmp -s "$scratch/plan" "$scratch/first" || fail "another seed draws the same"
+
+# a trace's requests: the first two leave after layer 2, the third at the end
+{
+    echo task,shots,index,layer,gap,top_prob,cos_attn,cos_mlp,cos_hidden,token,final_token,answer_token
+    for request in 0 1 2; do
+        for layer in $(seq 16); do
+            token=$((request < 2 ? (layer < 2 ? 4 : 5) : (layer < 16 ? 4 : 5)))
+            echo "t,0,$request,$layer,0.1,0.5,0,0,0,$token,5,-1"
+        done
+    done
+} >"$scratch/trace.csv"
+jq -n '{format: "offramp-trace-1", fingerprint: "0000000000000001", layers: 16, instances: 3, layer_macs: 1, ramp_macs: 1}' \
+    >"$scratch/trace.csv.json"
+simulated --ranks 2 --plan 4,12 "${wave[@]}" --requests 300 --survivors "$scratch/trace.csv"
+grep -qE '^ +0 +1\.\.4 +300 +200 +100 ' "$scratch/plan" || { cat "$scratch/plan"; fail "the trace was not replayed"; }
+
+# the plan whose slowest stage is fastest, where ranks differ
+simulated --ranks 4 --plan auto --costs "$scratch/mixed.json" --length 64 --wave-tokens 64 --requests 200
+near 1 "$(awk 'BEGIN {print 203 * 0.06}')"
+grep -qE '^ +0 +1\.\.6 ' "$scratch/plan" || { cat "$scratch/plan"; fail "the fast ranks have too little"; }
+
+# what was measured can be kept
+simulated --ranks 2 --length 16 --wave-tokens 64 --requests 10 --save-costs "$scratch/kept.json"
+jq -e '(.measured_on | contains("1 threads")) and (.ranks | length) == 1 and (.ranks[0].layer | length) > 1' "$scratch/kept.json" \
+    >"$scratch/out" || { cat "$scratch/kept.json"; fail "costs were not kept"; }
+cp "$scratch/plan" "$scratch/first"
+simulated --ranks 2 --length 16 --wave-tokens 64 --requests 10 --costs "$scratch/kept.json"
+same "$scratch/plan" "$scratch/first"
+
+expect 3 'it is of 4 ranks, expected 5 or more' 0 plan --model "$demo/model" --ranks 5 --costs "$scratch/mixed.json"
+expect 3 'nowhere.json' 0 plan --model "$demo/model" --ranks 2 --costs "$scratch/nowhere.json"
+expect 3 'found no object' 0 plan --model "$demo/model" --ranks 2 --costs "$scratch/early.json"
+expect 2 'rate is "-1"' 0 plan --model "$demo/model" --ranks 2 --simulate --rate -1
+expect 2 'bandwidth is "fast"' 0 plan --model "$demo/model" --ranks 2 --bandwidth fast
+expect 3 'the trace is of 16 layers, expected 22' 0 plan --model "$SOURCE/configs/models/tinyllama-1.1b.json" --ranks 2 --simulate \
+    --costs "$scratch/costs.json" --survivors "$scratch/trace.csv"
+
 # ---- what is refused ----
 expect 2 'expected --model' 0 plan --ranks 2
 expect 2 'expected --ranks' 0 plan --model "$demo/model"
