@@ -33,10 +33,12 @@ typedef struct or_simulation {
     /* [n_layers + 1] whether all are checked after a layer; NULL: nowhere. Who leaves behind a layer without a ramp
      * has a given exit (or_request.exits): its token is computed at the stage's end. */
     const bool *ramp;
-    double row_bytes;               /* of a row on the wire */
-    size_t wave_tokens;             /* rows of a wave at most, >= 1 */
-    size_t sequences;               /* continuations in flight at most, >= 1 */
-    int cores;                      /* that all ranks share, each having one thread; 0: each has its own */
+    double row_bytes;   /* of a row on the wire */
+    size_t wave_tokens; /* rows of a wave at most, >= 1 */
+    size_t sequences;   /* continuations in flight at most, >= 1 */
+    /* That all ranks share, each having one thread; 0: each has its own. A fraction says how ranks hinder each other
+     * that share memory or a core's units: with 1.5, two that work are 0.75 as fast as one alone, of which `ranks` is. */
+    double cores;
     const or_sim_request *requests; /* [n_requests] */
     size_t n_requests;
 } or_simulation;

@@ -169,7 +169,7 @@ or_status or_plan_simulate(const or_plan_simulation *s, const or_planned *planne
         .row_bytes = (double)planned->hparams->d_model * sizeof(float),
         .wave_tokens = planned->wave_tokens,
         .sequences = planned->work->sequences ? planned->work->sequences : 1,
-        .cores = (int)s->cores,
+        .cores = s->cores,
         .requests = w.requests,
         .n_requests = w.n,
     };

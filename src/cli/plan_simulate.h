@@ -9,8 +9,8 @@
 /* What its options say. */
 typedef struct or_plan_simulation {
     bool wanted;
-    int64_t requests, tokens, seed, cores;
-    double rate; /* 0: all are there at the beginning */
+    int64_t requests, tokens, seed;
+    double rate, cores; /* 0: all are there at the beginning; each rank has its own */
 } or_plan_simulation;
 
 #define OR_PLAN_SIMULATION                                                                                   \

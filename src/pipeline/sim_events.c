@@ -43,7 +43,7 @@ bool or_sim_next(or_sim_events *events, or_sim_event *event)
 {
     const or_sim_heap *seconds = &events->seconds, *work = &events->work;
     const bool shared = events->cores > 0 && events->working > events->cores;
-    const double speed = shared ? (double)events->cores / events->working : 1;
+    const double speed = shared ? events->cores / events->working : 1;
     const double at = seconds->count > 0 ? seconds->events[0].time : INFINITY;
     const double until = work->count > 0 ? work->events[0].time : INFINITY;
     const double done = events->cores > 0 ? events->now + (until - events->worked) / speed : until;

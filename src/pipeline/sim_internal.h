@@ -58,7 +58,8 @@ typedef struct or_sim_heap {
 typedef struct or_sim_events {
     or_sim_heap seconds, work;
     double now, worked; /* in seconds; of work */
-    int cores, working; /* 0: each rank has its own; ranks that work */
+    double cores;       /* 0: each rank has its own */
+    int working;        /* ranks */
     uint64_t numbers;
     or_sim_wave **waves, **spare; /* all that were made; those that nobody has */
     size_t n_waves, n_spare, waves_capacity, spare_capacity;

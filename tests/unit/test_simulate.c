@@ -249,7 +249,7 @@ static void requests_that_come_late_are_waited_for(void **state)
     assert_true(result.run.seconds == 0 && result.run.survivors[0] == 0);
 }
 
-/* Four stages of one core each on two: all take twice as long while all work. */
+/* Four stages on two cores: all take twice as long while all work. */
 static void ranks_share_cores(void **state)
 {
     (void)state;
@@ -265,6 +265,9 @@ static void ranks_share_cores(void **state)
     assert_adds_up(&what);
     /* work for one wave is 4 s of a core; all but the begin and the end, with one rank at work, is done by two */
     assert_near(result.run.seconds, 1 + (8 * 4 - 2) / 2.0 + 1, 4 * LATE);
+    what.cores = 1.6; /* also two hinder each other; begin and end are at full speed */
+    simulate(&what);
+    assert_near(result.run.seconds, 1 + (8 * 4 - 2) / 1.6 + 1, 4 * LATE);
     what.cores = 4;
     simulate(&what);
     const double alone = result.run.seconds;
