@@ -25,15 +25,15 @@ trap 'rm -rf "$scratch"' EXIT
 
 # rank, begin, end (ms since the run's begin), rows (0: it waits); what lies in the run only
 events='
-def end: .ts + .dur;
+def over: .ts + .dur;
 [.traceEvents[] | select(.ph == "M" and .name == "process_name" and .args.name == "runs")][0].pid as $runs |
 [.traceEvents[] | select(.ph == "X")] as $all |
 [$all[] | select(.pid == $runs and ($run == "" or .name == $run))] as $named |
-(if $run == "" then {ts: ($named | map(.ts) | min), end: ($named | map(end) | max)}
- else $named[-1] | {ts, end: end} end) as $span |
+(if $run == "" then {ts: ($named | map(.ts) | min), end: ($named | map(over) | max)}
+ else $named[-1] | {ts, end: over} end) as $span |
 (["span", 0, ($span.end - $span.ts) / 1000, 0]),
-($all[] | select(.pid != $runs and (.name == "busy" or .name == "wait") and end > $span.ts and .ts < $span.end) |
- [.pid - 1, (.ts - $span.ts) / 1000, (end - $span.ts) / 1000, .args.rows // 0]) | @tsv'
+($all[] | select(.pid != $runs and (.name == "busy" or .name == "wait") and over > $span.ts and .ts < $span.end) |
+ [.pid - 1, (.ts - $span.ts) / 1000, (over - $span.ts) / 1000, .args.rows // 0]) | @tsv'
 
 panels=0
 plot=''
@@ -58,7 +58,7 @@ ranks=$(($(cut -f1 "$scratch/rows" | sort -n | tail -1) + 1))
 rows=$(cut -f2 "$scratch/rows" | sort -n | tail -1)
 
 gnuplot <<END
-set terminal $terminal size $((9 * unit)),$(((panels * (6 + 3 * ranks) + 4) * unit / 10)) background 'white'
+set terminal $terminal size $((9 * unit)),$((panels * (8 + 4 * ranks) * unit / 10)) background 'white'
 set output '$out'
 set multiplot layout $panels,1
 set xrange [0:$end]
@@ -68,9 +68,10 @@ set xtics nomirror
 set xlabel 'ms' offset 0,0.5
 set border 3
 set lmargin 10
-set rmargin 12
+set rmargin 10
 set palette defined (0 '#c6dbef', 1 '#08306b')
 set cbrange [0:$rows]
+set cbtics (0, $rows)
 set cblabel 'rows'
 $plot
 unset multiplot

@@ -110,10 +110,12 @@ static or_status send_events(or_pipeline *p)
     return or_transport_send(p->transport, 0, OR_TAG_EVENTS, data, size);
 }
 
-/* Rank > 0: answers OR_TAG_FINISH and begins to count anew. Local, non-blocking. */
+/* Rank > 0: answers OR_TAG_FINISH, if it came, and begins to count anew. Local, non-blocking. */
 static or_status send_stats(or_pipeline *p)
 {
     or_stage_stats *stats = NULL;
+    if (!p->finishing) return OR_OK;
+    p->finishing = false;
     OR_TRY(send_events(p));
     OR_TRY(OR_NEW(stats, 1));
     *stats = p->stage.stats;
@@ -166,8 +168,9 @@ static or_status act_on(or_pipeline *p, const or_message *message)
     case OR_TAG_BEGIN: /* what was idled away between two runs is in none; a wave may have been faster */
         if (p->stage.stats.waves_in == 0) or_pipeline_begin_run(p);
         return OR_OK;
-    case OR_TAG_FINISH:
-        return send_stats(p);
+    case OR_TAG_FINISH: /* the last records may be home while the layers that sent them are still being booked */
+        p->finishing = true;
+        return OR_OK;
     case OR_TAG_EVENTS:
         return take_events(p, message);
     case OR_TAG_STATS:
@@ -412,6 +415,7 @@ static or_status serve(or_pipeline *p)
     double nap = OR_CLOCK_NAP;
     while (!p->closing) {
         OR_TRY(or_pipeline_pump(p));
+        OR_TRY(send_stats(p));
         OR_TRY(or_pipeline_send_held(p));
         if (p->held || (p->n_inbox == 0 && p->parked.n_riders == 0)) {
             or_pipeline_nap(p, &nap);

@@ -50,6 +50,7 @@ struct or_pipeline {
     int64_t n_begun, n_run; /* waves of the inbox in this run: riders were taken, and have run */
 
     or_tracker *tracker;      /* rank 0, during a run */
+    bool finishing;           /* rank > 0: rank 0 wants to know what was done */
     bool closing;             /* rank > 0: rank 0 said so */
     or_stage_stats *gathered; /* rank 0: statistics that came in, [n_stages] */
     int n_gathered;

@@ -9,7 +9,7 @@
 # per rank, processes from 1 on, arrows from a rank to the next one, nothing dropped.
 sound() {
     jq -e --argjson ranks "$2" --argjson layers "$3" '
-        def end: .ts + .dur;
+        def over: .ts + .dur;
         (.otherData.ranks | length == $ranks and all(.dropped == 0 and .clock_error >= 0 and (.host | length > 0))) and
         (.traceEvents as $e |
         ($e | all(.pid >= 1 and .pid <= $ranks + 1 and .tid == .pid and (.ph | IN("M", "X", "s", "f")))) and
@@ -19,7 +19,7 @@ sound() {
                 test("^rank \($rank), layers [0-9]+\\.\\.[0-9]+, ")) and
             ([$e[] | select(.ph == "X" and .pid == $rank + 1)] |
                 all(.ts >= 0 and .dur >= 0 and (.name | IN("busy", "send", "wait", "idle"))) and
-                ([range(1; length) as $i | .[$i].ts >= (.[$i - 1] | end) - 1e-3] | all) and
+                ([range(1; length) as $i | .[$i].ts >= (.[$i - 1] | over) - 1e-3] | all) and
                 ([.[] | select(.name == "busy") | .args] | length > 0 and all(
                     .rows > 0 and .riders > 0 and .exits == .riders - .riders_out and .rows_out >= 0 and .ramps_us >= 0 and
                     .gflops > 0 and .first_layer >= 1 and .first_layer <= .last_layer and .last_layer <= $layers))))) and
@@ -50,13 +50,12 @@ for ranks in 1 2 3; do
         def total($rank; $name): [.[0].traceEvents[] | select(.ph == "X" and .pid == $rank + 1 and .name == $name) | .dur] |
             (add // 0) / 1e6;
         def stages($rank; $key): [.[1].groups[].stages[$rank][$key]] | add;
-        def near($x): . - $x | fabs < 1e-4;
+        def near($a; $b): $a - $b | fabs < 1e-4;
         [range($ranks) as $rank | .[0] as $file |
             [$file.traceEvents[] | select(.pid == $rank + 1 and .name == "busy") | .args] as $busy |
-            (total($rank; "busy") | near(stages($rank; "busy"))) and (total($rank; "idle") | near(stages($rank; "idle"))) and
-            (total($rank; "wait") | near(stages($rank; "wait"))) and
-            ([$busy[].exits] | add) == stages($rank; "exits") and
-            (([$busy[].ramps_us] | add) / 1e6 | near(stages($rank; "ramp"))) and
+            near(total($rank; "busy"); stages($rank; "busy")) and near(total($rank; "idle"); stages($rank; "idle")) and
+            near(total($rank; "wait"); stages($rank; "wait")) and ([$busy[].exits] | add) == stages($rank; "exits") and
+            near(([$busy[].ramps_us] | add) / 1e6; stages($rank; "ramp")) and
             ([$file.traceEvents[] | select(.ph == "s" and .pid == $rank + 1)] | length) == stages($rank; "waves_out") and
             (if $rank == 0 then true else ([$busy[].waves] | add) == stages($rank; "waves_in") end)] | all' \
         "$file" "$scratch/$ranks/summary.json" >/dev/null || fail "$ranks ranks: the timeline and the summary differ"
