@@ -103,9 +103,9 @@ or_status or_eval_summary(const or_eval *eval, size_t group, or_group_summary *s
 size_t or_eval_total_count(const or_eval *eval);
 or_status or_eval_total(const or_eval *eval, size_t t, or_group_summary *summary);
 
-/* What the stages did in all groups that this process ran, added up; n_stages 0 if it ran nothing. The
- * survivors are left out. */
-void or_eval_stages(const or_eval *eval, or_run_stats *stats);
+/* What the stages did in all groups that this process ran, added up; n_stages 0 if it ran nothing. To be
+ * freed in any case. */
+or_status or_eval_stages(const or_eval *eval, or_run_stats *stats);
 
 /* Runs all instances at full depth and writes trace.csv (see trace.h); where answers are generated, of
  * their first token, with an answer token of -1. The plan must have no policies, whose groups would not

@@ -17,6 +17,7 @@
 #include <offramp/status.h>
 #include <offramp/stream.h>
 #include <offramp/task.h>
+#include <offramp/timeline.h>
 #include <offramp/tokenizer.h>
 #include <offramp/trace.h>
 #include <offramp/train.h>

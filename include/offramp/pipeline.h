@@ -145,11 +145,14 @@ typedef struct or_job {
     or_status (*token)(void *context, size_t index, const or_token *token, bool *more);
     /* Nothing more comes of request `index`; its arrays are not looked at any more. */
     or_status (*finish)(void *context, size_t index, or_finish why);
+
+    const char *name; /* what a timeline calls it; may be NULL */
 } or_job;
 
 /* ---- the pipeline ------------------------------------------------------------------------------------- */
 
 typedef struct or_pipeline or_pipeline;
+typedef struct or_timeline or_timeline; /* timeline.h */
 
 typedef struct or_pipeline_options {
     const char *model;          /* path */
@@ -168,6 +171,7 @@ typedef struct or_pipeline_options {
      * has to know), and what work costs on each rank, [ranks]; NULL: that is measured, which takes some seconds. */
     or_workload workload;
     const or_rank_cost *costs;
+    or_timeline *timeline;    /* records what the ranks do; not owned; NULL, on all ranks alike: none */
 } or_pipeline_options;
 
 enum { OR_PLAN_PROMPT = 128 };
@@ -210,7 +214,8 @@ typedef struct or_stage_stats {
     uint64_t requests_in, exits, requests_out; /* in = exits + out */
     uint64_t waves_in, waves_run, waves_out, rows_in; /* merging makes waves_run smaller than waves_in */
     uint64_t ramp_rows;                               /* rows whose next-token distribution was computed */
-    double macs;   /* multiply-adds executed: layers, ramps, heads (or_hparams_layer_macs() and the like) */
+    double macs; /* multiply-adds executed: layers, ramps, heads (or_hparams_layer_macs() and the like) */
+    /* From the run's begin to its end; the rest goes to messages, and on rank 0 to admission. */
     double busy;   /* computing */
     double ramp;   /* of that: checks after layers whether somebody leaves; not the head at full depth */
     double wait;   /* a finished wave could not be sent for lack of credit */
@@ -230,6 +235,10 @@ typedef struct or_run_stats {
     double seconds;
 } or_run_stats;
 void or_run_stats_free(or_run_stats *stats);
+
+/* Adds what came of another run of the same model. The layers of the stages become those of the last one.
+ * `sum` begins as {0}. */
+or_status or_run_stats_add(or_run_stats *sum, const or_run_stats *run);
 
 /* Rank 0: runs the job's requests and returns when every one was answered. OR_STOPPED when job->stop() asked
  * and what was admitted is done. Other ranks must be in or_pipeline_serve(). Blocking; sleeps while idle. */

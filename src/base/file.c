@@ -209,6 +209,25 @@ free_name:
     return status;
 }
 
+/* By making the temporary file, as permissions alone do not tell (a read-only mount). */
+or_status or_file_may_write(const char *path)
+{
+    char *temporary = NULL;
+    if (or_path_exists(path) && !or_path_is_file(path))
+        return or_fail(OR_ERR_INPUT, "file cannot be written", path, "not a regular file");
+    OR_TRY(or_format(&temporary, "%s.tmp.%ld", path, (long)getpid()));
+    or_status status = OR_OK;
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        status = fail_errno("file cannot be written", path);
+    } else {
+        close(fd);
+        unlink(temporary);
+    }
+    free(temporary);
+    return status;
+}
+
 /* "a/b/c" is cut at each '/' in turn, from the second character on, since the root is there. Other ranks
  * may make the same folder at the same time, so one that exists is as good as one that was made. */
 or_status or_folder_make(const char *path)

@@ -38,6 +38,10 @@ or_status or_file_read(const char *path, or_buffer *buffer);
  * sees the old file or the new one and nothing in between. OR_ERR_INPUT when the folder cannot be written. */
 or_status or_file_write(const char *path, const void *data, size_t size);
 
+/* Whether or_file_write() could, by the folder and what is there now: OR_ERR_INPUT says why not. For what is
+ * written at the end of long work. */
+or_status or_file_may_write(const char *path);
+
 /* Makes the folder and its parents; fine when it is there already. */
 or_status or_folder_make(const char *path);
 

@@ -10,6 +10,7 @@
 
 #include <offramp/batch.h>
 #include <offramp/eval.h>
+#include <offramp/timeline.h>
 
 /* One process of the job. */
 typedef struct or_session {
@@ -17,7 +18,9 @@ typedef struct or_session {
     int rank;                /* 0 for those */
     bool alone;              /* an error of this rank is not known to the others: the job must be aborted */
     int argc;
-    char **argv; /* the whole command line, for run.json */
+    char **argv;           /* the whole command line, for run.json */
+    or_timeline *timeline; /* of --timeline; NULL: none */
+    const char *timeline_path;
 } or_session;
 
 typedef struct or_command {
@@ -32,7 +35,7 @@ typedef struct or_command {
 /* ---- common options ----------------------------------------------------------------------------------- */
 
 typedef struct or_common {
-    char *model, *plan, *kernels, *progress;
+    char *model, *plan, *kernels, *progress, *timeline;
     int64_t wave_tokens, threads, memory_per_rank;
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
     bool no_prefix_cache;
@@ -59,6 +62,11 @@ typedef struct or_common {
         "memory-per-rank", OR_OPTION_BYTES, &(c).memory_per_rank, "B",                                       \
             "what a rank may take, as in 60G; 0: what the host has (0)", 0, 1e18, false                      \
     }
+#define OR_OPTION_TIMELINE(c)                                                                                \
+    {                                                                                                        \
+        "timeline", OR_OPTION_TEXT, &(c).timeline, "FILE",                                                   \
+            "what each rank did and when, for ui.perfetto.dev and chrome://tracing", 0, 0, false             \
+    }
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
     {"plan",                                                                                                 \
      OR_OPTION_TEXT,                                                                                         \
@@ -76,7 +84,7 @@ typedef struct or_common {
          1,                                                                                                  \
          1 << 24,                                                                                            \
          false},                                                                                             \
-        OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c)
+        OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c), OR_OPTION_TIMELINE(c)
 #define OR_OPTION_SURVIVORS(path)                                                                            \
     {                                                                                                        \
         "survivors", OR_OPTION_PATH, &(path), "F",                                                           \
@@ -125,13 +133,17 @@ void or_policies_free(or_policies *policies);
 /* Taps cost two vectors a request on the wire, so only where a policy looks at them. */
 bool or_policies_want_cosines(const or_policies *policies);
 
-/* Opens the pipeline by the options (collective). */
+/* Opens the pipeline by the options, and the session's timeline if they name one (collective). */
 or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
                          size_t n_policies, or_pipeline **pipeline);
 
 /* Rank 0 drives, the others serve; an error of one rank in here is not known to the others. Collective. */
 or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status (*drive)(void *),
                            void *context);
+
+/* Writes the timeline, if there is one, when the command is done or was stopped: `status` is how it ended, and what
+ * comes back how it ends now. Closes it. */
+or_status or_session_keep_timeline(or_session *session, or_status status);
 
 /* ---- progress and stopping ---------------------------------------------------------------------------- */
 
@@ -156,14 +168,17 @@ void or_stop_install(void);
 /* ---- tables ----------------------------------------------------------------------------------------------- */
 
 /* Prints what eval measured to stdout: a line per group, totals over the tasks, and the stages. */
-or_status or_print_summary(const or_eval *eval);
+or_status or_print_summary(const or_session *session, const or_eval *eval);
 
 /* One line: requests per second that the plan "auto" promised, and those that were measured, of the groups that this
  * process ran; nothing without that plan. */
 void or_print_forecast(const or_eval *eval);
 
 /* The same of run: a line of figures, drafts and shared prompts where there were any, and the stages. */
-or_status or_print_batch(const or_batch *batch);
+or_status or_print_batch(const or_session *session, const or_batch *batch);
+
+/* Appends the table of stages of one or more runs, 110 columns wide at most (table_stages.c). */
+or_status or_put_stages(const or_session *session, const or_run_stats *stats, or_buffer *out);
 
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
     or_command_train, or_command_eval, or_command_run, or_command_plan, or_command_quantize, or_command_bench;

@@ -76,6 +76,7 @@ static or_option options[] = {
     {"kv-memory", OR_OPTION_BYTES, &common.kv_memory, "B",
      "keys and values of a rank at most; 0: what fits (0)", 0, 1e18, false},
     OR_OPTION_MEMORY(common),
+    OR_OPTION_TIMELINE(common),
     {"kernels", OR_OPTION_TEXT, &common.kernels, "NAME",
      "avx512_bf16, avx512, avx2, openblas or reference (the first that is usable)", 0, 0, false},
     {"quiet", OR_OPTION_FLAG, &common.quiet, "", "errors and rows only", 0, 0, false},
@@ -218,6 +219,7 @@ typedef struct samples {
     double *rates; /* [repeats] */
     double macs, seconds, busy, ramp;
     double predicted;      /* tokens per second; 0 without the plan "auto" */
+    or_run_stats *stats;   /* of these repeats together */
     or_buffer plan, peaks; /* or_bench_row's */
 } samples;
 
@@ -232,6 +234,7 @@ typedef struct bench {
     samples of[SIDES];
     double *ratios;      /* [repeats] */
     bool begun, printed; /* the head; a row */
+    or_buffer stages;    /* the stages of each row, printed behind all rows */
 } bench;
 
 /* A part of the work for which a pipeline is opened: tests, of them some repeats and sides. */
@@ -281,6 +284,7 @@ static or_status keep_sample(samples *of, int64_t repeat, const or_bench_sample 
     of->seconds += sample->stats.seconds;
     of->busy += sample->busy;
     of->ramp += sample->ramp;
+    OR_TRY(or_run_stats_add(of->stats, &sample->stats));
     return write_peaks(&sample->stats, &of->peaks);
 }
 
@@ -301,6 +305,14 @@ static or_status run_once(pass *p, const or_bench_test *test, int side, int64_t 
     }
     or_run_stats_free(&sample.stats);
     return status;
+}
+
+/* "tg32 b8, 2 threads, exits propagate", and its table. */
+static or_status keep_stages(bench *b, const or_bench_row *row, const or_run_stats *stats)
+{
+    OR_TRY(or_buffer_printf(&b->stages, "\n%s, %d thread%s%s%s\n", row->test, row->threads,
+                            row->threads == 1 ? "" : "s", row->kv ? ", exits " : "", row->kv ? row->kv : ""));
+    return or_put_stages(b->session, stats, &b->stages);
 }
 
 static or_status print_row(bench *b, const or_bench_test *test, int side)
@@ -331,7 +343,7 @@ static or_status print_row(bench *b, const or_bench_test *test, int side)
     OR_TRY(format->row(&row, !b->printed, &columns));
     b->printed = true;
     fflush(stdout);
-    return OR_OK;
+    return common.quiet ? OR_OK : keep_stages(b, &row, of->stats);
 }
 
 /* Rank 0. A test's figures are complete with the last repeat of its last side. */
@@ -340,7 +352,11 @@ static or_status run_test(pass *p, const or_bench_test *test)
     bench *b = p->b;
     for (int side = p->first_side; side < p->last_side; side++) {
         samples *of = &b->of[side];
-        if (p->first_repeat == 0) of->macs = of->seconds = of->busy = of->ramp = 0;
+        if (p->first_repeat == 0) {
+            of->macs = of->seconds = of->busy = of->ramp = 0;
+            or_run_stats_free(of->stats);
+            *of->stats = (or_run_stats){0};
+        }
         OR_TRY(write_plan(or_pipeline_plan(p->pipeline), &of->plan));
         OR_TRY(run_once(p, test, side, -1));
     }
@@ -518,7 +534,10 @@ static or_status prepare(bench *b)
         status = read_curve(or_checkpoint_hparams(checkpoint)->n_layers, &b->curve);
     or_checkpoint_close(checkpoint);
     OR_TRY(status);
-    for (int side = 0; side < b->sides; side++) OR_TRY(OR_NEW(b->of[side].rates, (size_t)repeats));
+    for (int side = 0; side < b->sides; side++) {
+        OR_TRY(OR_NEW(b->of[side].rates, (size_t)repeats));
+        OR_TRY(OR_NEW(b->of[side].stats, 1));
+    }
     return OR_NEW(b->ratios, (size_t)repeats);
 }
 
@@ -529,9 +548,12 @@ static void free_bench(bench *b)
     free(b->ratios);
     for (int side = 0; side < SIDES; side++) {
         free(b->of[side].rates);
+        if (b->of[side].stats) or_run_stats_free(b->of[side].stats);
+        free(b->of[side].stats);
         or_buffer_free(&b->of[side].plan);
         or_buffer_free(&b->of[side].peaks);
     }
+    or_buffer_free(&b->stages);
     or_policy_free(b->probe);
 }
 
@@ -547,7 +569,11 @@ static or_status run_bench(or_session *session)
         or_threads_set((int)thread_counts[i]);
         status = run_passes(&b);
     }
-    if (status == OR_OK && session->rank == 0) format->end();
+    if (status == OR_OK && session->rank == 0) {
+        format->end();
+        fflush(stdout);
+        if (b.stages.size > 0) fputs(b.stages.data, stderr);
+    }
     free_bench(&b);
     return status;
 }

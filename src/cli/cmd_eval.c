@@ -222,7 +222,7 @@ static or_status finish(run *r, or_status status)
         return status;
     }
     OR_TRY(status);
-    if (!common.quiet) OR_TRY(or_print_summary(r->eval));
+    if (!common.quiet) OR_TRY(or_print_summary(r->session, r->eval));
     if (!common.quiet) OR_TRY(print_plans(r));
     if (!common.quiet) printf("results: %s\n", output);
     return OR_OK;

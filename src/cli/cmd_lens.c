@@ -161,6 +161,7 @@ static or_status drive(void *context)
         .request = give_request,
         .answer = take_answer,
         .stop = or_stop_asked,
+        .name = "lens",
     };
     or_run_stats *stats = NULL; /* large: one entry per possible stage */
     or_buffer all = {0};

@@ -98,6 +98,7 @@ static or_status parse(int argc, char **argv, bool *helped)
 
 /* What a run holds, in the order in which it is made. */
 typedef struct run {
+    or_session *session;
     or_policies policies;
     or_expected expected;
     or_pipeline *pipeline;
@@ -175,7 +176,7 @@ static or_status finish(run *r, or_status status)
     OR_TRY(status);
     if (prompt) return say_prompt(r->batch);
     if (common.quiet) return OR_OK;
-    OR_TRY(or_print_batch(r->batch));
+    OR_TRY(or_print_batch(r->session, r->batch));
     printf("results: %s\n", output);
     return OR_OK;
 }
@@ -183,7 +184,7 @@ static or_status finish(run *r, or_status status)
 /* Collective; the steps are those of cmd_eval.c. */
 static or_status run_requests(or_session *session)
 {
-    run r = {0};
+    run r = {.session = session};
     or_stop_install(); /* before the model is loaded, as in cmd_eval.c */
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK) status = or_policies_load(&policy_paths, &r.policies);

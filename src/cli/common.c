@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "compute.h"
+#include "file.h"
 #include "log.h"
 #include "threads.h"
 
@@ -43,10 +44,34 @@ bool or_policies_want_cosines(const or_policies *policies)
     return false;
 }
 
+/* Before anything is loaded: what cannot be written in the end is refused now. Collective. */
+static or_status open_timeline(const or_common *common, or_session *session)
+{
+    or_status status = OR_OK;
+    if (!common->timeline || session->timeline) return OR_OK;
+    session->timeline_path = common->timeline;
+    if (session->rank == 0) status = or_file_may_write(common->timeline);
+    OR_TRY(or_transport_agree(session->transport, status));
+    return or_timeline_open(session->transport, &session->timeline);
+}
+
+or_status or_session_keep_timeline(or_session *session, or_status status)
+{
+    if (session->timeline && session->rank == 0 && (status == OR_OK || status == OR_STOPPED)) {
+        const or_status written = or_timeline_write(session->timeline, session->timeline_path);
+        if (written == OR_OK) or_log_note("timeline: %s", session->timeline_path);
+        if (written != OR_OK) status = written;
+    }
+    or_timeline_close(session->timeline);
+    session->timeline = NULL;
+    return status;
+}
+
 /* The pipeline refuses together: what one rank cannot open, no rank opens. */
 or_status or_common_open(const or_common *common, or_session *session, bool taps, or_policy *const *policies,
                          size_t n_policies, or_pipeline **pipeline)
 {
+    OR_TRY(open_timeline(common, session));
     const or_pipeline_options options = {
         .model = common->model,
         .plan = common->plan ? common->plan : "even",
@@ -61,6 +86,7 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
         .memory_per_rank = (uint64_t)common->memory_per_rank,
         .workload = common->workload,
         .costs = common->costs,
+        .timeline = session->timeline,
     };
     return or_pipeline_open(session->transport, &options, pipeline);
 }

@@ -108,7 +108,7 @@ static or_status run_together(const or_command *command, or_session *session)
     if (status == OR_OK) {
         session->alone = false;
         session->rank = or_transport_rank(session->transport);
-        status = command->run(session);
+        status = or_session_keep_timeline(session, command->run(session));
     }
     print_error(status);
     if (status != OR_OK && session->alone) {

@@ -45,24 +45,32 @@ static int wider(int width, const char *text)
     return (int)strlen(text) > width ? (int)strlen(text) : width;
 }
 
-/* The stages of the whole run: what passed each, and how its time went. */
-static void print_stages(const or_run_stats *stats)
+/* The stages of the whole run; nothing where this process ran nothing. */
+static or_status print_stages(const or_session *session, const or_run_stats *stats)
 {
-    printf("\nstage  layers    requests in     exits       out  waves run  busy s  ramp s  idle s  wait s\n");
-    for (int s = 0; s < stats->n_stages; s++) {
-        const or_stage_stats *stage = &stats->stage[s];
-        char layers[32];
-        snprintf(layers, sizeof layers, "%d..%d", stage->first + 1, stage->last);
-        printf("%5d  %-8s  %11llu  %8llu  %8llu  %9llu  %6.2f  %6.2f  %6.2f  %6.2f\n", s, layers,
-               (unsigned long long)stage->requests_in, (unsigned long long)stage->exits,
-               (unsigned long long)stage->requests_out, (unsigned long long)stage->waves_run, stage->busy,
-               stage->ramp, stage->idle, stage->wait);
-    }
+    or_buffer text = {0};
+    if (stats->n_stages == 0) return OR_OK;
+    or_status status = or_put_stages(session, stats, &text);
+    if (status == OR_OK) printf("\n%s", text.data);
+    or_buffer_free(&text);
+    return status;
+}
+
+/* Those of all groups. */
+static or_status print_eval_stages(const or_session *session, const or_eval *eval)
+{
+    or_run_stats *stats = NULL; /* too large for the stack to take lightly: an entry per possible stage */
+    OR_TRY(OR_NEW(stats, 1));
+    or_status status = or_eval_stages(eval, stats);
+    if (status == OR_OK) status = print_stages(session, stats);
+    or_run_stats_free(stats);
+    free(stats);
+    return status;
 }
 
 /* All rows are collected before the first is printed, since the widths come from all. Totals repeat the
  * groups where there is one task, so they are shown for several only. */
-or_status or_print_summary(const or_eval *eval)
+or_status or_print_summary(const or_session *session, const or_eval *eval)
 {
     const size_t n_groups = or_eval_group_count(eval), n_totals = or_eval_total_count(eval);
     int task_width = wider(4, "all tasks"), policy_width = 6;
@@ -85,15 +93,8 @@ or_status or_print_summary(const or_eval *eval)
             for (size_t t = n_groups; t < n_groups + n_totals; t++)
                 print_row(&s[t], task_width, policy_width);
         }
-        /* too large for the stack to take lightly: an entry per possible stage */
-        or_run_stats *stats = NULL;
-        status = OR_NEW(stats, 1);
-        if (status == OR_OK) {
-            or_eval_stages(eval, stats);
-            if (stats->n_stages > 0) print_stages(stats);
-            printf("\n");
-        }
-        free(stats);
+        status = print_eval_stages(session, eval);
+        printf("\n");
     }
     free(s);
     return status;
@@ -122,7 +123,7 @@ static double per_cent(uint64_t part, uint64_t whole)
 }
 
 /* Seconds are of single sequences, from their admission: first until the first token, last until the last. */
-or_status or_print_batch(const or_batch *batch)
+or_status or_print_batch(const or_session *session, const or_batch *batch)
 {
     or_batch_summary s;
     OR_TRY(or_batch_summarise(batch, &s));
@@ -143,7 +144,7 @@ or_status or_print_batch(const or_batch *batch)
         printf("\nprompt tokens: %llu, shared %llu (%.1f %%)\n", (unsigned long long)s.stats->prompt_tokens,
                (unsigned long long)s.stats->prompt_tokens_shared,
                per_cent(s.stats->prompt_tokens_shared, s.stats->prompt_tokens));
-    if (s.stats->n_stages > 0) print_stages(s.stats);
+    OR_TRY(print_stages(session, s.stats));
     printf("\n");
     return OR_OK;
 }

@@ -233,6 +233,7 @@ or_status or_batch_begin(or_batch *batch, or_job *job)
         .finish = finish,
         .tick = tick,
         .stop = asked_to_stop,
+        .name = "run",
     };
     return OR_OK;
 }

@@ -121,10 +121,20 @@ static void read_sample(const or_bench_test *test, or_bench_sample *sample)
     }
 }
 
+/* "tg32 b8, exits propagate": a run in a timeline. */
+static void name_run(const or_bench_test *test, const or_bench_exits *exits, char name[OR_BENCH_NAME])
+{
+    or_bench_name(test, name);
+    const size_t used = strlen(name);
+    if (exits->curve) snprintf(name + used, OR_BENCH_NAME - used, ", exits %s", or_kv_policy_name(exits->kv));
+}
+
 or_status or_bench_run(or_pipeline *pipeline, const or_bench_test *test, const or_bench_exits *exits,
                        or_bench_sample *sample)
 {
     bench_job job = {.test = test, .kv = exits->kv, .policy = exits->policy};
+    char name[OR_BENCH_NAME];
+    name_run(test, exits, name);
     const or_job calls = {
         .n_requests = test->batch,
         .context = &job,
@@ -132,6 +142,7 @@ or_status or_bench_run(or_pipeline *pipeline, const or_bench_test *test, const o
         .answer = take_answer,
         .token = take_token,
         .finish = take_finish,
+        .name = name,
     };
     *sample = (or_bench_sample){0};
     or_status status = make_requests(&job, or_pipeline_hparams(pipeline), exits);

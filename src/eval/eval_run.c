@@ -234,10 +234,19 @@ static void predict(const session *s, or_group *group, const or_pipeline *pipeli
     free(ramp);
 }
 
+/* "sst2 5 svm", malloc'ed. */
+static or_status name_group(const session *s, const or_group *group, char **name)
+{
+    return or_format(name, "%s %d %s", or_task_name(group->set->task), group->set->shots,
+                     or_group_policy_name(s->eval, group));
+}
+
 /* Runs what is pending of the group. Continuations that a stop or an error has left unfinished are dropped:
  * --resume begins them anew. */
 static or_status run_group(session *s, or_group *group, or_pipeline *pipeline)
 {
+    char *name = NULL;
+    OR_TRY(name_group(s, group, &name));
     const or_job job = {
         .n_requests = s->n_pending,
         .context = s,
@@ -247,8 +256,10 @@ static or_status run_group(session *s, or_group *group, or_pipeline *pipeline)
         .stop = asked_to_stop,
         .token = take_token,
         .finish = take_finish,
+        .name = name,
     };
     or_status status = or_pipeline_run(pipeline, &job, &group->stats);
+    free(name);
     for (size_t i = 0; i < s->n_pending; i++) {
         or_continuation_close(s->continuations[i]);
         s->continuations[i] = NULL;
@@ -344,9 +355,11 @@ static or_status take_traced(void *context, size_t index, const or_answer *answe
 /* Traces one set; what waits for an item that never came is freed. */
 static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
 {
+    char *name = NULL;
     find_pending(s, group);
     s->next_item = 0;
-    OR_TRY(OR_NEW(s->items, s->n_pending));
+    OR_TRY(name_group(s, group, &name));
+    or_status status = OR_NEW(s->items, s->n_pending);
     const or_job job = {
         .n_requests = s->n_pending,
         .context = s,
@@ -354,9 +367,11 @@ static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
         .answer = take_traced,
         .tick = tick,
         .stop = asked_to_stop,
+        .name = name,
     };
-    or_status status = or_pipeline_run(pipeline, &job, &group->stats);
-    for (size_t i = s->next_item; i < s->n_pending; i++) free(s->items[i].seen);
+    if (status == OR_OK) status = or_pipeline_run(pipeline, &job, &group->stats);
+    free(name);
+    for (size_t i = s->next_item; s->items && i < s->n_pending; i++) free(s->items[i].seen);
     free(s->items);
     return status;
 }

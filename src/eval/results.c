@@ -172,34 +172,11 @@ bool or_eval_survivors(const or_eval *eval, double *share, double *length)
 }
 
 /* By rank; the layers are those of the last group: a process may have moved to another plan between tasks. */
-void or_eval_stages(const or_eval *eval, or_run_stats *sum)
+or_status or_eval_stages(const or_eval *eval, or_run_stats *sum)
 {
     *sum = (or_run_stats){0};
-    for (size_t g = 0; g < eval->n_groups; g++) {
-        const or_run_stats *stats = &eval->groups[g].stats;
-        for (int s = 0; s < stats->n_stages; s++) {
-            or_stage_stats *to = &sum->stage[s];
-            const or_stage_stats *from = &stats->stage[s];
-            to->first = from->first;
-            to->last = from->last;
-            to->requests_in += from->requests_in;
-            to->exits += from->exits;
-            to->requests_out += from->requests_out;
-            to->waves_in += from->waves_in;
-            to->waves_run += from->waves_run;
-            to->waves_out += from->waves_out;
-            to->rows_in += from->rows_in;
-            to->ramp_rows += from->ramp_rows;
-            to->macs += from->macs;
-            to->busy += from->busy;
-            to->ramp += from->ramp;
-            to->wait += from->wait;
-            to->idle += from->idle;
-            if (from->peak > to->peak) to->peak = from->peak;
-        }
-        if (stats->n_stages > 0) sum->n_stages = stats->n_stages;
-        sum->seconds += stats->seconds;
-    }
+    for (size_t g = 0; g < eval->n_groups; g++) OR_TRY(or_run_stats_add(sum, &eval->groups[g].stats));
+    return OR_OK;
 }
 
 /* ---- results.jsonl ------------------------------------------------------------------------------------ */

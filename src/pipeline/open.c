@@ -196,7 +196,7 @@ static void prepare(or_pipeline *p, const or_pipeline_options *options)
     for (size_t i = 0; i < OR_CREDITS; i++) or_wave_init(&p->inbox[i], (size_t)h->d_model, options->taps);
     or_wave_init(&p->running, (size_t)h->d_model, options->taps);
     or_wave_init(&p->parked, (size_t)h->d_model, options->taps);
-    or_pipeline_reset_stats(p);
+    or_pipeline_begin_run(p);
 }
 
 /* The options must be the same on all ranks; of the model that is checked (or_transport_same).
@@ -212,6 +212,7 @@ or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *o
         p->credits = OR_CREDITS;
         p->wave_tokens = options->wave_tokens;
         p->share_prefixes = !options->no_prefix_cache;
+        p->timeline = options->timeline;
         status = open_together(p, options, &o);
     }
     or_shares_free(&o.shares);

@@ -103,20 +103,43 @@ static or_status take_wave(or_pipeline *p, const or_message *message)
     return OR_OK;
 }
 
-void or_pipeline_reset_stats(or_pipeline *p)
+void or_pipeline_begin_run(or_pipeline *p)
 {
     p->stage.stats = (or_stage_stats){.first = p->plan.bound[p->rank], .last = p->plan.bound[p->rank + 1]};
+    p->n_begun = p->n_run = 0;
+    p->napped = 0;
+    or_timeline_forget(p->timeline);
 }
 
-/* Rank > 0: answers OR_TAG_FINISH and begins to count anew. Local, non-blocking. */
+static or_status send_events(or_pipeline *p)
+{
+    void *data;
+    size_t size;
+    if (!p->timeline) return OR_OK;
+    OR_TRY(or_timeline_pack(p->timeline, &data, &size));
+    return or_transport_send(p->transport, 0, OR_TAG_EVENTS, data, size);
+}
+
+/* Rank > 0: answers OR_TAG_FINISH, if it came, and begins to count anew. Local, non-blocking. */
 static or_status send_stats(or_pipeline *p)
 {
     or_stage_stats *stats = NULL;
+    if (!p->finishing) return OR_OK;
+    p->finishing = false;
+    OR_TRY(send_events(p));
     OR_TRY(OR_NEW(stats, 1));
     *stats = p->stage.stats;
     stats->peak = or_machine_peak();
-    or_pipeline_reset_stats(p);
+    or_pipeline_begin_run(p);
     return or_transport_send(p->transport, 0, OR_TAG_STATS, stats, sizeof *stats);
+}
+
+static or_status take_events(or_pipeline *p, const or_message *message)
+{
+    if (!p->timeline || !p->gathered)
+        return or_fail(OR_ERR_PEER, "unexpected events", NULL, "rank %d sent %zu bytes", message->from,
+                       message->size);
+    return or_timeline_take(p->timeline, message->from, message->data, message->size);
 }
 
 /* Rank 0, and only during a run: no records are under way outside of one, as a run ends when all is
@@ -152,13 +175,21 @@ static or_status act_on(or_pipeline *p, const or_message *message)
         return OR_OK;
     case OR_TAG_RECORDS:
         return take_records(p, message);
-    case OR_TAG_FINISH:
-        return send_stats(p);
+    case OR_TAG_BEGIN: /* what was idled away between two runs is in none; a wave may have been faster */
+        if (p->stage.stats.waves_in == 0) or_pipeline_begin_run(p);
+        return OR_OK;
+    case OR_TAG_FINISH: /* the last records may be home while the layers that sent them are still being booked */
+        p->finishing = true;
+        return OR_OK;
+    case OR_TAG_EVENTS:
+        return take_events(p, message);
     case OR_TAG_STATS:
         return take_stats(p, message);
     case OR_TAG_CLOSE:
         p->closing = true;
         return OR_OK;
+    case OR_TAG_CLOCK:
+        break; /* outside of a pipeline only */
     }
     return or_fail(OR_ERR_PEER, "unexpected message", NULL, "tag %d from rank %d", (int)message->tag,
                    message->from);
@@ -221,13 +252,25 @@ or_status or_pipeline_send_held(or_pipeline *p)
                        "--wave-tokens",
                        p->running.n_riders);
     char *bytes = NULL;
+    or_event event = {
+        .kind = OR_EVENT_SEND,
+        .begin = or_clock_now(),
+        .wave = (int64_t)p->stage.stats.waves_out,
+        .bytes = (int64_t)size,
+        .rows = (int32_t)p->running.n_rows,
+        .riders = (int32_t)p->running.n_riders,
+    };
     OR_TRY(OR_NEW(bytes, size));
     or_wave_encode(&p->running, bytes);
     p->stage.stats.waves_out++;
     p->stage.stats.requests_out += p->running.n_riders;
     p->credits--;
     p->held = false;
-    return or_transport_send(p->transport, p->rank + 1, OR_TAG_WAVE, bytes, size);
+    p->napped = 0;
+    OR_TRY(or_transport_send(p->transport, p->rank + 1, OR_TAG_WAVE, bytes, size));
+    event.end = or_clock_now();
+    or_timeline_add(p->timeline, &event);
+    return OR_OK;
 }
 
 static void swap(or_wave *a, or_wave *b)
@@ -246,19 +289,47 @@ static or_status merge_parked(or_pipeline *p)
     return OR_OK;
 }
 
-/* Blocks for the layers' time. On the last rank nobody is left: at full depth every rider leaves. `busy`
- * includes the messages between layers. */
+/* Runs `running` through the layers before `until`. What is booked as busy includes the messages between
+ * layers. */
+static or_status run_layers(or_pipeline *p, int until)
+{
+    or_stage_stats *stats = &p->stage.stats;
+    const or_wave *wave = &p->running;
+    or_event event = {
+        .kind = OR_EVENT_BUSY,
+        .begin = or_clock_now(),
+        .ramp = stats->ramp,
+        .macs = stats->macs,
+        .wave = p->n_run,
+        .waves = (int32_t)(p->n_begun - p->n_run),
+        .first = wave->layer,
+        .rows = (int32_t)wave->n_rows,
+        .riders = (int32_t)wave->n_riders,
+    };
+    OR_TRY(or_stage_run(&p->stage, &p->running, until, hand_over, p));
+    event.end = or_clock_now();
+    event.ramp = stats->ramp - event.ramp;
+    event.macs = stats->macs - event.macs;
+    event.last = wave->layer;
+    event.rows_out = (int32_t)wave->n_rows;
+    event.riders_out = (int32_t)wave->n_riders;
+    stats->busy += event.end - event.begin;
+    p->n_run = p->n_begun;
+    p->napped = 0;
+    or_timeline_add(p->timeline, &event);
+    return OR_OK;
+}
+
+/* Blocks for the layers' time. On the last rank nobody is left: at full depth every rider leaves. */
 or_status or_pipeline_advance(or_pipeline *p)
 {
-    const double begin = or_clock_now();
     const int last = p->plan.bound[p->rank + 1];
     const bool merges = p->parked.n_riders > 0;
-    OR_TRY(or_stage_run(&p->stage, &p->running, merges ? p->parked.layer : last, hand_over, p));
+    OR_TRY(run_layers(p, merges ? p->parked.layer : last));
     if (merges) {
         OR_TRY(merge_parked(p));
-        OR_TRY(or_stage_run(&p->stage, &p->running, last, hand_over, p));
+        OR_TRY(run_layers(p, last));
     }
-    p->stage.stats.busy += or_clock_now() - begin;
     if (p->stage.pause && p->running.n_riders > 0 && p->running.layer < last) {
         swap(&p->running, &p->parked);
         or_wave_clear(&p->running);
@@ -271,13 +342,15 @@ or_status or_pipeline_advance(or_pipeline *p)
 /* Waiting is for a credit, which a slower later rank keeps; idling is for anything else. */
 void or_pipeline_nap(or_pipeline *p, double *nap)
 {
-    double begin = or_clock_now();
+    or_event event = {.kind = p->held ? OR_EVENT_WAIT : OR_EVENT_IDLE};
+    event.begin = p->napped > 0 ? p->napped : or_clock_now();
     or_clock_nap(nap);
-    double slept = or_clock_now() - begin;
+    event.end = p->napped = or_clock_now();
     if (p->held)
-        p->stage.stats.wait += slept;
+        p->stage.stats.wait += event.end - event.begin;
     else
-        p->stage.stats.idle += slept;
+        p->stage.stats.idle += event.end - event.begin;
+    or_timeline_add(p->timeline, &event);
 }
 
 /* ---- ranks after the first ---------------------------------------------------------------------------- */
@@ -336,6 +409,8 @@ static or_status take_inbox(or_pipeline *p)
         const size_t n = riders_within(p, wave, &rows), all = wave->n_riders;
         if (n == 0) break;
         OR_TRY(take_riders(p, wave, n));
+        p->n_begun += !p->begun;
+        p->begun = n < all;
         if (n < all) break;
         OR_TRY(drop_first(p));
     }
@@ -350,6 +425,7 @@ static or_status serve(or_pipeline *p)
     double nap = OR_CLOCK_NAP;
     while (!p->closing) {
         OR_TRY(or_pipeline_pump(p));
+        OR_TRY(send_stats(p));
         OR_TRY(or_pipeline_send_held(p));
         if (p->held || (p->n_inbox == 0 && p->parked.n_riders == 0)) {
             or_pipeline_nap(p, &nap);

@@ -12,6 +12,7 @@
 #ifndef OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
 #define OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
 
+#include "events.h"
 #include "stage.h"
 #include "transport.h"
 
@@ -45,7 +46,13 @@ struct or_pipeline {
     or_wave parked;
     int credits; /* waves that may be sent to the next rank */
 
+    or_timeline *timeline; /* NULL: nothing is recorded; not owned */
+    double napped; /* when the last nap ended, if nothing but looking for messages came after it; else 0 */
+    bool begun;    /* riders of inbox[0] have been taken */
+    int64_t n_begun, n_run; /* waves of the inbox in this run: riders were taken, and have run */
+
     or_tracker *tracker;      /* rank 0, during a run */
+    bool finishing;           /* rank > 0: rank 0 wants to know what was done */
     bool closing;             /* rank > 0: rank 0 said so */
     or_stage_stats *gathered; /* rank 0: statistics that came in, [n_stages] */
     int n_gathered;
@@ -64,10 +71,10 @@ or_status or_pipeline_advance(or_pipeline *pipeline);
 /* Sends the held wave if there is one and a credit for it. */
 or_status or_pipeline_send_held(or_pipeline *pipeline);
 
-/* Begins the counts of a run. */
-void or_pipeline_reset_stats(or_pipeline *pipeline);
+/* Begins the counts of a run, and its events. */
+void or_pipeline_begin_run(or_pipeline *pipeline);
 
-/* or_clock_nap(), booked as waiting or idle. */
+/* or_clock_nap(), booked as waiting or idle, with the time since the last one if nothing was done in it. */
 void or_pipeline_nap(or_pipeline *pipeline, double *nap);
 
 /* Rank 0: takes records of any stage (run.c). */

@@ -293,11 +293,24 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
     }
 }
 
-/* Asks every stage what it did: one FINISH to each, one STATS from each. Blocking (asleep); the other
- * ranks are in serve(). */
+/* Rank 0's own, as take_events() in pipeline.c takes those of the others. */
+static or_status keep_events(or_pipeline *p)
+{
+    void *data;
+    size_t size;
+    if (!p->timeline) return OR_OK;
+    OR_TRY(or_timeline_pack(p->timeline, &data, &size));
+    or_status status = or_timeline_take(p->timeline, 0, data, size);
+    free(data);
+    return status;
+}
+
+/* Asks every stage what it did: one FINISH to each, one STATS from each, which comes after its EVENTS if a
+ * timeline is recorded. Blocking (asleep); the other ranks are in serve(). */
 static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
 {
     p->n_gathered = 1;
+    OR_TRY(keep_events(p));
     for (int rank = 1; rank < p->plan.n_stages; rank++)
         OR_TRY(or_transport_send(p->transport, rank, OR_TAG_FINISH, NULL, 0));
     double nap = OR_CLOCK_NAP;
@@ -309,7 +322,15 @@ static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
         or_pipeline_nap(p, &nap);
     }
     for (int rank = 1; rank < p->plan.n_stages; rank++) stats->stage[rank] = p->gathered[rank];
-    p->stage.stats = (or_stage_stats){.first = 0, .last = p->plan.bound[1]};
+    return OR_OK;
+}
+
+/* Tells all ranks that a run begins, this one too. */
+static or_status begin_run(or_pipeline *p)
+{
+    or_pipeline_begin_run(p);
+    for (int rank = 1; rank < p->plan.n_stages; rank++)
+        OR_TRY(or_transport_send(p->transport, rank, OR_TAG_BEGIN, NULL, 0));
     return OR_OK;
 }
 
@@ -342,9 +363,11 @@ or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats
     OR_TRY_GOTO(done, OR_NEW(tracker.survivors, (size_t)tracker.n_layers + 1));
     OR_TRY_GOTO(done, open_schedule(p, &tracker, stats));
     p->tracker = &tracker;
+    OR_TRY_GOTO(done, begin_run(p));
     OR_TRY_GOTO(done, run_requests(p, &stopped));
     stats->seconds = or_clock_now() - begin;
     OR_TRY_GOTO(done, gather_stats(p, stats));
+    if (p->timeline) OR_TRY_GOTO(done, or_timeline_end_run(p->timeline, job->name, begin, stats));
     stats->survivors = tracker.survivors;
     tracker.survivors = NULL;
     if (stopped) status = OR_STOPPED;
@@ -361,10 +384,4 @@ done:
     free(tracker.tracks);
     free(tracker.survivors);
     return status;
-}
-
-void or_run_stats_free(or_run_stats *stats)
-{
-    free(stats->survivors);
-    stats->survivors = NULL;
 }

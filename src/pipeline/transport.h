@@ -12,9 +12,12 @@ typedef enum or_tag {
     OR_TAG_WAVE,    /* r -> r+1: or_wave_encode() */
     OR_TAG_CREDIT,  /* r+1 -> r: a wave was taken from the inbox, another may be sent; no data */
     OR_TAG_RECORDS, /* r -> 0: array of or_record */
+    OR_TAG_BEGIN,   /* 0 -> r: a run begins; no data */
     OR_TAG_FINISH,  /* 0 -> r: the run is over, answer with the statistics; no data */
+    OR_TAG_EVENTS,  /* r -> 0, before the statistics, where a timeline is recorded: or_timeline_pack() */
     OR_TAG_STATS,   /* r -> 0: or_stage_stats */
-    OR_TAG_CLOSE    /* 0 -> r: leave or_pipeline_serve(); no data */
+    OR_TAG_CLOSE,   /* 0 -> r: leave or_pipeline_serve(); no data */
+    OR_TAG_CLOCK    /* 0 -> r: what is the time; no data. r -> 0: a double (or_clocks_compare()) */
 } or_tag;
 
 typedef struct or_message {

@@ -68,11 +68,6 @@ or_status or_pipeline_run(or_pipeline *pipeline, const or_job *job, or_run_stats
     return OR_OK;
 }
 
-void or_run_stats_free(or_run_stats *stats)
-{
-    free(stats->survivors);
-}
-
 uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline)
 {
     (void)pipeline;
