@@ -153,7 +153,8 @@ static size_t gather_ghosts(or_stage *stage, or_wave *wave, float *rows)
     for (size_t r = 0; r < wave->n_riders; r++) {
         const int32_t count = stage->waiting[r], position = wave->spans[r].position - count;
         if (count == 0) continue;
-        stage->ghosts[n_spans++] = (or_span){row, count, position, wave->spans[r].pages};
+        stage->ghosts[n_spans++] =
+            (or_span){.first = row, .count = count, .position = position, .pages = wave->spans[r].pages};
         or_kv_take_back(&stage->kv, wave->spans[r].pages, position, count, rows + (size_t)row * wave->width);
         row += count;
     }
