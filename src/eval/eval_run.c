@@ -37,7 +37,6 @@ static or_status ask_for_text(session *s, size_t index, or_request *request)
     request->kv = s->eval->plan.kv;
     request->sampling = (or_sampling){.top_p = 1};
     request->n_ends = or_tokenizer_ends(tokenizer, &request->ends);
-    request->n_shared = set->n_shared;
     return or_continuation_open(tokenizer, set->task, &set->instances[s->pending[index]],
                                 &s->continuations[index]);
 }
@@ -50,6 +49,7 @@ static or_status give_request(void *context, size_t index, or_request *request)
     *request = (or_request){
         .tokens = instance->prompt.ids,
         .n_tokens = instance->prompt.count,
+        .n_shared = s->group->set->n_shared[s->pending[index]],
         .policy = s->group->policy,
         .observe = s->trace != NULL,
         .choices = instance->choices.ids,
