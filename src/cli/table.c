@@ -60,6 +60,21 @@ static void print_stages(const or_run_stats *stats)
     }
 }
 
+/* "12.5 %" of a whole that may be nothing. */
+static double per_cent(uint64_t part, uint64_t whole)
+{
+    return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+/* What was not computed because others had, where there was any. */
+static void print_shared(const or_run_stats *stats)
+{
+    if (stats->prompt_tokens_shared == 0) return;
+    printf("\nprompt tokens: %llu, shared %llu (%.1f %%)\n", (unsigned long long)stats->prompt_tokens,
+           (unsigned long long)stats->prompt_tokens_shared,
+           per_cent(stats->prompt_tokens_shared, stats->prompt_tokens));
+}
+
 /* All rows are collected before the first is printed, since the widths come from all. Totals repeat the
  * groups where there is one task, so they are shown for several only. */
 or_status or_print_summary(const or_eval *eval)
@@ -90,6 +105,7 @@ or_status or_print_summary(const or_eval *eval)
         status = OR_NEW(stats, 1);
         if (status == OR_OK) {
             or_eval_stages(eval, stats);
+            print_shared(stats);
             if (stats->n_stages > 0) print_stages(stats);
             printf("\n");
         }
@@ -97,12 +113,6 @@ or_status or_print_summary(const or_eval *eval)
     }
     free(s);
     return status;
-}
-
-/* "12.5 %" of a whole that may be nothing. */
-static double per_cent(uint64_t part, uint64_t whole)
-{
-    return whole ? 100 * (double)part / (double)whole : 0;
 }
 
 /* Seconds are of single sequences, from their admission: first until the first token, last until the last. */
@@ -123,10 +133,7 @@ or_status or_print_batch(const or_batch *batch)
         printf("\ndrafts: %llu, replaced %llu (%.1f %%)\n", (unsigned long long)s.stats->drafts,
                (unsigned long long)s.stats->drafts_replaced,
                per_cent(s.stats->drafts_replaced, s.stats->drafts));
-    if (s.stats->prompt_tokens_shared > 0)
-        printf("\nprompt tokens: %llu, shared %llu (%.1f %%)\n", (unsigned long long)s.stats->prompt_tokens,
-               (unsigned long long)s.stats->prompt_tokens_shared,
-               per_cent(s.stats->prompt_tokens_shared, s.stats->prompt_tokens));
+    print_shared(s.stats);
     if (s.stats->n_stages > 0) print_stages(s.stats);
     printf("\n");
     return OR_OK;
