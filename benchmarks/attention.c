@@ -92,7 +92,10 @@ static wave make_wave(const model_shape *shape, const wave_case *c)
     if (!w.pages) exit(1);
     for (size_t i = 0; i < pages * w.n_spans; i++) w.pages[i] = (int32_t)i;
     for (int s = 0; s < c->spans; s++)
-        w.spans[s] = (or_span){s * c->count, c->count, c->position, w.pages + (size_t)s * pages};
+        w.spans[s] = (or_span){.first = s * c->count,
+                               .count = c->count,
+                               .position = c->position,
+                               .pages = w.pages + (size_t)s * pages};
     w.kv = (or_kv_layer){.stride = or_kv_page_floats(a)};
     w.kv.data = floats(pages * w.n_spans * w.kv.stride);
     w.hidden = floats(w.rows * shape->d), w.out = floats(w.rows * (q > shape->d ? q : shape->d));

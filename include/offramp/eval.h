@@ -44,7 +44,8 @@ typedef struct or_group_summary {
     double agreement;   /* share of answers (whole texts) that are full depth's; NAN unless dense */
     double exit_layer_mean, exit_layer_var; /* layers executed; of all tokens; sample variance */
     double layers_saved; /* 1 - mean / L: the paper's layer ratio; layers that a token did not wait for */
-    /* Multiply-adds executed, ramps (or_policy_ramp_macs()) included, over full depth's. For generated
+    /* Multiply-adds executed, ramps (or_policy_ramp_macs()) included, over full depth's: what exits save, as if
+     * no prompt shared its beginning with others. For generated
      * answers as the stages counted them: NAN unless this process ran the group and its full-depth twin
      * whole. */
     double flops_ratio;
@@ -80,7 +81,8 @@ typedef struct or_eval_progress {
 } or_eval_progress;
 typedef void or_eval_show(void *context, const or_eval_progress *progress);
 
-/* Generated answers are greedy and share the demonstrations that all prompts of a group begin with.
+/* What prompts of a group begin with alike, as demonstrations, is computed once (or_request.n_shared). Generated
+ * answers are greedy.
  *
  * Runs what is not in the journal yet; then writes results.jsonl and summary.json. Returns OR_STOPPED when
  * stop() asked (may be NULL): what was admitted is in the journal, but for answers that were still being

@@ -50,7 +50,7 @@ typedef struct or_model_taps {
 } or_model_taps;
 
 /* Runs layer `layer` (first <= layer < last) over the hidden states in place. The spans cover all rows.
- * Keys and values of spans with pages are put into the layer's pages `kv` first, of all spans, and then
+ * Keys and values of spans that keep them in pages are put there (`kv`) first, of all spans, and then
  * every row attends to its own position and all before it: to what the pages hold of them, whenever that
  * was computed. So a sequence may be run in one piece or token by token, to the same bits. Spans of one
  * sequence must not overlap. kv may be NULL when no span has pages; taps may be NULL. OR_ERR_FAILED when
@@ -59,7 +59,7 @@ or_status or_model_layer(or_model *model, int layer, const or_span *spans, size_
                          const or_kv_layer *kv, float *hidden, const or_model_taps *taps);
 
 /* Puts the keys and values that layer `layer` makes of the hidden states hidden[rows, d_model] into its
- * pages, and does nothing else: for tokens that skip the layer. All spans have pages. */
+ * pages, and does nothing else: for tokens that skip the layer. All spans keep theirs in pages. */
 or_status or_model_project(or_model *model, int layer, const or_span *spans, size_t n_spans,
                            const or_kv_layer *kv, const float *hidden);
 

@@ -76,8 +76,9 @@ int or_kv_policy_find(const char *name);
 typedef struct or_request {
     const int32_t *tokens; /* [n_tokens], each 0 .. n_vocab-1; 1 <= n_tokens <= or_pipeline_longest() */
     size_t n_tokens;
-    int policy;             /* index of the pipeline's policies, -1: full depth */
-    bool observe;           /* record every layer's observation (with cosines if the pipeline has taps) */
+    size_t n_shared; /* leading ones with which other requests of the job begin too: computed once; 0 */
+    int policy;      /* index of the pipeline's policies, -1: full depth */
+    bool observe;    /* record every layer's observation (with cosines if the pipeline has taps) */
     const int32_t *choices; /* tokens among which or_answer.choice picks; may be NULL */
     size_t n_choices;
 
@@ -89,7 +90,6 @@ typedef struct or_request {
     bool likeliest;      /* fill or_token.best */
     const int32_t *ends; /* [n_ends] tokens behind which nothing comes; may be NULL */
     size_t n_ends;
-    size_t n_shared; /* leading tokens with which other requests of the job begin too: computed once; 0 */
     const int32_t
         *forced;          /* [max_tokens]: the continuation that is followed, whatever is drawn; NULL: none */
     const int32_t *exits; /* [max_tokens]: the exit layer of each token, 1..L, given; NULL: by the policy. Of
@@ -164,7 +164,7 @@ typedef struct or_pipeline_options {
     bool allow_other_model;   /* accept policies trained on another model */
     size_t sequences;         /* continuations in flight at most; 0: the pipeline only scores prompts */
     uint64_t kv_memory;       /* bytes of a rank's KV cache at most; 0: what fits beside the rest */
-    bool no_prefix_cache;     /* or_request.n_shared is ignored */
+    bool no_prefix_cache;     /* or_request.n_shared is ignored: each computes its own */
     uint64_t memory_per_rank; /* bytes that a rank may take; 0: what its host has, in all for its ranks */
 
     /* The plan "auto": what the job is like (length 0: prompts of OR_PLAN_PROMPT tokens; who leaves, only rank 0
@@ -211,7 +211,7 @@ size_t or_pipeline_room(const or_pipeline *pipeline);
 /* What a stage did during a run. Times in seconds. */
 typedef struct or_stage_stats {
     int32_t first, last;                       /* layers (first, last], i.e. first+1 .. last counted from 1 */
-    uint64_t requests_in, exits, requests_out; /* in = exits + out */
+    uint64_t requests_in, exits, requests_out; /* in = exits + out; without the prefixes that they share */
     uint64_t waves_in, waves_run, waves_out, rows_in; /* merging makes waves_run smaller than waves_in */
     uint64_t ramp_rows;                               /* rows whose next-token distribution was computed */
     double macs; /* multiply-adds executed: layers, ramps, heads (or_hparams_layer_macs() and the like) */
@@ -231,7 +231,7 @@ typedef struct or_run_stats {
     uint64_t tokens; /* of continuations */
     uint64_t drafts,
         drafts_replaced; /* verify: early tokens, and those that the full depth did not confirm */
-    uint64_t prompt_tokens, prompt_tokens_shared; /* of continuations; and those that were computed before */
+    uint64_t prompt_tokens, prompt_tokens_shared; /* and those of them that others had computed */
     double seconds;
 } or_run_stats;
 void or_run_stats_free(or_run_stats *stats);

@@ -7,18 +7,22 @@
 #ifndef OFFRAMP_SPAN_H
 #define OFFRAMP_SPAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { OR_PAGE = 32 }; /* positions in a page of the KV cache */
 
-/* Rows [first, first + count), count >= 1, at positions `position` .. position + count - 1 of one request. */
+/* Rows [first, first + count), count >= 1, at positions `position` .. position + count - 1 of one request.
+ * Keys and values of its own rows are kept in its pages, or live while a layer runs: those of a span that has
+ * no pages, or that reads the pages of what comes before it only. */
 typedef struct or_span {
     int32_t first, count;
-    int32_t position;
+    int32_t position; /* 0 without pages; whole pages where they are only read */
     const int32_t
-        *pages; /* [ceil((position + count) / OR_PAGE)]; NULL: a whole prompt, position 0, whose keys and
-                           * values live while a layer runs. Not owned */
+        *pages; /* [ceil((position + count) / OR_PAGE)], read only [position / OR_PAGE]; or NULL. Not
+                             owned */
+    bool reads_only;
 } or_span;
 
 /* The pages of one layer: page p begins at data + p * stride (floats), with

@@ -93,14 +93,17 @@ typedef struct or_common {
     }
 #define OR_OPTIONS_GENERATION(c)                                                                             \
     {"batch", OR_OPTION_INT, &(c).sequences, "N", "continuations in flight at most (32)", 1, 65536, false},  \
-        {"kv-memory",                                                                                        \
-         OR_OPTION_BYTES,                                                                                    \
-         &(c).kv_memory,                                                                                     \
-         "B",                                                                                                \
-         "keys and values of a rank at most, as in 2G; 0: what fits (0)",                                    \
-         0,                                                                                                  \
-         1e18,                                                                                               \
-         false},                                                                                             \
+        OR_OPTIONS_KEPT(c)
+/* Keys and values that are kept. */
+#define OR_OPTIONS_KEPT(c)                                                                                   \
+    {"kv-memory",                                                                                            \
+     OR_OPTION_BYTES,                                                                                        \
+     &(c).kv_memory,                                                                                         \
+     "B",                                                                                                    \
+     "keys and values of a rank at most, as in 2G; 0: what fits (0)",                                        \
+     0,                                                                                                      \
+     1e18,                                                                                                   \
+     false},                                                                                                 \
     {                                                                                                        \
         "no-prefix-cache", OR_OPTION_FLAG, &(c).no_prefix_cache, "",                                         \
             "compute beginnings that prompts share once for each", 0, 0, false                               \

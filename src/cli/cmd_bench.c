@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static or_common common = {.wave_tokens = 1024};
+static or_common common = {.wave_tokens = 1024, .no_prefix_cache = true}; /* random prompts share nothing */
 static or_list prompts, tokens, batches, threads, ramps;
 static int64_t repeats = 5, layers, seed = 1;
 static char *output, *shape, *dtype, *survivors, *policy_path, *kv_name, *exit_plan;

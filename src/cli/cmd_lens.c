@@ -11,6 +11,7 @@
 #include "file.h"
 #include "log.h"
 #include "requests.h"
+#include "shared.h"
 
 #include <stdio.h>
 
@@ -22,6 +23,7 @@ static or_option options[] = {
     {"input", OR_OPTION_PATH, &input, "FILE", "requests, a JSON object a line: id, and prompt or tokens", 0,
      0, false},
     {"output", OR_OPTION_TEXT, &output, "FILE", "JSON lines to write", 0, 0, false},
+    OR_OPTIONS_KEPT(common),
     OR_OPTIONS_PIPELINE(common),
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,
@@ -49,6 +51,7 @@ static or_status parse(int argc, char **argv, bool *helped)
 typedef struct prompt {
     char *id; /* as JSON */
     or_tokens tokens;
+    size_t n_shared; /* see or_request */
     or_buffer line;
 } prompt;
 
@@ -76,6 +79,20 @@ static or_status take_request(void *context, const cJSON *object, size_t line, c
                              where, &p->tokens);
 }
 
+static or_status find_shared(run *r)
+{
+    const or_tokens **all = NULL;
+    size_t *shared = NULL;
+    or_status status = OR_NEW(all, r->n_prompts);
+    if (status == OR_OK) status = OR_NEW(shared, r->n_prompts);
+    for (size_t i = 0; i < r->n_prompts && status == OR_OK; i++) all[i] = &r->prompts[i].tokens;
+    if (status == OR_OK) status = or_shared_prefixes(all, r->n_prompts, shared);
+    for (size_t i = 0; i < r->n_prompts && status == OR_OK; i++) r->prompts[i].n_shared = shared[i];
+    free(shared);
+    free(all);
+    return status;
+}
+
 /* Rank 0. All requests are read before the first one runs, so a bad line costs nothing. */
 static or_status prepare(run *r)
 {
@@ -88,6 +105,7 @@ static or_status prepare(run *r)
     or_status status = or_progress_open(&common, "lens", &r->progress);
     if (status == OR_OK) status = or_file_read(input, &file);
     if (status == OR_OK) status = or_requests_each(&file, input, take_request, r);
+    if (status == OR_OK) status = find_shared(r);
     or_tokenizer_close(r->reader.opened);
     or_buffer_free(&file);
     return status;
@@ -138,8 +156,14 @@ static or_status put_answer(prompt *p, const or_answer *answer)
 static or_status give_request(void *context, size_t index, or_request *request)
 {
     const run *r = context;
-    const or_tokens *tokens = &r->prompts[index].tokens;
-    *request = (or_request){.tokens = tokens->ids, .n_tokens = tokens->count, .policy = -1, .observe = true};
+    const prompt *p = &r->prompts[index];
+    *request = (or_request){
+        .tokens = p->tokens.ids,
+        .n_tokens = p->tokens.count,
+        .n_shared = p->n_shared,
+        .policy = -1,
+        .observe = true,
+    };
     return OR_OK;
 }
 

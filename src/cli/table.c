@@ -62,10 +62,26 @@ static or_status print_eval_stages(const or_session *session, const or_eval *eva
     or_run_stats *stats = NULL; /* too large for the stack to take lightly: an entry per possible stage */
     OR_TRY(OR_NEW(stats, 1));
     or_status status = or_eval_stages(eval, stats);
+    if (status == OR_OK) print_shared(stats);
     if (status == OR_OK) status = print_stages(session, stats);
     or_run_stats_free(stats);
     free(stats);
     return status;
+}
+
+/* "12.5 %" of a whole that may be nothing. */
+static double per_cent(uint64_t part, uint64_t whole)
+{
+    return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+/* What was not computed because others had, where there was any. */
+static void print_shared(const or_run_stats *stats)
+{
+    if (stats->prompt_tokens_shared == 0) return;
+    printf("\nprompt tokens: %llu, shared %llu (%.1f %%)\n", (unsigned long long)stats->prompt_tokens,
+           (unsigned long long)stats->prompt_tokens_shared,
+           per_cent(stats->prompt_tokens_shared, stats->prompt_tokens));
 }
 
 /* All rows are collected before the first is printed, since the widths come from all. Totals repeat the
@@ -116,12 +132,6 @@ void or_print_forecast(const or_eval *eval)
                requests / measured, predicted / measured);
 }
 
-/* "12.5 %" of a whole that may be nothing. */
-static double per_cent(uint64_t part, uint64_t whole)
-{
-    return whole ? 100 * (double)part / (double)whole : 0;
-}
-
 /* Seconds are of single sequences, from their admission: first until the first token, last until the last. */
 or_status or_print_batch(const or_session *session, const or_batch *batch)
 {
@@ -140,10 +150,7 @@ or_status or_print_batch(const or_session *session, const or_batch *batch)
         printf("\ndrafts: %llu, replaced %llu (%.1f %%)\n", (unsigned long long)s.stats->drafts,
                (unsigned long long)s.stats->drafts_replaced,
                per_cent(s.stats->drafts_replaced, s.stats->drafts));
-    if (s.stats->prompt_tokens_shared > 0)
-        printf("\nprompt tokens: %llu, shared %llu (%.1f %%)\n", (unsigned long long)s.stats->prompt_tokens,
-               (unsigned long long)s.stats->prompt_tokens_shared,
-               per_cent(s.stats->prompt_tokens_shared, s.stats->prompt_tokens));
+    print_shared(s.stats);
     OR_TRY(print_stages(session, s.stats));
     printf("\n");
     return OR_OK;

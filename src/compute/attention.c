@@ -88,10 +88,11 @@ OR_INLINE void mix_lanes(const or_head_blocks *head, const float *scores, size_t
 {
     float lanes[MIXED] = {0};
     for (size_t from = 0; from < n; from += OR_PAGE) {
-        const float *v = or_block_values(head, from / OR_PAGE) + i;
+        size_t stride;
+        const float *v = or_block_values(head, from / OR_PAGE, &stride) + i;
         const size_t end = n - from < OR_PAGE ? n - from : OR_PAGE;
         for (size_t j = 0; j < end; j++)
-            for (size_t l = 0; l < width; l++) lanes[l] += scores[from + j] * v[j * head->value_stride + l];
+            for (size_t l = 0; l < width; l++) lanes[l] += scores[from + j] * v[j * stride + l];
     }
     for (size_t l = 0; l < width; l++) out[i + l] = lanes[l];
 }
@@ -136,10 +137,8 @@ void or_portable_attention(const or_attention_shape *shape, const or_span *spans
         for (size_t head = 0; head < (size_t)shape->n_heads; head++) {
             float *scores =
                 scratch + or_attention_scratch_of_thread(shape, longest) * (size_t)or_thread_number();
-            const or_head_blocks blocks =
-                spans[s].pages ? or_blocks_in_pages(shape, &spans[s], kv, head / group)
-                               : or_blocks_of_rows(shape, &spans[s], (size_t)spans[s].count, k, v,
-                                                   head / group, scores + score_floats(longest));
+            const or_head_blocks blocks = or_head_blocks_of(shape, &spans[s], (size_t)spans[s].count, kv, k,
+                                                            v, head / group, scores + score_floats(longest));
             const size_t at = (size_t)spans[s].first * stride + head * head_dim;
             attend_span(&blocks, &spans[s], head_dim, q + at, stride, out + at, scores);
         }

@@ -44,7 +44,7 @@ _Static_assert((int)OR_PAGE == (int)COLUMNS, "a register block of scores is a pa
 typedef struct room {
     float *scores; /* [ROWS, score_stride] */
     float *rows;   /* [ROWS, row_stride]: the queries of a block, later its sums */
-    float *keys;   /* of a span without pages, in blocks */
+    float *keys;   /* of rows that are in no pages, in blocks */
     size_t score_stride, row_stride;
 } room;
 
@@ -87,13 +87,12 @@ OR_INLINE AVX512 __mmask16 first_lanes(size_t n)
     return n >= OR_LANES ? 0xffff : (__mmask16)((1u << n) - 1);
 }
 
-/* Up to COLUMNS columns of sums += e_j v_j, for the positions of a page from `from` on; values, sums begin at
- * the columns. The last positions are not those of all rows. */
+/* Up to COLUMNS columns of sums += e_j v_j, for the positions of a page from `from` on; values, whose rows are
+ * `stride` apart, and sums begin at the columns. The last positions are not those of all rows. */
 OR_INLINE AVX512 void mix_page(const block *b, size_t from, const float *values, const float *next,
-                               size_t columns, const room *r, size_t rows, float *sums)
+                               size_t stride, size_t columns, const room *r, size_t rows, float *sums)
 {
-    const size_t least = b->n[0] > from ? b->n[0] - from : 0, most = b->n[b->rows - 1] - from,
-                 stride = b->head.value_stride;
+    const size_t least = b->n[0] > from ? b->n[0] - from : 0, most = b->n[b->rows - 1] - from;
     const size_t all = least < OR_PAGE ? least : OR_PAGE, end = most < OR_PAGE ? most : OR_PAGE;
     const __mmask16 mask0 = first_lanes(columns);
     const __mmask16 mask1 = columns > OR_LANES ? first_lanes(columns - OR_LANES) : 0;
@@ -148,10 +147,11 @@ OR_INLINE AVX512 void mix_pages(const block *b, const room *r, size_t rows)
 {
     const size_t pages = or_kv_pages(b->n[b->rows - 1]);
     for (size_t page = 0; page < pages; page++) {
-        const float *values = or_block_values(&b->head, page);
-        const float *next = page + 1 < pages ? or_block_values(&b->head, page + 1) : values;
+        size_t stride, other; /* before rows the next block's may be another: then less is prefetched */
+        const float *values = or_block_values(&b->head, page, &stride);
+        const float *next = page + 1 < pages ? or_block_values(&b->head, page + 1, &other) : values;
         for (size_t i = 0; i < b->head_dim; i += COLUMNS)
-            mix_page(b, page * OR_PAGE, values + i, next + i, b->head_dim - i, r, rows, r->rows + i);
+            mix_page(b, page * OR_PAGE, values + i, next + i, stride, b->head_dim - i, r, rows, r->rows + i);
     }
 }
 
@@ -327,9 +327,7 @@ void or_avx512_attention(const or_attention_shape *shape, const or_span *spans, 
                 const size_t end = rows - first < WORK ? rows : first + WORK;
                 const room r = make_room(shape, longest, scratch);
                 const or_head_blocks head =
-                    spans[s].pages
-                        ? or_blocks_in_pages(shape, &spans[s], kv, kv_head)
-                        : or_blocks_of_rows(shape, &spans[s], (end - 1) / group + 1, k, v, kv_head, r.keys);
+                    or_head_blocks_of(shape, &spans[s], (end - 1) / group + 1, kv, k, v, kv_head, r.keys);
                 const size_t at = (size_t)spans[s].first * stride + kv_head * group * head_dim;
                 const group_rows g = {&spans[s], q + at, out + at, group, stride};
                 attend_rows(&g, &head, head_dim, first, end, &r);

@@ -81,10 +81,11 @@ typedef struct or_kernels {
     void (*matmul)(const or_matrix *w, const float *x, size_t n, float *y);
 
     /* Causal attention: row i of a span is at position `position` + i and attends to the positions up to its
-     * own. Of a span with pages these are in the pages of `kv`, its own rows too (or_kv_put(), kv.h); of a
-     * span without, which begins at position 0, they are its rows of k and v. kv may be NULL when no span has
-     * pages. q, out: [rows, n_heads * head_dim]; k, v: [rows, n_kv_heads * head_dim]; out must not overlap
-     * the others. `scratch` has or_attention_scratch() floats. */
+     * own. Those before the span are in the pages of `kv`, and its own too where it keeps them there
+     * (or_kv_put(), kv.h); else these are its rows of k and v. It is the same to the bit where a sequence is
+     * cut, and which of the two it is. kv may be NULL when no span has pages. q, out: [rows, n_heads *
+     * head_dim]; k, v: [rows, n_kv_heads * head_dim]; out must not overlap the others. `scratch` has
+     * or_attention_scratch() floats. */
     void (*attention)(const or_attention_shape *shape, const or_span *spans, size_t n_spans,
                       const or_kv_layer *kv, const float *q, const float *k, const float *v, float *out,
                       float *scratch);

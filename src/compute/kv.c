@@ -35,7 +35,7 @@ void or_kv_put(const or_attention_shape *shape, const or_span *spans, size_t n_s
     for (size_t s = 0; s < n_spans; s++) {
         for (size_t head = 0; head < heads; head++) {
             const size_t at = ((size_t)spans[s].first * heads + head) * head_dim;
-            if (spans[s].pages) put_head(shape, &spans[s], head, k + at, v + at, kv);
+            if (spans[s].pages && !spans[s].reads_only) put_head(shape, &spans[s], head, k + at, v + at, kv);
         }
     }
 }

@@ -13,7 +13,7 @@
 /* Floats of a page: keys and values. */
 size_t or_kv_page_floats(const or_attention_shape *shape);
 
-/* Puts the rows of every span that has pages into them, each at its position. k (rotated), v:
+/* Puts the rows of every span that keeps them in pages there, each at its position. k (rotated), v:
  * [rows, n_kv_heads * head_dim]. No two spans may have a slot in common. kv may be NULL when no span has
  * pages. */
 void or_kv_put(const or_attention_shape *shape, const or_span *spans, size_t n_spans, const float *k,

@@ -2,7 +2,6 @@
  *
  *   batch_read.c     lines of either form -> requests, each to be run or refused
  *   batch_follow.c   the continuation that a request follows
- *   batch_shared.c   which prompts begin alike
  *   batch_run.c      requests -> pipeline -> tokens, text -> a line of the results, in the journal
  *   batch_results.c  that line, in either form
  *   batch.c          opening, the journal's head and what it gives back, the finished file, figures
@@ -77,10 +76,6 @@ or_status or_batch_read_follow(const or_batch_plan *plan, const cJSON *object, o
 
 /* batch.c. Writes the results of a batch of which every request is finished or refused. */
 or_status or_batch_write(const or_batch *batch);
-
-/* batch_shared.c. shared[i] = the most leading tokens that prompts[i] has in common with any other of
- * them, 0 where that is less than a page of the KV cache (OR_PAGE). O(n log n) comparisons. */
-or_status or_shared_prefixes(const or_tokens *const *prompts, size_t n, size_t *shared);
 
 /* batch_results.c. The line of a request that is finished or refused, in its form, with the line break. */
 or_status or_batch_put_result(const or_batch *batch, const or_batch_request *request, or_finish why,

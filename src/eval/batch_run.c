@@ -9,6 +9,7 @@
 #include "batch_internal.h"
 
 #include "clock.h"
+#include "shared.h"
 
 #include <math.h>
 #include <string.h>

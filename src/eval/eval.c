@@ -3,6 +3,7 @@
 
 #include "compute.h"
 #include "file.h"
+#include "shared.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -60,19 +61,16 @@ static or_status check_instance(const or_eval *eval, const or_task *task, size_t
                    index + 1, most, h->n_vocab);
 }
 
-/* Demonstrations, as a rule. The last token of a prompt is always its own: something must be asked. */
-static size_t find_shared(const or_instance_set *set)
+/* Demonstrations, as a rule; of questions about one passage that too. */
+static or_status find_shared(or_instance_set *set)
 {
-    if (set->n < 2) return 0;
-    const or_tokens *first = &set->instances[0].prompt;
-    size_t shared = first->count - 1;
-    for (size_t i = 1; i < set->n; i++) {
-        const or_tokens *prompt = &set->instances[i].prompt;
-        size_t n = 0;
-        while (n < shared && n + 1 < prompt->count && prompt->ids[n] == first->ids[n]) n++;
-        shared = n;
-    }
-    return shared;
+    const or_tokens **prompts = NULL;
+    OR_TRY(OR_NEW(set->n_shared, set->n));
+    OR_TRY(OR_NEW(prompts, set->n));
+    for (size_t i = 0; i < set->n; i++) prompts[i] = &set->instances[i].prompt;
+    or_status status = or_shared_prefixes(prompts, set->n, set->n_shared);
+    free(prompts);
+    return status;
 }
 
 /* Instances are the first `limit` rows of the split, all with 0: instance i is row i. set->n counts those
@@ -99,8 +97,7 @@ static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const o
         or_instance_free(instance);
         return status;
     }
-    set->n_shared = find_shared(set);
-    return OR_OK;
+    return find_shared(set);
 }
 
 /* eval->groups never grows: or_eval_open() has made room for all, so pointers to groups stay valid. */
@@ -189,6 +186,7 @@ void or_eval_close(or_eval *eval)
     for (size_t s = 0; s < eval->n_sets; s++) {
         for (size_t i = 0; i < eval->sets[s].n; i++) or_instance_free(&eval->sets[s].instances[i]);
         free(eval->sets[s].instances);
+        free(eval->sets[s].n_shared);
     }
     or_journal_close(eval->journal);
     free(eval->folder);

@@ -17,7 +17,7 @@ typedef struct or_instance_set {
     int shots;
     size_t n;
     or_instance *instances; /* [n] */
-    size_t n_shared;        /* tokens with which all prompts of two or more begin */
+    size_t *n_shared;       /* [n] leading tokens of each prompt with which others begin too (shared.h) */
 } or_instance_set;
 
 typedef struct or_group {

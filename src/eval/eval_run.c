@@ -37,7 +37,6 @@ static or_status ask_for_text(session *s, size_t index, or_request *request)
     request->kv = s->eval->plan.kv;
     request->sampling = (or_sampling){.top_p = 1};
     request->n_ends = or_tokenizer_ends(tokenizer, &request->ends);
-    request->n_shared = set->n_shared;
     return or_continuation_open(tokenizer, set->task, &set->instances[s->pending[index]],
                                 &s->continuations[index]);
 }
@@ -50,6 +49,7 @@ static or_status give_request(void *context, size_t index, or_request *request)
     *request = (or_request){
         .tokens = instance->prompt.ids,
         .n_tokens = instance->prompt.count,
+        .n_shared = s->group->set->n_shared[s->pending[index]],
         .policy = s->group->policy,
         .observe = s->trace != NULL,
         .choices = instance->choices.ids,
@@ -210,14 +210,16 @@ static void find_pending(session *s, or_group *group)
 }
 
 /* What the plan "auto" promised for the group, which this process has run whole or in part: prompts of their mean
- * length, in full waves. Generated answers end when they like. */
+ * length, without what they share, in full waves. Generated answers end when they like. */
 static void predict(const session *s, or_group *group, const or_pipeline *pipeline)
 {
     const or_eval_plan *plan = &s->eval->plan;
     or_forecast forecast;
     or_workload work = {0};
     if (group->ran == 0 || or_task_max_tokens(group->set->task) > 0) return;
-    work.length = (group->ran_tokens + group->ran / 2) / group->ran;
+    const uint64_t rows = group->ran_tokens - group->stats.prompt_tokens_shared;
+    work.length = (rows + group->ran / 2) / group->ran;
+    if (work.length == 0) return;
     if (group->policy >= 0 && plan->survivors)
         work.survivors = plan->survivors[group->policy];
     else if (group->policy >= 0)

@@ -8,7 +8,7 @@
 
 /* ---- figures ------------------------------------------------------------------------------------------ */
 
-/* Multiply-adds of full depth, and of what was executed: layers up to the exit, the ramps passed, and the
+/* Multiply-adds of full depth, and of what was executed, as if each prompt were run by itself: layers up to the exit, the ramps passed, and the
  * final head where the request went to the end: an exit at a ramp has its head already, the ramp's. */
 static void count_macs(const or_eval *eval, const or_group *group, size_t i, double *full, double *executed)
 {
@@ -309,12 +309,16 @@ static or_status put_figures(const or_group_summary *s, bool first, or_buffer *o
 }
 
 /* "survivors" [l] of the group: requests that executed more than l layers, so [0] is all and [L] is 0.
- * Both lists are empty where this process ran nothing. */
+ * Prompt tokens, and those of them that others had computed. Lists are empty, and counts 0, where this process
+ * ran nothing. */
 static or_status put_group(const or_eval *eval, size_t g, or_buffer *out)
 {
     or_group_summary s;
     OR_TRY(or_eval_summary(eval, g, &s));
     OR_TRY(put_figures(&s, g == 0, out));
+    OR_TRY(or_buffer_printf(out, ",\n    \"prompt_tokens\": %llu, \"prompt_tokens_shared\": %llu",
+                            (unsigned long long)s.stats.prompt_tokens,
+                            (unsigned long long)s.stats.prompt_tokens_shared));
     OR_TRY(or_buffer_puts(out, ",\n    \"survivors\": ["));
     for (int l = 0; s.stats.n_stages > 0 && l <= eval->hparams.n_layers; l++)
         OR_TRY(or_buffer_printf(out, "%s%llu", l ? ", " : "", (unsigned long long)s.stats.survivors[l]));

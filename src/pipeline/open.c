@@ -108,7 +108,7 @@ static uint64_t context_scratch(const or_hparams *h, size_t rows)
            or_hparams_workspace(h, rows, rows, OR_RAMP_ROWS, or_threads());
 }
 
-/* How many pages the KV cache has, on all ranks alike: as --kv-memory says, or half of what is left beside
+/* How many pages the KV cache has where something is generated, on all ranks alike: as --kv-memory says, or half of what is left beside
  * the rest (the other half is for waves that grow), and no more than all sequences can use. *limit becomes
  * what is left. Collective. */
 static or_status find_pages(or_pipeline *p, const or_pipeline_options *options, const planned *o,
@@ -135,6 +135,30 @@ static or_status find_pages(or_pipeline *p, const or_pipeline_options *options, 
     *limit = left + o->memory.total - *pages * page;
     or_log_detail("KV cache of %llu pages of %d tokens, %s", (unsigned long long)*pages, (int)OR_PAGE,
                   or_bytes_text(*pages * page, has));
+    return OR_OK;
+}
+
+/* Pages where prompts are scored only, for the prefixes that they share: as --kv-memory says, or an eighth of
+ * what is left, and no more than prefixes of some tasks can use. The rest is for long prompts, which go first:
+ * where there is no room for pages each prompt computes its own prefix, and nothing is refused. *limit becomes
+ * what is left. Collective. */
+static or_status find_prefix_pages(or_pipeline *p, const or_pipeline_options *options, const planned *o,
+                                   uint64_t *limit, uint64_t *pages)
+{
+    enum { CONTEXTS = 4 };
+    const int layers = p->plan.bound[p->rank + 1] - p->plan.bound[p->rank];
+    const uint64_t page = or_kv_page_bytes(&o->h, layers),
+                   most = CONTEXTS * (((uint64_t)o->h.n_context + OR_PAGE - 1) / OR_PAGE),
+                   left = *limit > o->memory.total ? *limit - o->memory.total : 0,
+                   wanted = options->kv_memory > 0 ? options->kv_memory : left / 8,
+                   budget = wanted < left ? wanted : left;
+    char text[OR_BYTES_TEXT];
+    if (options->sequences > 0 || options->no_prefix_cache) return OR_OK;
+    *pages = budget / page < most ? budget / page : most;
+    OR_TRY(or_transport_least(p->transport, pages));
+    *limit -= *pages * page;
+    or_log_detail("prefix cache of up to %llu pages of %d tokens, %s", (unsigned long long)*pages,
+                  (int)OR_PAGE, or_bytes_text(*pages * page, text));
     return OR_OK;
 }
 
@@ -179,6 +203,7 @@ static or_status open_together(or_pipeline *p, const or_pipeline_options *option
     OR_TRY(plan_stage(p, options, o));
     OR_TRY(or_transport_agree(p->transport, check_memory(p, options, o, &limit)));
     OR_TRY(find_pages(p, options, o, &limit, &pages));
+    OR_TRY(find_prefix_pages(p, options, o, &limit, &pages));
     OR_TRY(find_longest(p, o, limit));
     OR_TRY(or_transport_agree(p->transport, open_stage(p, options, pages)));
     return or_transport_same(p->transport, or_model_fingerprint(p->model), "the model");

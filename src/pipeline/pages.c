@@ -92,6 +92,24 @@ void or_pages_share(or_pages *pages, int32_t page, int32_t parent, const int32_t
     *bucket = page;
 }
 
+int32_t or_pages_find_prefix(or_pages *pages, const int32_t *tokens, int32_t n, int32_t *found)
+{
+    int32_t i = 0;
+    for (; i < n; i++) {
+        found[i] = or_pages_find(pages, i > 0 ? found[i - 1] : -1, tokens + (size_t)i * OR_PAGE);
+        if (found[i] < 0) break;
+    }
+    return i;
+}
+
+void or_pages_take_prefix(or_pages *pages, const int32_t *tokens, int32_t first, int32_t n, int32_t *prefix)
+{
+    for (int32_t i = first; i < n; i++) {
+        prefix[i] = or_pages_take(pages);
+        or_pages_share(pages, prefix[i], i > 0 ? prefix[i - 1] : -1, tokens + (size_t)i * OR_PAGE);
+    }
+}
+
 /* Out of its bucket. */
 static void forget(or_pages *pages, int32_t page)
 {

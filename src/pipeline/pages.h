@@ -1,8 +1,8 @@
-/* pages.h - which pages of the KV cache are whose. Rank 0 knows it for all stages: page p of a continuation
+/* pages.h - which pages of the KV cache are whose. Rank 0 knows it for all stages: page p of a request
  * is page p everywhere.
  *
  *   free -> taken by one continuation -> free
- *   free -> taken and shared: holds OR_PAGE tokens behind a known prefix, used by any number of continuations
+ *   free -> taken and shared: holds OR_PAGE tokens behind a known prefix, used by any number of requests
  *        -> idle (used by none, kept in case another comes) -> used again, or taken for something else
  *
  * A shared page is found by its tokens and the page before it, so what it holds is told by all tokens up to
@@ -19,7 +19,7 @@
 #include <stdbool.h>
 
 typedef struct or_page {
-    int32_t uses; /* continuations that have it */
+    int32_t uses; /* requests that have it */
     bool shared,
         fed; /* fed: its tokens are in the pipeline or through it; what comes later may attend to them */
     uint64_t number;      /* of what it holds, from 1, never used twice */
@@ -48,7 +48,7 @@ size_t or_pages_available(const or_pages *pages);
 int32_t or_pages_take(or_pages *pages);
 
 /* One use less; with the last one the page is idle if it is shared and was fed, else free. Pages of a
- * continuation are released from the last to the first. */
+ * request are released from the last to the first. */
 void or_pages_release(or_pages *pages, int32_t page);
 
 /* The shared page that holds these OR_PAGE tokens behind `parent` (a page, or -1), one use more; -1: none. */
@@ -56,5 +56,13 @@ int32_t or_pages_find(or_pages *pages, int32_t parent, const int32_t *tokens);
 
 /* Makes a taken page shared: it is to hold these tokens behind `parent`, and is not fed yet. */
 void or_pages_share(or_pages *pages, int32_t page, int32_t parent, const int32_t *tokens);
+
+/* A prefix of n whole pages, tokens [n * OR_PAGE]: those of its pages that are there, one use more each, in
+ * found[]; returns how many. */
+int32_t or_pages_find_prefix(or_pages *pages, const int32_t *tokens, int32_t n, int32_t *found);
+
+/* Takes the pages from `first` to n - 1 of such a prefix into prefix[n], of which those before `first` are
+ * there, and makes them shared. There must be so many available. */
+void or_pages_take_prefix(or_pages *pages, const int32_t *tokens, int32_t first, int32_t n, int32_t *prefix);
 
 #endif

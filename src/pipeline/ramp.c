@@ -27,16 +27,15 @@ static const or_policy *policy_of(const or_stage *stage, const or_rider *rider)
     return rider->policy >= 0 ? stage->policies[rider->policy] : NULL;
 }
 
-/* Whether it asks for a token at all: not so the first pieces of a long prompt. */
 static bool asks(const or_rider *rider)
 {
-    return rider->step.sequence == 0 || rider->step.asks < rider->step.position + rider->rows;
+    return or_step_asks(&rider->step, rider->rows);
 }
 
-/* Whether the ramp after `layer` layers (1..L-1) lets this rider's last row leave if it is sure enough. */
+/* Whether the ramp after `layer` layers (1..L-1) lets the last row of this rider, which asks, leave if it is
+ * sure enough. */
 static bool has_ramp(const or_stage *stage, const or_rider *rider, int layer)
 {
-    if (!asks(rider)) return false;
     if (rider->step.exits_at > 0) return rider->step.exits_at == layer;
     return rider->policy >= 0 && or_policy_has_ramp(stage->policies[rider->policy], layer);
 }
@@ -84,6 +83,7 @@ static or_status find_due(or_stage *stage, const or_wave *wave, size_t *n_due)
             OR_TRY(owe(stage, wave, r));
             continue;
         }
+        if (!asks(rider)) continue;
         if (wave->layer == stage->n_layers) {
             OR_RESERVE(stage->due, stage->due_capacity, n + (size_t)wave->spans[r].count);
             n += add_final_rows(wave, r, stage->due + n);

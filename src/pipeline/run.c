@@ -1,37 +1,58 @@
 /* run.c - rank 0 of a run: admits requests, runs stage 0, and puts the answers together from the records that
  * come home from all stages.
  *
- * A prompt that is scored is admitted (gets a track), travels as a rider, and is answered when the record
- * with which it left is here. Continuations are the schedule's (schedule.h). A wave takes riders of these
- * first, then the next requests. There is no end message: the run is over when all that was admitted has
- * come to its end, and every rider has come home.
+ * A prompt that is scored gets a track, is admitted behind what it lacks of its prefix (prefix.h), travels as
+ * a rider, and is answered when the record with which it left is here. Continuations are the schedule's
+ * (schedule.h). A wave takes riders of these first, then the next requests. There is no end message: the run
+ * is over when all that was admitted has come to its end, and every rider has come home.
  */
 #include "pipeline_internal.h"
 
+#include "prefix.h"
 #include "sample.h"
-#include "schedule.h"
 
 #include "clock.h"
+#include "log.h"
 #include "machine.h"
 
 #include <string.h>
 
-/* A request that was admitted and not yet answered. */
+/* A prompt that is scored, until it is answered and its silent riders are home. */
 typedef struct track {
+    or_prefix prefix;
     or_observation *seen; /* observed requests: [n_layers], filled as records come */
     int n_seen;
-    bool has_left;
+    bool admitted, has_left, answered;
     or_record left; /* the record with which it left */
 } track;
 
 struct or_tracker {
     const or_job *job;
     int n_layers;
-    track **tracks; /* [n_requests], NULL before admission, after the answer, and of continuations */
+    track **tracks;              /* [n_requests], NULL where there is none, as of continuations */
     size_t n_scored, n_answered; /* prompts that were admitted, and that were answered */
+    size_t n_silent;             /* riders that compute prefixes, under way */
     uint64_t *survivors;         /* [n_layers + 1] */
-    or_schedule schedule;        /* n_slots 0 where nothing is generated */
+    or_run_stats *stats;         /* not owned */
+    or_schedule schedule;        /* n_slots 0 where nothing is generated; its pages are for prefixes too */
 };
+
+static void free_track(track *t)
+{
+    if (!t) return;
+    free(t->prefix.pages);
+    free(t->seen);
+    free(t);
+}
+
+static void drop_if_over(or_tracker *tracker, size_t index)
+{
+    track *t = tracker->tracks[index];
+    if (!t->answered || t->prefix.n_riders > 0) return;
+    or_prefix_release(&t->prefix, &tracker->schedule.pages);
+    free_track(t);
+    tracker->tracks[index] = NULL;
+}
 
 /* Gives the answer to the job, and counts it, once the request has left and, if observed, all its
  * observations are in (those of different ranks come in any order). */
@@ -51,11 +72,43 @@ static or_status answer_if_complete(or_tracker *tracker, size_t index)
     /* survivors[l]: it executed more than l layers */
     for (int layer = 0; layer < left->seen.layer; layer++) tracker->survivors[layer]++;
     or_status status = tracker->job->answer(tracker->job->context, index, &answer);
-    free(t->seen);
-    free(t);
-    tracker->tracks[index] = NULL;
     tracker->n_answered++;
+    t->answered = true;
+    drop_if_over(tracker, index);
     return status;
+}
+
+static or_status refuse_record(const or_record *record)
+{
+    return or_fail(OR_ERR_PEER, "unexpected record", NULL, "of request %llu at layer %d",
+                   (unsigned long long)record->index, record->seen.layer);
+}
+
+/* Part of a prefix is through. */
+static or_status take_silent(or_tracker *tracker, track *t, const or_record *record)
+{
+    if (!t || t->prefix.n_riders == 0) return refuse_record(record);
+    t->prefix.n_riders--;
+    tracker->n_silent--;
+    drop_if_over(tracker, (size_t)record->index);
+    return OR_OK;
+}
+
+static or_status take_scored(or_tracker *tracker, track *t, const or_record *record)
+{
+    const int layer = record->seen.layer;
+    if (!t || !t->admitted || t->answered || layer < 1 || layer > tracker->n_layers ||
+        (t->has_left && record->leaves))
+        return refuse_record(record);
+    if (t->seen) {
+        t->seen[layer - 1] = record->seen;
+        t->n_seen++;
+    }
+    if (record->leaves) {
+        t->left = *record;
+        t->has_left = true;
+    }
+    return answer_if_complete(tracker, (size_t)record->index);
 }
 
 /* Records come from stages of this run, but over the wire: an index, layer or second leaving that cannot
@@ -64,24 +117,13 @@ or_status or_tracker_take(or_tracker *tracker, const or_record *records, size_t 
 {
     for (size_t i = 0; i < n_records; i++) {
         const or_record *record = &records[i];
-        const int layer = record->seen.layer;
-        if (record->sequence) {
-            OR_TRY(or_schedule_take(&tracker->schedule, record));
-            continue;
-        }
         track *t = record->index < tracker->job->n_requests ? tracker->tracks[record->index] : NULL;
-        if (!t || layer < 1 || layer > tracker->n_layers || (t->has_left && record->leaves))
-            return or_fail(OR_ERR_PEER, "unexpected record", NULL, "of request %llu at layer %d",
-                           (unsigned long long)record->index, layer);
-        if (t->seen) {
-            t->seen[layer - 1] = record->seen;
-            t->n_seen++;
-        }
-        if (record->leaves) {
-            t->left = *record;
-            t->has_left = true;
-        }
-        OR_TRY(answer_if_complete(tracker, (size_t)record->index));
+        if (record->sequence)
+            OR_TRY(or_schedule_take(&tracker->schedule, record));
+        else if (record->kind == OR_RECORD_SILENT)
+            OR_TRY(take_silent(tracker, t, record));
+        else
+            OR_TRY(take_scored(tracker, t, record));
     }
     return OR_OK;
 }
@@ -153,30 +195,33 @@ static or_status board(or_pipeline *p, const or_rider *rider, const int32_t *tok
     OR_TRY(or_wave_add(&p->running, rider, choices, pages));
     OR_TRY(or_model_embed(p->model, tokens, rows, (size_t)rider->step.position,
                           p->running.hidden + row * p->running.width));
-    p->stage.stats.requests_in++;
+    p->stage.stats.requests_in += or_step_asks(&rider->step, rider->rows);
     p->stage.stats.rows_in += rows;
     return OR_OK;
 }
 
-/* A prompt that is scored. */
+/* A prompt that is scored, whose prefix is in the pipeline: the rows behind it. */
 static or_status admit(or_pipeline *p, size_t index, const or_request *request)
 {
     or_tracker *tracker = p->tracker;
+    track *t = tracker->tracks[index];
+    const int32_t position = or_prefix_positions(&t->prefix);
     const or_rider rider = {
         .index = index,
-        .rows = (int32_t)request->n_tokens,
+        .rows = (int32_t)request->n_tokens - position,
         .policy = request->policy,
         .observe = request->observe,
         .n_choices = (int32_t)request->n_choices,
         .state = {-1, 0},
-        .step = {.exits_at = request->exits ? request->exits[0] : 0},
+        .step = {.position = position,
+                 .n_pages = t->prefix.n_pages,
+                 .exits_at = request->exits ? request->exits[0] : 0},
     };
-    track *t = NULL;
-    OR_TRY(OR_NEW(t, 1));
-    tracker->tracks[index] = t;
+    t->admitted = true;
     tracker->n_scored++;
-    if (request->observe) OR_TRY(OR_NEW(t->seen, (size_t)tracker->n_layers));
-    return board(p, &rider, request->tokens, request->choices, NULL);
+    tracker->stats->prompt_tokens += request->n_tokens;
+    tracker->stats->prompt_tokens_shared += (size_t)t->prefix.n_found * OR_PAGE;
+    return board(p, &rider, request->tokens + position, request->choices, t->prefix.pages);
 }
 
 /* What rank 0 has yet to admit: the next request is asked for one ahead, to see whether it still fits. */
@@ -210,6 +255,48 @@ static or_status feed_wave(or_pipeline *p, filling *f)
     return OR_OK;
 }
 
+static or_status open_track(or_pipeline *p, size_t index, const or_request *request)
+{
+    or_tracker *tracker = p->tracker;
+    track *t = NULL;
+    if (tracker->tracks[index]) return OR_OK;
+    OR_TRY(OR_NEW(t, 1));
+    tracker->tracks[index] = t;
+    if (request->observe) OR_TRY(OR_NEW(t->seen, (size_t)tracker->n_layers));
+    return p->share_prefixes ? or_prefix_take(&t->prefix, &tracker->schedule.pages, request) : OR_OK;
+}
+
+/* What a prompt lacks of its prefix, as far as it fits. */
+static or_status feed_prefix(or_pipeline *p, size_t index, const or_request *request, filling *f)
+{
+    or_pages *pages = &p->tracker->schedule.pages;
+    or_prefix *prefix = &p->tracker->tracks[index]->prefix;
+    or_feed feed;
+    while (or_prefix_waits(prefix) && or_prefix_is_fed(prefix, pages) && f->rows < p->wave_tokens) {
+        or_prefix_feed(prefix, pages, index, request, p->wave_tokens - f->rows, &feed);
+        p->tracker->n_silent++;
+        OR_TRY(board(p, &feed.rider, feed.tokens, NULL, feed.pages));
+        f->rows += (size_t)feed.rider.rows;
+    }
+    return OR_OK;
+}
+
+/* A prompt that is scored, if it fits behind what comes before it. */
+static or_status take_prompt(or_pipeline *p, size_t index, const or_request *request, filling *f, bool *taken)
+{
+    if (f->rows >= p->wave_tokens) return OR_OK; /* so that none takes pages before its time */
+    OR_TRY(open_track(p, index, request));
+    OR_TRY(feed_prefix(p, index, request, f));
+    const or_prefix *prefix = &p->tracker->tracks[index]->prefix;
+    if (or_prefix_waits(prefix) || !or_prefix_is_fed(prefix, &p->tracker->schedule.pages)) return OR_OK;
+    const size_t sizes[2] = {f->rows, request->n_tokens - (size_t)or_prefix_positions(prefix)};
+    if (f->rows > 0 && or_take_within(sizes, 2, p->wave_tokens) < 2) return OR_OK;
+    OR_TRY(admit(p, index, request));
+    f->rows += sizes[1];
+    *taken = true;
+    return OR_OK;
+}
+
 /* Asks for the next request, unless it is there already. */
 static or_status look_ahead(or_pipeline *p, queue *q)
 {
@@ -225,17 +312,10 @@ static or_status look_ahead(or_pipeline *p, queue *q)
 /* Takes the request that is looked at into the wave, or to the continuations, if there is room. */
 static or_status take_request(or_pipeline *p, queue *q, filling *f, bool *taken)
 {
-    const size_t sizes[2] = {f->rows, q->request.n_tokens};
     *taken = false;
-    if (q->request.max_tokens > 0) {
-        OR_TRY(or_schedule_admit(&p->tracker->schedule, q->next, &q->request, taken));
-        return *taken ? feed_wave(p, f) : OR_OK;
-    }
-    if (f->rows > 0 && or_take_within(sizes, 2, p->wave_tokens) < 2) return OR_OK;
-    OR_TRY(admit(p, q->next, &q->request));
-    f->rows += sizes[1];
-    *taken = true;
-    return OR_OK;
+    if (q->request.max_tokens == 0) return take_prompt(p, q->next, &q->request, f, taken);
+    OR_TRY(or_schedule_admit(&p->tracker->schedule, q->next, &q->request, taken));
+    return *taken ? feed_wave(p, f) : OR_OK;
 }
 
 /* Fills the running wave: continuations that are under way, then the next requests in order, up to the
@@ -262,7 +342,7 @@ static or_status fill_wave(or_pipeline *p, queue *q, bool admitting)
 static bool is_over(const or_pipeline *p, bool stopped)
 {
     const or_tracker *t = p->tracker;
-    return !p->held && t->n_answered == t->n_scored && t->schedule.n_riders == 0 &&
+    return !p->held && t->n_answered == t->n_scored && t->n_silent == 0 && t->schedule.n_riders == 0 &&
            (stopped || t->schedule.n_active == 0);
 }
 
@@ -338,7 +418,7 @@ static or_status begin_run(or_pipeline *p)
 static or_status open_schedule(or_pipeline *p, or_tracker *tracker, or_run_stats *stats)
 {
     or_schedule *s = &tracker->schedule;
-    if (p->stage.kv.n_slots == 0) return OR_OK;
+    if (p->stage.kv.n_pages == 0) return OR_OK;
     s->job = tracker->job;
     s->n_stages = p->plan.n_stages;
     s->n_layers = tracker->n_layers;
@@ -353,7 +433,7 @@ static or_status open_schedule(or_pipeline *p, or_tracker *tracker, or_run_stats
  * closing it does not drain. A stop is no error. */
 or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats)
 {
-    or_tracker tracker = {.job = job, .n_layers = p->stage.n_layers};
+    or_tracker tracker = {.job = job, .n_layers = p->stage.n_layers, .stats = stats};
     const double begin = or_clock_now();
     bool stopped = false;
     p->paused = false;
@@ -368,6 +448,9 @@ or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats
     stats->seconds = or_clock_now() - begin;
     OR_TRY_GOTO(done, gather_stats(p, stats));
     if (p->timeline) OR_TRY_GOTO(done, or_timeline_end_run(p->timeline, job->name, begin, stats));
+    if (stats->prompt_tokens_shared > 0)
+        or_log_detail("prompt tokens: %llu, shared %llu", (unsigned long long)stats->prompt_tokens,
+                      (unsigned long long)stats->prompt_tokens_shared);
     stats->survivors = tracker.survivors;
     tracker.survivors = NULL;
     if (stopped) status = OR_STOPPED;
@@ -377,10 +460,7 @@ done:
     if (status != OR_OK && status != OR_STOPPED) p->failed = true;
     if (tracker.schedule.n_slots > 0) p->numbers = tracker.schedule.numbers;
     or_schedule_close(&tracker.schedule);
-    for (size_t i = 0; tracker.tracks && i < job->n_requests; i++) {
-        if (tracker.tracks[i]) free(tracker.tracks[i]->seen);
-        free(tracker.tracks[i]);
-    }
+    for (size_t i = 0; tracker.tracks && i < job->n_requests; i++) free_track(tracker.tracks[i]);
     free(tracker.tracks);
     free(tracker.survivors);
     return status;

@@ -46,23 +46,13 @@ static int32_t pages_shared(const or_schedule *s, const or_request *request)
  * taken, when there are not enough. */
 static bool take_pages(or_schedule *s, or_sequence *q)
 {
-    const int32_t *tokens = q->request.tokens;
-    while (q->n_found < q->n_shared) {
-        const int32_t parent = q->n_found > 0 ? q->pages[q->n_found - 1] : -1;
-        const int32_t page = or_pages_find(&s->pages, parent, tokens + (size_t)q->n_found * OR_PAGE);
-        if (page < 0) break;
-        q->pages[q->n_found++] = page;
-    }
+    q->n_found = or_pages_find_prefix(&s->pages, q->request.tokens, q->n_shared, q->pages);
     if (or_pages_available(&s->pages) < (size_t)(q->n_pages - q->n_found)) {
         while (q->n_found > 0) or_pages_release(&s->pages, q->pages[--q->n_found]);
         return false;
     }
-    for (int32_t i = q->n_found; i < q->n_pages; i++) {
-        q->pages[i] = or_pages_take(&s->pages);
-        if (i < q->n_shared)
-            or_pages_share(&s->pages, q->pages[i], i > 0 ? q->pages[i - 1] : -1,
-                           tokens + (size_t)i * OR_PAGE);
-    }
+    or_pages_take_prefix(&s->pages, q->request.tokens, q->n_found, q->n_shared, q->pages);
+    for (int32_t i = q->n_shared; i < q->n_pages; i++) q->pages[i] = or_pages_take(&s->pages);
     return true;
 }
 

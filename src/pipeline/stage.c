@@ -65,7 +65,7 @@ static or_status run_layer(or_stage *stage, or_wave *wave)
         or_gather_last(wave->spans, wave->n_riders, wave->hidden, wave->width, stage->last_hidden);
         taps = (or_model_taps){stage->new_attn, stage->new_mlp};
     }
-    if (stage->kv.n_slots > 0) kv = or_kv_layer_pages(&stage->kv, wave->layer - or_model_first(stage->model));
+    if (stage->kv.n_pages > 0) kv = or_kv_layer_pages(&stage->kv, wave->layer - or_model_first(stage->model));
     or_wave_bind_pages(wave);
     OR_TRY(or_model_layer(stage->model, wave->layer, wave->spans, wave->n_riders, &kv, wave->hidden,
                           wave->taps ? &taps : NULL));
@@ -153,7 +153,8 @@ static size_t gather_ghosts(or_stage *stage, or_wave *wave, float *rows)
     for (size_t r = 0; r < wave->n_riders; r++) {
         const int32_t count = stage->waiting[r], position = wave->spans[r].position - count;
         if (count == 0) continue;
-        stage->ghosts[n_spans++] = (or_span){row, count, position, wave->spans[r].pages};
+        stage->ghosts[n_spans++] =
+            (or_span){.first = row, .count = count, .position = position, .pages = wave->spans[r].pages};
         or_kv_take_back(&stage->kv, wave->spans[r].pages, position, count, rows + (size_t)row * wave->width);
         row += count;
     }
@@ -230,10 +231,10 @@ or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook 
         OR_TRY(join(stage, wave));
         OR_TRY(run_layer(stage, wave));
         OR_TRY(check(stage, wave));
-        const size_t before = wave->n_riders;
+        const size_t before = or_wave_asking(wave);
         set_aside(stage, wave);
         or_wave_compact(wave, stage->leaves);
-        stage->stats.exits += before - wave->n_riders;
+        stage->stats.exits += before - or_wave_asking(wave);
         OR_TRY(hook(context, stage->records, stage->n_records));
     }
     OR_TRY(or_ramp_settle(stage));

@@ -22,7 +22,7 @@ typedef struct or_stage {
     size_t n_policies;
     int n_layers; /* of the whole model */
     bool taps;
-    or_kv kv;   /* n_slots 0 where prompts are scored only */
+    or_kv kv;   /* n_slots 0 where prompts are scored only; then n_pages may be 0 too */
     bool pause; /* set by the hook: or_stage_run() is to return before the next layer */
     or_stage_stats stats;
 

@@ -6,8 +6,8 @@
  *   lists      ..pp    ...  ppp           of all riders, one after the other: its choices, then its pages
  *   ghosts     gg           g             n_ghosts x width, on the wire only (or_step.ghosts)
  *
- * A rider is a request whose prompt is scored, or a step of a continuation: some of its positions on their
- * way through the layers. Waves are appended to each other (merging), compacted when riders leave, and grow
+ * A rider is a request whose prompt is scored, a step of a continuation - some of its positions on their way
+ * through the layers -, or part of a prefix that scored prompts share (prefix.h). Waves are appended to each other (merging), compacted when riders leave, and grow
  * when rows that waited join a rider. Pure: no MPI, no clock.
  */
 #ifndef OFFRAMP_PIPELINE_WAVE_H
@@ -18,9 +18,11 @@
 
 #include <offramp/pipeline.h>
 
-/* What a step of a continuation carries. A scored prompt has zeros here. */
+/* What a step of a continuation carries. A scored prompt has zeros here; behind a prefix that is there
+ * already, `position` and `n_pages` are the prefix', in whole pages. The rider that computes a prefix asks
+ * nothing, and its pages reach to its last row as those of a continuation do. */
 typedef struct or_step {
-    uint64_t sequence; /* number of the continuation, from 1, never used twice; 0: a scored prompt */
+    uint64_t sequence; /* number of the continuation, from 1, never used twice; 0: of a scored prompt */
     int32_t slot;      /* where the stages keep what they know of it */
     int32_t position;  /* of the rider's first row */
     int32_t n_pages;   /* as many as its last row needs */
@@ -35,6 +37,12 @@ typedef struct or_step {
     int32_t likeliest; /* or_request.likeliest */
     or_sampling sampling;
 } or_step;
+
+/* Whether it asks for a token: not so the first pieces of a long prompt, and prefixes. */
+static inline bool or_step_asks(const or_step *step, int32_t rows)
+{
+    return step->asks < step->position + rows;
+}
 
 /* One request in a wave; plain numbers, also on the wire. */
 typedef struct or_rider {
@@ -85,8 +93,12 @@ bool or_wave_conflicts(const or_wave *wave, const or_wave *next);
  * positions earlier. */
 or_status or_wave_grow(or_wave *wave, const int32_t *more);
 
-/* Makes the spans point to their pages: until riders are added, appended or compacted. */
+/* Makes the spans point to their pages: until riders are added, appended or compacted. Scored prompts only
+ * read theirs. */
 void or_wave_bind_pages(or_wave *wave);
+
+/* Riders that ask: the requests in it, without the prefixes and first pieces of their prompts. */
+size_t or_wave_asking(const or_wave *wave);
 
 /* Makes room for so many more ghosts, and gives the place of the first. */
 or_status or_wave_add_ghosts(or_wave *wave, size_t count, float **rows);

@@ -109,12 +109,15 @@ static bool step_fits(const or_step *step, int64_t end, const or_wave_limits *li
            sampling_fits(&step->sampling);
 }
 
-/* A scored prompt has no step but for the exit that may be given: its one span begins at position 0, without
- * pages. */
-static bool has_no_step(const or_step *step, int n_layers)
+/* That of a scored prompt, which is in none of the pages, or of a prefix, which is in all of them to `end`. */
+static bool scored_step_fits(const or_rider *rider, int64_t end, const or_wave_limits *limits)
 {
-    return step->position == 0 && step->n_pages == 0 && step->ghosts == 0 && step->exits_at >= 0 &&
-           step->exits_at <= n_layers;
+    const or_step *step = &rider->step;
+    const bool asks = step->asks == 0, fills = step->asks == INT32_MAX;
+    const int64_t paged = asks ? step->position : (end + OR_PAGE - 1) / OR_PAGE * OR_PAGE;
+    return step->position >= 0 && step->n_pages >= 0 && (size_t)step->n_pages <= limits->n_pages &&
+           (int64_t)step->n_pages * OR_PAGE == paged && step->ghosts == 0 && step->exits_at >= 0 &&
+           step->exits_at <= (asks ? limits->n_layers : 0) && (asks || (fills && rider->policy == -1 && !rider->observe));
 }
 
 static bool rider_fits(const or_rider *rider, const or_wave_limits *limits)
@@ -125,8 +128,8 @@ static bool rider_fits(const or_rider *rider, const or_wave_limits *limits)
     if (rider->policy >= 0 && (size_t)rider->policy >= limits->n_policies) return false;
     if (rider->n_short < 0 || rider->n_short > OR_SHORTLIST) return false;
     if (!tokens_fit(rider->shortlist, rider->n_short, (size_t)limits->n_vocab)) return false;
-    if (rider->step.sequence == 0) return has_no_step(&rider->step, limits->n_layers);
-    return step_fits(&rider->step, (int64_t)rider->step.position + rider->rows, limits);
+    const int64_t end = (int64_t)rider->step.position + rider->rows;
+    return rider->step.sequence ? step_fits(&rider->step, end, limits) : scored_step_fits(rider, end, limits);
 }
 
 /* Rows, lists and ghosts of the riders must add up to the wave's. Makes the spans, which are not sent, as

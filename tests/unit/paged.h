@@ -158,6 +158,40 @@ static inline void check_interleaved(or_model *model, int n)
     free(hidden), free(p.data);
 }
 
+/* Prompts that begin with the same `n_pages` pages, which are put there by the first wave, and read in the second
+ * by what each has behind them: 1, 2, ... rows. */
+static inline void check_prefix(or_model *model, int n_pages)
+{
+    enum { PROMPTS = 4, ROWS = PROMPTS * (PROMPTS + 1) / 2 };
+    uint64_t seed = 33;
+    const int prefix = n_pages * OR_PAGE;
+    int32_t pages[PAGED_PAGES], *tokens = or_alloc((size_t)(prefix + PROMPTS), sizeof *tokens), own[ROWS];
+    or_span spans[PROMPTS];
+    paged p;
+    paged_open(&p, model);
+    paged_shuffle(&seed, pages);
+    paged_tokens(&seed, model, prefix, tokens);
+    paged_tokens(&seed, model, ROWS, own);
+    float *before = paged_rows(&p, prefix), *hidden = paged_rows(&p, ROWS);
+    assert_ok(or_model_embed(model, tokens, (size_t)prefix, 0, before));
+    paged_run(&p, &(or_span){.count = prefix, .pages = pages}, 1, before);
+    for (int i = 0, row = 0; i < PROMPTS; row += ++i) {
+        spans[i] =
+            (or_span){.first = row, .count = i + 1, .position = prefix, .pages = pages, .reads_only = true};
+        assert_ok(
+            or_model_embed(model, own + row, (size_t)i + 1, (size_t)prefix, hidden + (size_t)row * p.width));
+    }
+    paged_run(&p, spans, PROMPTS, hidden);
+    for (int i = 0; i < PROMPTS; i++) {
+        memcpy(tokens + prefix, own + spans[i].first, (size_t)spans[i].count * sizeof *tokens);
+        float *whole = paged_whole(&p, tokens, prefix + spans[i].count);
+        assert_memory_equal(hidden + (size_t)spans[i].first * p.width, whole + (size_t)prefix * p.width,
+                            (size_t)spans[i].count * p.width * sizeof *hidden);
+        free(whole);
+    }
+    free(tokens), free(before), free(hidden), free(p.data);
+}
+
 /* or_model_project() of a layer's input, in two spans, leaves in the pages what the layer leaves there. */
 static inline void check_projection(or_model *model, int n)
 {
@@ -221,6 +255,7 @@ static inline void check_pages(or_model *model, int n)
     }
     check_chunks(model, n, n);
     check_interleaved(model, n);
+    check_prefix(model, n / OR_PAGE - (n % OR_PAGE < 4));
     check_projection(model, n);
     check_candidates(model);
 }

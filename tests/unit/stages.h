@@ -13,6 +13,7 @@
 
 #include "oracle.h"
 #include "pipeline_internal.h"
+#include "prefix.h"
 #include "sequence.h"
 #include "threads.h"
 
@@ -31,7 +32,8 @@ typedef struct trial {
     int32_t slot, n_pages;
     int32_t *pages;
     or_observation *seen; /* of a prompt that is scored: [n_layers], n_seen of them */
-    int n_seen;
+    int n_seen, left;     /* the layer where it left, 0: not yet */
+    or_prefix prefix;     /* its pages */
 } trial;
 
 typedef struct station {
@@ -66,7 +68,7 @@ typedef struct stages {
     or_run_stats stats;
     uint64_t *survivors;
     trial *trials;
-    size_t n_trials, next, n_scored;
+    size_t n_trials, next, n_scored, n_silent;
     size_t n_merged, n_parted; /* waves that were */
     size_t spare;              /* the most rows that an estimate was above the rider's own */
     uint64_t seed;
@@ -151,14 +153,14 @@ static inline void check_trial(stages *s, const trial *t)
     free(tokens);
 }
 
-/* Every layer's observation of a prompt that is scored. */
+/* Every layer's observation of a prompt that is scored, until it left. */
 static inline void check_seen(const stages *s, const trial *t)
 {
     const or_sampling greedy = {.top_p = 1};
     const int n = (int)t->request.n_tokens;
     oracle o;
     oracle_open(&o, s->whole, t->request.tokens, n, 0, NULL);
-    for (int layer = 1; layer <= s->n_layers; layer++) {
+    for (int layer = 1; layer <= t->left; layer++) {
         const or_observation *seen = &t->seen[layer - 1];
         const or_token want = oracle_token(&o, layer, n - 1, &greedy, -1);
         if (seen->token != want.token || seen->top_prob != want.top_prob || seen->gap != want.gap)
@@ -207,7 +209,7 @@ static inline void open_seat(stages *s, int i, int first, int last)
         .taps = s->how.taps,
     };
     or_kv *kv = &seat->stage.kv;
-    assert_ok(or_kv_open(kv, h, last - first, s->how.n_pages, s->how.n_slots));
+    if (s->how.n_pages > 0) assert_ok(or_kv_open(kv, h, last - first, s->how.n_pages, s->how.n_slots));
     for (size_t f = 0; f < kv->bytes / sizeof *kv->data; f++) kv->data[f] = NAN;
     or_wave_init(&seat->running, (size_t)h->d_model, s->how.taps);
     for (int w = 0; w < OR_CREDITS; w++) or_wave_init(&seat->inbox[w], (size_t)h->d_model, s->how.taps);
@@ -267,16 +269,35 @@ static inline void stages_close(stages *s)
 
 /* ---- records ---------------------------------------------------------------------------------------------- */
 
-/* Of a prompt that is scored and observed: one layer's. */
+/* Its pages are used until it has left, and as long as it fills them. */
+static inline void release_prefix(stages *s, trial *t)
+{
+    if (t->finished && t->prefix.n_riders == 0) or_prefix_release(&t->prefix, &s->schedule.pages);
+}
+
+/* Of a prompt that is scored and observed: one layer's. Where it leaves is the policy's affair. */
 static inline void take_seen(stages *s, const or_record *record)
 {
     trial *t = &s->trials[record->index];
     t->seen[record->seen.layer - 1] = record->seen;
-    assert_int_equal(record->leaves, record->seen.layer == s->n_layers);
-    if (++t->n_seen < s->n_layers) return;
+    t->n_seen++;
+    if (record->leaves) t->left = record->seen.layer;
+    if (t->request.policy < 0) assert_int_equal(record->leaves, record->seen.layer == s->n_layers);
+    if (t->left == 0 || t->n_seen < t->left) return;
+    assert_int_equal(t->n_seen, t->left);
     t->finished = true;
     s->n_scored--;
     check_seen(s, t);
+    release_prefix(s, t);
+}
+
+static inline void take_silent(stages *s, const or_record *record)
+{
+    trial *t = &s->trials[record->index];
+    assert_true(t->prefix.n_riders > 0 && record->leaves && record->seen.layer == s->n_layers);
+    t->prefix.n_riders--;
+    s->n_silent--;
+    release_prefix(s, t);
 }
 
 static inline void take_records(stages *s, const or_record *records, size_t n)
@@ -284,6 +305,8 @@ static inline void take_records(stages *s, const or_record *records, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (records[i].sequence)
             assert_ok(or_schedule_take(&s->schedule, &records[i]));
+        else if (records[i].kind == OR_RECORD_SILENT)
+            take_silent(s, &records[i]);
         else
             take_seen(s, &records[i]);
     }
@@ -363,7 +386,8 @@ static inline void send_on(stages *s, station *from, station *to)
     free(bytes);
 }
 
-/* No two riders of a wave write to the same place. Room for one mark per position of the cache. */
+/* No two riders of a wave write to the same place, and none to what another only reads. Room for one mark per
+ * position of the cache. */
 static inline void check_disjoint(const stages *s, station *seat)
 {
     or_wave *wave = &seat->running;
@@ -371,7 +395,8 @@ static inline void check_disjoint(const stages *s, station *seat)
     or_wave_bind_pages(wave);
     for (size_t r = 0; r < wave->n_riders; r++) {
         const or_span *span = &wave->spans[r];
-        for (int32_t at = span->position; span->pages && at < span->position + span->count; at++) {
+        const bool writes = span->pages && !span->reads_only;
+        for (int32_t at = span->position; writes && at < span->position + span->count; at++) {
             bool *place = &written[span->pages[at / OR_PAGE] * OR_PAGE + at % OR_PAGE];
             if (*place) fail_msg("two riders of a wave write to position %d of a page", at % OR_PAGE);
             *place = true;
@@ -427,6 +452,38 @@ static inline void feed_riders(stages *s)
     }
 }
 
+/* What it lacks of its prefix, and then the prompt; false: not all of it fits, or a continuation is still to
+ * feed what it has found. */
+static inline bool admit_scored(stages *s, trial *t)
+{
+    const or_request *r = &t->request;
+    or_feed feed;
+    if (!t->seen) {
+        assert_ok(OR_NEW(t->seen, (size_t)s->n_layers));
+        if (!s->how.no_share) assert_ok(or_prefix_take(&t->prefix, &s->schedule.pages, r));
+        s->stats.prompt_tokens += r->n_tokens;
+        s->stats.prompt_tokens_shared += (size_t)t->prefix.n_found * OR_PAGE;
+    }
+    if (!or_prefix_is_fed(&t->prefix, &s->schedule.pages)) return false;
+    while (or_prefix_waits(&t->prefix)) {
+        const size_t rows = rows_expected(s->seats);
+        if (rows >= s->how.wave_tokens) return false;
+        or_prefix_feed(&t->prefix, &s->schedule.pages, s->next, r, s->how.wave_tokens - rows, &feed);
+        board_rider(s, &feed.rider, feed.tokens, feed.pages);
+        s->n_silent++;
+    }
+    const int32_t position = or_prefix_positions(&t->prefix);
+    const or_rider rider = {.index = s->next,
+                            .rows = (int32_t)r->n_tokens - position,
+                            .policy = r->policy,
+                            .observe = 1,
+                            .state = {-1, 0},
+                            .step = {.position = position, .n_pages = t->prefix.n_pages}};
+    board_rider(s, &rider, r->tokens + position, t->prefix.pages);
+    s->n_scored++;
+    return true;
+}
+
 /* A prompt that is scored is in the wave at once; a continuation has to get a slot and pages. */
 static inline bool admit_next(stages *s)
 {
@@ -434,11 +491,7 @@ static inline bool admit_next(stages *s)
     const or_request *r = &t->request;
     bool admitted = true;
     if (r->max_tokens == 0) {
-        const or_rider rider = {
-            .index = s->next, .rows = (int32_t)r->n_tokens, .policy = -1, .observe = 1, .state = {-1, 0}};
-        assert_ok(OR_NEW(t->seen, (size_t)s->n_layers));
-        board_rider(s, &rider, r->tokens, NULL);
-        s->n_scored++;
+        admitted = admit_scored(s, t);
     } else {
         assert_ok(or_schedule_admit(&s->schedule, s->next, r, &admitted));
     }
@@ -523,7 +576,7 @@ static inline void act(stages *s, int i)
 
 static inline bool is_over(const stages *s)
 {
-    return s->next == s->n_trials && s->n_scored == 0 && s->schedule.n_active == 0 &&
+    return s->next == s->n_trials && s->n_scored == 0 && s->n_silent == 0 && s->schedule.n_active == 0 &&
            s->schedule.n_riders == 0;
 }
 
@@ -539,6 +592,7 @@ static inline void stages_run(stages *s)
         if (stages_draw(s, 4) == 0) act(s, n - 1);
     }
     for (size_t i = 0; i < s->n_trials; i++) assert_true(s->trials[i].finished);
+    assert_int_equal(or_pages_available(&s->schedule.pages), s->how.n_pages);
 }
 
 #endif

@@ -91,8 +91,8 @@ static void open_fixture(fixture *f, const char *metric)
     char text[512];
     snprintf(text, sizeof text,
              "{\"name\": \"birds\", \"format\": \"jsonl\", \"test\": \"test.jsonl\", \"metric\": \"%s\", "
-             "\"prompt\": \"Say {input}\\nA:\", \"max_tokens\": 8}",
-             metric);
+             "\"description\": \"%s\", \"prompt\": \"Say {input}\\nA:\", \"max_tokens\": 8}",
+             metric, "a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a "); /* a page */
     put_text(path_in(folder, "task.json"), text);
     put_text(path_in(folder, "test.jsonl"),
              "{\"input\": \"x\", \"output\": \"a red bird\"}\n{\"input\": \"y\", \"output\": \"blue\"}\n"
@@ -155,10 +155,10 @@ static void requests_ask_for_text(void **state)
     assert_false(world.asked.observe);
     assert_int_equal(world.asked.n_ends, or_tokenizer_ends(tokenizer, &(const int32_t *){NULL}));
     assert_int_equal(world.asked.ends[0], or_tokenizer_eos(tokenizer));
-    /* all prompts begin with "Say" and part behind it */
+    /* all prompts begin with the description and part behind it */
     const or_tokens *a = &running->sets[0].instances[0].prompt, *b = &running->sets[0].instances[1].prompt;
     const size_t shared = world.asked.n_shared;
-    assert_true(shared >= 2 && shared < a->count);
+    assert_true(shared >= OR_PAGE && shared < a->count);
     assert_memory_equal(a->ids, b->ids, shared * sizeof(int32_t));
     or_eval_close(running);
     f.plan.limit = 1; /* one prompt shares with nobody */

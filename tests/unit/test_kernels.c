@@ -459,10 +459,10 @@ static void spans_of_all_kinds_share_a_wave(void **state)
     float *wave_q = or_alloc(ROWS * Q_WIDTH, sizeof *q), *wave_k = or_alloc(ROWS * KV_WIDTH, sizeof *k);
     float *wave_v = or_alloc(ROWS * KV_WIDTH, sizeof *v);
     /* first row in the wave, count, position: of the prompt, of the long sequence, of the short one */
-    const or_span spans[] = {{0, PROMPT, 0, NULL},
-                             {PROMPT, CUT, AT, long_pages},
-                             {PROMPT + CUT, LONG - AT - CUT, AT + CUT, long_pages},
-                             {ROWS - 1, 1, SHORT - 1, short_pages}};
+    const or_span spans[] = {{0, PROMPT, 0, NULL, false},
+                             {PROMPT, CUT, AT, long_pages, false},
+                             {PROMPT + CUT, LONG - AT - CUT, AT + CUT, long_pages, false},
+                             {ROWS - 1, 1, SHORT - 1, short_pages, false}};
     for (int s = 0; s < 4; s++) {
         const size_t to = (size_t)spans[s].first, from = (size_t)spans[s].position,
                      n = (size_t)spans[s].count;
@@ -487,6 +487,70 @@ static void spans_of_all_kinds_share_a_wave(void **state)
     }
     free(q), free(k), free(v), free(out), free(other_k), free(whole), free(wave_q), free(wave_k),
         free(wave_v);
+}
+
+/* Two prompts that begin alike, in one wave with a third: the beginning in pages, what is behind it read from
+ * the wave, and put nowhere. Each has the bits it has in one piece. */
+static void prefixes_are_read_where_they_are(void **state)
+{
+    (void)state;
+    static const or_attention_shape head_shapes[] = {{6, 2, 52}, {26, 2, 8}, {7, 1, 48}, {6, 3, 128}};
+    enum { MOST_PAGES = 3, OWN = 45, OTHER = 9, LONG = MOST_PAGES * OR_PAGE + OWN };
+    static const int owns[] = {1, 2, 13, OR_PAGE - 1, OR_PAGE, OR_PAGE + 1, OWN};
+    static const int32_t pages[MOST_PAGES] = {7, 3, 11};
+    uint64_t seed = 26;
+    for (size_t s = 0; s < sizeof head_shapes / sizeof *head_shapes; s++) {
+        const or_attention_shape *shape = &head_shapes[s];
+        const size_t q_width = (size_t)(shape->n_heads * shape->head_dim);
+        const size_t kv_width = (size_t)(shape->n_kv_heads * shape->head_dim);
+        /* behind the rows of the first prompt come those that the second one has instead, then a third's */
+        const size_t rows = LONG + OWN + OTHER;
+        float *q = random_floats(&seed, rows * q_width), *k = random_floats(&seed, rows * kv_width);
+        float *v = random_floats(&seed, rows * kv_width), *out = or_alloc(rows * q_width, sizeof *out);
+        float *whole = or_alloc(rows * q_width, sizeof *whole), *kept = NULL;
+        for (size_t i = 0; i < rows * q_width; i++) q[i] *= 8.0f;
+        for (int trial = 0; trial < SETS * MOST_PAGES * 7; trial++) {
+            const or_kernels *run = kernel_set(trial % SETS);
+            const int own = owns[trial / SETS % 7], prefix = (1 + trial / SETS / 7) * OR_PAGE;
+            const or_kv_layer kv = empty_pages(shape);
+            const size_t bytes = PAGES * kv.stride * sizeof *kept;
+            const or_span spans[] = {{LONG - own, own, prefix, pages, true},
+                                     {LONG, own, prefix, pages, true},
+                                     {LONG + OWN, OTHER, 0, NULL, false}};
+            or_threads_set(1 + trial % 2);
+            /* the prefix ends where the first prompt's own rows begin */
+            const size_t begin = (size_t)(LONG - own - prefix), q_at = begin * q_width,
+                         kv_at = begin * kv_width;
+            or_kv_put(shape, &(or_span){.count = prefix, .pages = pages}, 1, k + kv_at, v + kv_at, &kv);
+            kept = or_alloc(PAGES * kv.stride, sizeof *kept);
+            memcpy(kept, kv.data, bytes);
+            attend(run, shape, spans, 3, &kv, q, k, v, out);
+            assert_memory_equal(kept, kv.data, bytes);
+            attend(run, shape, &(or_span){.count = prefix + own}, 1, NULL, q + q_at, k + kv_at, v + kv_at,
+                   whole);
+            if (memcmp(out + (size_t)(LONG - own) * q_width, whole + (size_t)prefix * q_width,
+                       (size_t)own * q_width * sizeof *out) != 0)
+                fail_msg("%s: other bits of %d rows behind a prefix of %d", sets[trial % SETS], own, prefix);
+            const or_span last = {.first = LONG + OWN, .count = OTHER};
+            attend(run, shape, &last, 1, NULL, q, k, v, whole);
+            assert_memory_equal(out + (LONG + OWN) * q_width, whole + (LONG + OWN) * q_width,
+                                OTHER * q_width * sizeof *out);
+            /* the second prompt in one piece: its rows where the first one's were */
+            float *k2 = or_alloc((size_t)(prefix + own) * kv_width, sizeof *k2);
+            float *v2 = or_alloc((size_t)(prefix + own) * kv_width, sizeof *v2);
+            float *q2 = or_alloc((size_t)(prefix + own) * q_width, sizeof *q2);
+            memcpy(k2, k + kv_at, (size_t)prefix * kv_width * sizeof *k2);
+            memcpy(v2, v + kv_at, (size_t)prefix * kv_width * sizeof *v2);
+            memcpy(k2 + (size_t)prefix * kv_width, k + LONG * kv_width, (size_t)own * kv_width * sizeof *k2);
+            memcpy(v2 + (size_t)prefix * kv_width, v + LONG * kv_width, (size_t)own * kv_width * sizeof *v2);
+            memcpy(q2 + (size_t)prefix * q_width, q + LONG * q_width, (size_t)own * q_width * sizeof *q2);
+            attend(run, shape, &(or_span){.count = prefix + own}, 1, NULL, q2, k2, v2, whole);
+            assert_memory_equal(out + LONG * q_width, whole + (size_t)prefix * q_width,
+                                (size_t)own * q_width * sizeof *out);
+            free(k2), free(v2), free(q2), free(kept), free(kv.data);
+        }
+        free(q), free(k), free(v), free(out), free(whole);
+    }
 }
 
 /* Heads of all sizes in groups of all sizes, so that blocks of rows begin and end anywhere in a group: right,
@@ -884,6 +948,7 @@ int main(void)
         cmocka_unit_test(page_is_laid_out_as_told),
         cmocka_unit_test(pages_change_no_bit),
         cmocka_unit_test(spans_of_all_kinds_share_a_wave),
+        cmocka_unit_test(prefixes_are_read_where_they_are),
         cmocka_unit_test(heads_of_all_shapes_are_right),
         cmocka_unit_test(damage_stays_where_it_is),
         cmocka_unit_test(norm_rope_and_silu_are_right),

@@ -3,6 +3,7 @@
 
 #include "batch_internal.h"
 #include "requests.h"
+#include "shared.h"
 
 static or_tokenizer *tokenizer;
 static or_hparams hparams;

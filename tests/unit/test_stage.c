@@ -490,6 +490,83 @@ static void prefixes_are_shared(void **state)
     run_shared(&small, 32, 0);
 }
 
+/* Prompts that are scored: four of five begin with one prefix, some of these with its first page only, and some
+ * have nothing behind it; the fifth begins with another page. Returns how many tokens others have computed where
+ * no page is ever taken away. */
+static size_t share_scored(const subject *m, uint64_t seed, trial trials[TRIALS])
+{
+    const size_t most = (size_t)(m->longest - 4) / OR_PAGE;
+    int32_t *prefix = random_numbers(&seed, most * OR_PAGE, 0, m->n_vocab);
+    size_t there[2] = {0}, shared = 0;
+    for (size_t i = 0; i < TRIALS; i++) {
+        const size_t other = i % 5 == 1, n = other || i % 5 == 2 ? 1 : most,
+                     own = i % 5 == 3 ? 0 : 1 + random_bits(&seed) % ((size_t)m->longest - most * OR_PAGE),
+                     all = n * OR_PAGE + own, pages = (own ? all - own : all - 1) / OR_PAGE;
+        int32_t *tokens = random_numbers(&seed, all, 0, m->n_vocab);
+        for (size_t t = 0; t < n * OR_PAGE; t++) tokens[t] = other ? (prefix[t] + 1) % m->n_vocab : prefix[t];
+        trials[i] = (trial){.request = {.n_tokens = all, .tokens = tokens, .n_shared = n * OR_PAGE}};
+        shared += (pages < there[other] ? pages : there[other]) * OR_PAGE;
+        if (pages > there[other]) there[other] = pages;
+    }
+    free(prefix);
+    return shared;
+}
+
+/* Every layer's observations are those of the prompt alone (check_seen()), whatever leaves before its prefix has
+ * come to the end, and whatever has to go for want of pages. */
+static void run_scored(const subject *m, int n_stages, int policy, size_t n_pages, size_t wave_tokens)
+{
+    or_policy *policies[POLICIES] = {gap_policy(m, -1, 0), gap_policy(m, 0.1, 4), gap_policy(m, 2, 0)};
+    setup how = setup_of(m, n_stages);
+    trial trials[TRIALS];
+    how.policies = policies;
+    how.n_policies = POLICIES;
+    how.n_slots = 0;
+    how.n_pages = n_pages;
+    how.wave_tokens = wave_tokens;
+    const size_t shared = share_scored(m, 150 + n_pages, trials);
+    for (size_t i = 0; i < TRIALS; i++) trials[i].request.policy = i % 3 ? policy : -1;
+    const outcome result = run(&how, trials);
+    if (n_pages > 4) assert_int_equal(result.stats.prompt_tokens_shared, shared);
+    if (n_pages == 0) assert_int_equal(result.stats.prompt_tokens_shared, 0);
+    assert_true(shared > 0);
+    free_trials(trials);
+    for (int i = 0; i < POLICIES; i++) or_policy_free(policies[i]);
+}
+
+static void scored_prompts_share_prefixes(void **state)
+{
+    (void)state;
+    const subject subjects[] = {tiny_llama(), tiny_opt(), demo()};
+    static const size_t pages[] = {0, 1, 2, 13}, waves[] = {7, 24, 64, 1000};
+    for (int s = 0; s < 2; s++)
+        for (int n_stages = 1; n_stages <= STAGES_MOST; n_stages++)
+            for (int policy = 0; policy < POLICIES; policy++)
+                for (int i = 0; i < 4; i++)
+                    run_scored(&subjects[s], n_stages, policy, pages[i], waves[(i + policy + n_stages) % 4]);
+    for (int i = 0; i < 4; i++) run_scored(&subjects[2], 1 + i, i % POLICIES, pages[i], waves[3 - i]);
+}
+
+/* In the same waves, and pages, as continuations that begin with the same tokens. */
+static void prefixes_are_shared_by_prompts_and_continuations(void **state)
+{
+    (void)state;
+    const subject subjects[] = {tiny_llama(), tiny_opt(), demo()};
+    for (int i = 0; i < 12; i++) {
+        const subject *m = &subjects[i % 3];
+        setup how = setup_of(m, 1 + i % STAGES_MOST);
+        trial trials[TRIALS];
+        how.n_pages = i % 2 ? 13 : 5;
+        how.seed = (uint64_t)i;
+        make_trials(m, 160 + (uint64_t)i, -1, trials);
+        share_prefix(m, LONGEST > 90 && i % 3 == 2 ? 64 : 32, trials);
+        give_exits(m, 170, trials);
+        for (size_t t = i % 4; t < TRIALS; t += 4) trials[t].request.max_tokens = 0;
+        run(&how, trials);
+        free_trials(trials);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +579,8 @@ int main(void)
         cmocka_unit_test(shortlists_never_leave_earlier),
         cmocka_unit_test(draws_are_the_same_in_any_split_and_company),
         cmocka_unit_test(prefixes_are_shared),
+        cmocka_unit_test(scored_prompts_share_prefixes),
+        cmocka_unit_test(prefixes_are_shared_by_prompts_and_continuations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

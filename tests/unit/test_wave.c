@@ -237,14 +237,39 @@ static void fill_row(float *row, uint64_t index, int position)
     for (size_t c = 0; c < WIDTH; c++) row[c] = number(index, (size_t)position, c);
 }
 
-static void add_step(or_wave *wave, uint64_t index, int rows, int position)
+static void add_rider(or_wave *wave, const or_rider *rider)
 {
     int32_t pages[9];
-    const or_rider rider = step_rider(index, rows, position);
     const size_t row = wave->n_rows;
-    for (int32_t i = 0; i < rider.step.n_pages; i++) pages[i] = page_of(index, i);
-    assert_ok(or_wave_add(wave, &rider, NULL, pages));
-    for (int i = 0; i < rows; i++) fill_row(wave->hidden + (row + (size_t)i) * WIDTH, index, position + i);
+    for (int32_t i = 0; i < rider->step.n_pages; i++) pages[i] = page_of(rider->index, i);
+    assert_ok(or_wave_add(wave, rider, NULL, pages));
+    for (int i = 0; i < rider->rows; i++)
+        fill_row(wave->hidden + (row + (size_t)i) * WIDTH, rider->index, rider->step.position + i);
+}
+
+static void add_step(or_wave *wave, uint64_t index, int rows, int position)
+{
+    const or_rider rider = step_rider(index, rows, position);
+    add_rider(wave, &rider);
+}
+
+/* A scored prompt behind a prefix of so many pages. */
+static void add_behind(or_wave *wave, uint64_t index, int rows, int32_t n_pages)
+{
+    const or_rider rider = {.index = index,
+                            .rows = rows,
+                            .policy = 1,
+                            .observe = 1,
+                            .step = {.position = n_pages * OR_PAGE, .n_pages = n_pages}};
+    add_rider(wave, &rider);
+}
+
+/* A rider that computes part of a prefix. */
+static void add_prefix(or_wave *wave, uint64_t index, int rows, int position)
+{
+    or_rider rider = step_rider(index, rows, position);
+    rider.step = (or_step){.position = position, .n_pages = rider.step.n_pages, .asks = INT32_MAX};
+    add_rider(wave, &rider);
 }
 
 /* Every row is the one of its rider and position; those of scored prompts begin at 0. */
@@ -263,7 +288,8 @@ static void assert_positions(or_wave *wave)
             fill_row(expected, rider->index, span.position + i);
             assert_memory_equal(wave->hidden + row * WIDTH, expected, sizeof expected);
         }
-        if (rider->step.sequence == 0) assert_null(span.pages);
+        assert_true((span.pages == NULL) == (rider->step.n_pages == 0));
+        assert_true(span.reads_only == (rider->step.sequence == 0 && rider->step.asks == 0));
         for (int32_t i = 0; i < rider->step.n_pages; i++)
             assert_int_equal(span.pages[i], page_of(rider->index, i));
     }
@@ -383,6 +409,47 @@ static void dropped_rows_conflict(void **state)
     or_wave_free(&wave);
     or_wave_free(&next);
     or_wave_free(&empty);
+}
+
+/* Prefixes and who reads them find their pages, whoever else comes and goes, and only they that ask are
+ * requests. */
+static void prefixes_travel_with_their_prompts(void **state)
+{
+    (void)state;
+    uint64_t seed = 15;
+    for (int round = 0; round < 300; round++) {
+        or_wave wave, other, arrived;
+        bool leaves[MOST];
+        or_wave_init(&wave, WIDTH, round % 2);
+        or_wave_init(&other, WIDTH, round % 2);
+        or_wave_init(&arrived, WIDTH, round % 2);
+        for (uint64_t index = 1; index <= 12; index++) {
+            or_wave *to = index < 7 ? &wave : &other;
+            const int rows = 1 + (int)(random_bits(&seed) % 4), position = (int)(random_bits(&seed) % 70);
+            switch (random_bits(&seed) % 3) {
+            case 0:
+                add_behind(to, index, rows, (int32_t)(random_bits(&seed) % 4));
+                break;
+            case 1:
+                add_prefix(to, index, rows, position);
+                break;
+            default:
+                add_step(to, index, rows, position);
+            }
+        }
+        assert_ok(or_wave_append(&wave, &other));
+        assert_positions(&wave);
+        for (size_t r = 0; r < wave.n_riders; r++) leaves[r] = random_bits(&seed) % 4 == 0;
+        or_wave_compact(&wave, leaves);
+        send_over(&arrived, &wave);
+        assert_positions(&arrived);
+        size_t asking = 0;
+        for (size_t r = 0; r < arrived.n_riders; r++) asking += arrived.riders[r].step.asks != INT32_MAX;
+        assert_int_equal(or_wave_asking(&arrived), asking);
+        or_wave_free(&wave);
+        or_wave_free(&other);
+        or_wave_free(&arrived);
+    }
 }
 
 /* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, list, ghosts (8
@@ -558,6 +625,67 @@ static void every_wrong_step_is_refused(void **state)
     or_wave_free(&arrived);
 }
 
+/* Rider 0 is a scored prompt behind two pages, rider 1 a prefix with rows 40, 41. */
+static void every_wrong_prefix_is_refused(void **state)
+{
+    (void)state;
+    const char *sums = "do not add up", *unknown = "does not know";
+    const size_t list = HEAD + 2 * sizeof(or_rider);
+    const struct {
+        size_t at, size;
+        int64_t value;
+        const char *part;
+    } cases[] = {{AT_STEP(0, position), 4, 32, sums},
+                 {AT_STEP(0, position), 4, 65, sums},
+                 {AT_STEP(0, position), 4, 96, sums},
+                 {AT_STEP(0, position), 4, -64, sums},
+                 {AT_STEP(0, n_pages), 4, 1, sums},
+                 {AT_STEP(0, n_pages), 4, 3, sums},
+                 {AT_STEP(0, n_pages), 4, -2, sums},
+                 {AT_STEP(0, n_pages), 4, INT32_MAX, sums},
+                 {AT_STEP(0, asks), 4, 1, sums},
+                 {AT_STEP(0, asks), 4, -1, sums},
+                 {AT_STEP(0, asks), 4, INT32_MAX, sums}, /* prefixes ask for nothing */
+                 {AT_STEP(0, ghosts), 4, 1, sums},
+                 {AT_STEP(0, exits_at), 4, 3, sums},
+                 {AT_STEP(1, position), 4, -1, sums},
+                 {AT_STEP(1, position), 4, 30, sums}, /* one page is enough for that */
+                 {AT_STEP(1, position), 4, 63, sums},
+                 {AT_STEP(1, position), 4, INT32_MAX, sums},
+                 {AT_STEP(1, n_pages), 4, 1, sums},
+                 {AT_STEP(1, n_pages), 4, 0, sums},
+                 {AT_STEP(1, asks), 4, 0, sums},
+                 {AT_STEP(1, ghosts), 4, 2, sums},
+                 {AT_STEP(1, exits_at), 4, 2, sums},
+                 {AT_RIDER(1, policy), 4, 0, sums},
+                 {AT_RIDER(1, observe), 4, 1, sums},
+                 {list, 4, 9, unknown},
+                 {list + 12, 4, -1, unknown}};
+    or_wave wave, arrived;
+    or_wave_init(&wave, WIDTH, true);
+    or_wave_init(&arrived, WIDTH, true);
+    add_behind(&wave, 1, 3, 2);
+    add_prefix(&wave, 2, 2, 40);
+    const size_t size = or_wave_wire_size(&wave);
+    char *bytes = malloc(size);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        or_wave_encode(&wave, bytes);
+        memcpy(bytes + cases[i].at, &cases[i].value, cases[i].size);
+        assert_fails(or_wave_decode(&arrived, bytes, size, &limits), OR_ERR_PEER, cases[i].part);
+        or_wave_encode(&wave, bytes);
+        assert_ok(or_wave_decode(&arrived, bytes, size, &limits));
+        assert_positions(&arrived);
+    }
+    or_wave_limits one_page = limits;
+    one_page.n_pages = 1; /* more pages than there are cannot be a prefix */
+    wave.lists[0] = wave.lists[1] = wave.lists[2] = wave.lists[3] = 0;
+    or_wave_encode(&wave, bytes);
+    assert_fails(or_wave_decode(&arrived, bytes, size, &one_page), OR_ERR_PEER, sums);
+    free(bytes);
+    or_wave_free(&wave);
+    or_wave_free(&arrived);
+}
+
 /* More pages than there are cannot be a continuation's, even if each of them is one. */
 static void too_many_pages_are_refused(void **state)
 {
@@ -599,7 +727,9 @@ static void assert_within_limits(const or_wave *wave)
         ghosts += (size_t)step->ghosts;
         assert_true(step->position >= 0 && step->ghosts <= step->position);
         if (step->sequence == 0) {
-            assert_true(step->position == 0 && step->n_pages == 0);
+            assert_true(step->asks == 0 || step->asks == INT32_MAX);
+            assert_true(step->asks == 0 ? step->position == step->n_pages * OR_PAGE
+                                        : step->position + rider->rows <= step->n_pages * OR_PAGE);
             continue;
         }
         assert_true(step->slot >= 0 && (size_t)step->slot < limits.n_slots);
@@ -623,6 +753,8 @@ static void damaged_steps_are_refused_or_within_limits(void **state)
     add_step(&wave, 1, 2, 40);
     add(&wave, 2, 3, 2, 1);
     add_step(&wave, 3, 1, 7);
+    add_behind(&wave, 4, 1, 1);
+    add_prefix(&wave, 5, 1, 33);
     wave.riders[0].n_short = 3;
     wave.riders[2].step.ghosts = 2;
     assert_ok(or_wave_add_ghosts(&wave, 2, &ghosts));
@@ -686,6 +818,8 @@ int main(void)
         cmocka_unit_test(dropped_rows_conflict),
         cmocka_unit_test(every_wrong_field_is_refused),
         cmocka_unit_test(every_wrong_step_is_refused),
+        cmocka_unit_test(prefixes_travel_with_their_prompts),
+        cmocka_unit_test(every_wrong_prefix_is_refused),
         cmocka_unit_test(too_many_pages_are_refused),
         cmocka_unit_test(damaged_steps_are_refused_or_within_limits),
         cmocka_unit_test(waves_that_mpi_cannot_send_have_no_size),

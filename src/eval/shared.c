@@ -1,4 +1,4 @@
-/* batch_shared.c - which prompts begin alike.
+/* shared.c - which prompts begin alike.
  *
  * In the order of a dictionary, the prompts that have the longest beginning in common with one are beside it:
  *
@@ -7,7 +7,9 @@
  *   1 5 9 2 8    4 with the one before
  *   3            0
  */
-#include "batch_internal.h"
+#include "shared.h"
+
+#include "memory.h"
 
 #include <offramp/span.h>
 
