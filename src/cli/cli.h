@@ -33,7 +33,7 @@ typedef struct or_command {
 
 typedef struct or_common {
     char *model, *plan, *kernels, *progress;
-    int64_t wave_tokens, threads, memory_per_rank;
+    int64_t wave_tokens, threads, memory_per_rank, replicas; /* replicas 0: one */
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
     bool no_prefix_cache;
     bool quiet, verbose, allow_other_model;
@@ -57,9 +57,15 @@ typedef struct or_common {
         "memory-per-rank", OR_OPTION_BYTES, &(c).memory_per_rank, "B",                                       \
             "what a rank may take, as in 60G; 0: what the host has (0)", 0, 1e18, false                      \
     }
+#define OR_OPTION_REPLICAS(c)                                                                                \
+    {                                                                                                        \
+        "replicas", OR_OPTION_INT, &(c).replicas, "N",                                                       \
+            "pipelines, of as many ranks each, that share the requests (1)", 1, 1024, false                  \
+    }
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
     {"plan", OR_OPTION_TEXT, &(c).plan, "P", "layers per rank: even, 10,20,25,25 or plan.json (even)", 0,    \
      0,      false},                                                                                         \
+        OR_OPTION_REPLICAS(c),                                                                               \
         {"wave-tokens",                                                                                      \
          OR_OPTION_INT,                                                                                      \
          &(c).wave_tokens,                                                                                   \

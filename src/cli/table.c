@@ -45,15 +45,20 @@ static int wider(int width, const char *text)
     return (int)strlen(text) > width ? (int)strlen(text) : width;
 }
 
-/* The stages of the whole run: what passed each, and how its time went. */
+/* The stages of the whole run: what passed each, and how its time went. Replicas, if there are several, lie
+ * one behind the other. */
 static void print_stages(const or_run_stats *stats)
 {
-    printf("\nstage  layers    requests in     exits       out  waves run  busy s  ramp s  idle s  wait s\n");
+    const int replicas = stats->stage[stats->n_stages - 1].replica + 1, stages = stats->n_stages / replicas;
+    printf(
+        "\n%sstage  layers    requests in     exits       out  waves run  busy s  ramp s  idle s  wait s\n",
+        replicas > 1 ? "replica  " : "");
     for (int s = 0; s < stats->n_stages; s++) {
         const or_stage_stats *stage = &stats->stage[s];
         char layers[32];
         snprintf(layers, sizeof layers, "%d..%d", stage->first + 1, stage->last);
-        printf("%5d  %-8s  %11llu  %8llu  %8llu  %9llu  %6.2f  %6.2f  %6.2f  %6.2f\n", s, layers,
+        if (replicas > 1) printf("%7d  ", stage->replica);
+        printf("%5d  %-8s  %11llu  %8llu  %8llu  %9llu  %6.2f  %6.2f  %6.2f  %6.2f\n", s % stages, layers,
                (unsigned long long)stage->requests_in, (unsigned long long)stage->exits,
                (unsigned long long)stage->requests_out, (unsigned long long)stage->waves_run, stage->busy,
                stage->ramp, stage->idle, stage->wait);

@@ -159,6 +159,7 @@ void or_eval_stages(const or_eval *eval, or_run_stats *sum)
         for (int s = 0; s < stats->n_stages; s++) {
             or_stage_stats *to = &sum->stage[s];
             const or_stage_stats *from = &stats->stage[s];
+            to->replica = from->replica;
             to->first = from->first;
             to->last = from->last;
             to->requests_in += from->requests_in;
@@ -264,10 +265,10 @@ static or_status put_stage(or_buffer *out, const or_stage_stats *stage, uint64_t
     const double n = (double)n_requests;
     OR_TRY(or_buffer_printf(
         out,
-        "      {\"layers\": [%d, %d], \"requests_in\": %llu, \"exits\": %llu, "
+        "      {\"replica\": %d, \"layers\": [%d, %d], \"requests_in\": %llu, \"exits\": %llu, "
         "\"requests_out\": %llu, \"waves_in\": %llu, \"waves_run\": %llu, \"waves_out\": %llu, "
         "\"rows_in\": %llu, \"ramp_rows\": %llu",
-        stage->first + 1, stage->last, (unsigned long long)stage->requests_in,
+        stage->replica, stage->first + 1, stage->last, (unsigned long long)stage->requests_in,
         (unsigned long long)stage->exits, (unsigned long long)stage->requests_out,
         (unsigned long long)stage->waves_in, (unsigned long long)stage->waves_run,
         (unsigned long long)stage->waves_out, (unsigned long long)stage->rows_in,
