@@ -18,8 +18,9 @@ static or_status read_number(const or_message *message, uint64_t *number)
     return OR_OK;
 }
 
-static or_status take_begin(or_replicas *r, const or_message *message)
+static or_status take_job(or_pipeline *p, const or_message *message)
 {
+    or_replicas *r = p->replicas;
     uint64_t n_requests = 0;
     OR_TRY(read_number(message, &n_requests));
     if (r->begun)
@@ -27,7 +28,7 @@ static or_status take_begin(or_replicas *r, const or_message *message)
     OR_TRY(OR_NEW(r->received, n_requests));
     r->n_requests = n_requests;
     r->n_received = 0;
-    r->asked = (or_appetite){0};
+    r->asked = or_replicas_begin(p);
     r->over_here = false;
     r->begun = true;
     return OR_OK;
@@ -64,7 +65,7 @@ static or_status act_on(or_pipeline *p, const or_message *message)
 {
     or_replicas *r = p->replicas;
     if (message->from == 0) {
-        if (message->tag == OR_TAG_JOB) return take_begin(r, message);
+        if (message->tag == OR_TAG_JOB) return take_job(p, message);
         if (message->tag == OR_TAG_GIVE) return take_requests(p, message);
         if (message->tag == OR_TAG_ENOUGH) return take_enough(r, message);
         if (message->tag == OR_TAG_END) r->over_here = true;
@@ -121,8 +122,7 @@ static or_status ask(or_pipeline *p, size_t begun)
     bool hungry;
     const or_appetite now = appetite_of(p, begun, &hungry);
     const or_appetite *last = &r->asked;
-    if (!hungry || (last->rows > 0 && now.received == last->received && now.slots <= last->slots &&
-                    now.pages <= last->pages))
+    if (!hungry || (now.received == last->received && now.slots <= last->slots && now.pages <= last->pages))
         return OR_OK;
     or_appetite *copy;
     OR_TRY(OR_NEW(copy, 1));

@@ -66,8 +66,9 @@ static size_t divide_up(size_t whole, size_t parts)
     return (whole + parts - 1) / parts;
 }
 
-/* Half of an even share of what is left: as that becomes less, so do the portions. And never more than an
- * even share of all that is not done, so that of few requests each replica gets some. */
+/* Never more than an even share of all that is not done, so that of few requests each replica gets some. Of
+ * prompts half of an even share of what is left: as that becomes less, so do the portions. Continuations
+ * begin together, as many as there is room for: a wave of one takes about as long as a wave of all. */
 or_status or_queue_portion(or_queue *queue, int replica, const or_appetite *appetite, size_t *portion)
 {
     bool there;
@@ -75,10 +76,10 @@ or_status or_queue_portion(or_queue *queue, int replica, const or_appetite *appe
     OR_TRY(look_ahead(queue, &there));
     if (!there || !fits(queue, appetite)) return OR_OK;
     const size_t parts = (size_t)queue->n_replicas, left = queue->job->n_requests - queue->next,
-                 part = divide_up(left, 2 * parts), most = divide_up(left + queue->n_open, parts),
-                 has = queue->shares[replica].n_open, room = most > has ? most - has : 0;
+                 most = divide_up(left + queue->n_open, parts), has = queue->shares[replica].n_open,
+                 room = most > has ? most - has : 0,
+                 part = queue->request.max_tokens > 0 ? appetite->slots : divide_up(left, 2 * parts);
     *portion = part < room ? part : room;
-    if (queue->request.max_tokens > 0 && *portion > appetite->slots) *portion = appetite->slots;
     return OR_OK;
 }
 

@@ -6,8 +6,8 @@
  *   job <--answer(), token(), finish()-- or_queue_hear(): replica 1 says of its request 2 (of the job: 5) ...
  *
  * Nobody is given work in advance: a replica takes when it has room, so a slow one takes less (work
- * stealing). At a time it takes a small part of what is left, and holds no more than an even share of what
- * is not done: so at the end all are busy until nearly the same moment. Pure: no MPI, no clock.
+ * stealing). Of prompts it takes a small part of what is left at a time, and it never holds more than an even
+ * share of what is not done: so at the end all are busy until nearly the same moment. Pure: no MPI, no clock.
  */
 #ifndef OFFRAMP_PIPELINE_QUEUE_H
 #define OFFRAMP_PIPELINE_QUEUE_H

@@ -32,6 +32,13 @@ or_request_limits or_replicas_limits(const or_pipeline *p)
     return (or_request_limits){p->stage.n_policies, p->longest, or_pipeline_room(p), h->n_vocab, h->n_layers};
 }
 
+or_appetite or_replicas_begin(const or_pipeline *p)
+{
+    const or_kv *kv = &p->stage.kv;
+    return (or_appetite){
+        .rows = p->wave_tokens, .slots = kv->n_slots, .pages = kv->n_slots > 0 ? kv->n_pages : 0};
+}
+
 size_t or_totals_size(const or_pipeline *p)
 {
     return sizeof(or_totals) + (size_t)p->plan.n_stages * sizeof(or_stage_stats) +
@@ -296,7 +303,7 @@ static or_status open_run(or_pipeline *p, const or_job *job)
     r->job = job;
     r->over = r->ended = false;
     r->n_totals = 0;
-    memset(r->asks, 0, (size_t)p->n_replicas * sizeof *r->asks);
+    for (int replica = 0; replica < p->n_replicas; replica++) r->asks[replica] = or_replicas_begin(p);
     OR_TRY(or_queue_open(&r->queue, job, p->n_replicas));
     r->queue.share = p->share_prefixes;
     r->queue.check = check;

@@ -12,7 +12,7 @@
  * The first rank of a pipeline is its leader; it runs its job as rank 0 does where there is one pipeline
  * (run.c), and the ranks behind it know of no replicas. Rank 0 gives its own pipeline requests wave by wave,
  * from the same queue. A leader asks while it has a wave in hand, so that it need not wait for rank 0 to be
- * between two layers.
+ * between two layers; with JOB comes as much as an empty pipeline would ask for.
  */
 #ifndef OFFRAMP_PIPELINE_REPLICAS_H
 #define OFFRAMP_PIPELINE_REPLICAS_H
@@ -66,6 +66,9 @@ or_request_limits or_replicas_limits(const or_pipeline *pipeline);
 
 /* or_replicas_pump() of a leader (leader.c). */
 or_status or_leader_pump(or_pipeline *pipeline);
+
+/* What a pipeline has room for when a run begins: all know it of each other, and no leader has to ask. */
+or_appetite or_replicas_begin(const or_pipeline *pipeline);
 
 /* What a leader tells of its pipeline's part of a run: this, then or_stage_stats of each stage, then its
  * survivors [L + 1]. */
