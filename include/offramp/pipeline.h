@@ -5,11 +5,15 @@
  *             +---- records -------+-----------------------------+------------------------------+
  *
  * Every rank opens the pipeline (collective). Then rank 0 calls or_pipeline_run() as often as it likes, and
- * the others or_pipeline_serve(), which returns when rank 0 closes. Requests that exit on a rank are not sent
- * on: later ranks never see them, and sleep while nothing arrives. All ranks close (collective).
+ * the others or_pipeline_serve(), which returns when rank 0 closes. Requests that exit on a rank are not
+ * sent on: later ranks never see them, and sleep while nothing arrives. All ranks close (collective).
+ *
+ * The ranks may also form several pipelines, replicas of each other, of so many consecutive ranks each. All
+ * take requests from the one queue that rank 0 keeps, when they have room for more, and send their answers
+ * there: a slow one takes fewer.
  *
  * A request's answer - token, exit layer, probabilities, bit for bit - does not depend on the plan, the wave
- * size, the threads, or on the other requests.
+ * size, the threads, the replica, or on the other requests.
  */
 #ifndef OFFRAMP_PIPELINE_H
 #define OFFRAMP_PIPELINE_H
@@ -129,6 +133,10 @@ typedef struct or_answer {
 typedef struct or_job {
     size_t n_requests;
     void *context;
+    /* How many requests may be asked for by now, *there <= n_requests and not fewer than were; and whether
+     * *more may follow: the run goes on until there are none. `begun` were begun. Called often. NULL: all
+     * are there. */
+    or_status (*ready)(void *context, size_t begun, size_t *there, bool *more);
     /* Fills request `index`; its arrays must stay valid until its answer was given. Called in order. */
     or_status (*request)(void *context, size_t index, or_request *request);
     /* Takes the answer of request `index`; in any order. */
@@ -156,7 +164,8 @@ typedef struct or_timeline or_timeline; /* timeline.h */
 
 typedef struct or_pipeline_options {
     const char *model;          /* path */
-    const char *plan;           /* "auto" (or_plan_auto()), or see or_plan_parse() */
+    const char *plan;           /* of each replica's ranks: "auto" (or_plan_auto()), or see or_plan_parse() */
+    int replicas;               /* pipelines, of which each has all layers; must divide the ranks; 0: one */
     size_t wave_tokens;         /* rows of a wave at most; a longer prompt is a wave by itself */
     bool taps;                  /* carry what the cosine features need */
     or_policy *const *policies; /* not owned; the same on all ranks */
@@ -177,8 +186,8 @@ typedef struct or_pipeline_options {
 enum { OR_PLAN_PROMPT = 128 };
 
 /* Opens this rank's stage. Refuses with the numbers, before anything is loaded, what will not fit into
- * memory (OR_ERR_INPUT), a plan that does not fit the ranks (OR_ERR_USAGE), and a model or policy that is
- * not the same everywhere. Fails on all ranks alike. Collective, blocking. */
+ * memory (OR_ERR_INPUT), a plan or replicas that do not fit the ranks (OR_ERR_USAGE), and a model or policy
+ * that is not the same everywhere. Fails on all ranks alike. Collective, blocking. */
 or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *options,
                            or_pipeline **pipeline);
 
@@ -191,12 +200,13 @@ void or_pipeline_close(or_pipeline *pipeline);
 or_status or_pipeline_pause(or_pipeline *pipeline);
 
 const or_hparams *or_pipeline_hparams(const or_pipeline *pipeline);
-const or_plan *or_pipeline_plan(const or_pipeline *pipeline);
+const or_plan *or_pipeline_plan(const or_pipeline *pipeline); /* of each replica */
+int or_pipeline_replicas(const or_pipeline *pipeline);
 
-/* What the pipeline's plan makes of a job, whose length is known. False where work was neither measured nor given:
- * without the plan "auto". */
+/* What the plan makes of a job, whose length is known, on all replicas together. False where work was neither
+ * measured nor given: without the plan "auto". */
 bool or_pipeline_forecast(const or_pipeline *pipeline, const or_workload *work, or_forecast *forecast);
-const or_rank_cost *or_pipeline_costs(const or_pipeline *pipeline); /* [ranks]; NULL in the same case */
+const or_rank_cost *or_pipeline_costs(const or_pipeline *pipeline); /* of the ranks of one replica; NULL likewise */
 
 uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model */
 
@@ -210,6 +220,7 @@ size_t or_pipeline_room(const or_pipeline *pipeline);
 
 /* What a stage did during a run. Times in seconds. */
 typedef struct or_stage_stats {
+    int32_t replica;                           /* whose stage it is, from 0 */
     int32_t first, last;                       /* layers (first, last], i.e. first+1 .. last counted from 1 */
     uint64_t requests_in, exits, requests_out; /* in = exits + out; without the prefixes that they share */
     uint64_t waves_in, waves_run, waves_out, rows_in; /* merging makes waves_run smaller than waves_in */
@@ -224,7 +235,7 @@ typedef struct or_stage_stats {
 } or_stage_stats;
 
 typedef struct or_run_stats {
-    int n_stages;
+    int n_stages; /* of all replicas: the ranks of the job */
     or_stage_stats stage[OR_PLAN_STAGES];
     uint64_t
         *survivors; /* [L + 1]: requests, or tokens, that executed more than l layers; malloc'ed by the run */

@@ -57,11 +57,12 @@ static or_status row_md(const or_bench_row *row, bool first, const or_bench_colu
 {
     (void)first;
     const or_bench_model *m = row->model;
-    char size[OR_BYTES_TEXT], params[32];
-    printf("| %s %s%s | %s | %s | %d | %d | %s%s%s | %.2f ± %.2f |", m->name, or_dtype_name(m->type),
+    char size[OR_BYTES_TEXT], params[32], replicas[32] = "";
+    if (row->replicas > 1) snprintf(replicas, sizeof replicas, " (%d replicas)", row->replicas);
+    printf("| %s %s%s | %s | %s | %d%s | %d | %s%s%s | %.2f ± %.2f |", m->name, or_dtype_name(m->type),
            m->one_layer ? ", layers shared" : "", or_bytes_text(m->bytes, size),
-           count_text(m->parameters, params), row->ranks, row->threads, row->test, row->kv ? " exits " : "",
-           row->kv ? row->kv : "", row->rate.mean, row->rate.deviation);
+           count_text(m->parameters, params), row->ranks, replicas, row->threads, row->test,
+           row->kv ? " exits " : "", row->kv ? row->kv : "", row->rate.mean, row->rate.deviation);
     put_columns(row, columns);
     printf("\n");
     return OR_OK;
@@ -72,8 +73,8 @@ static or_status row_md(const or_bench_row *row, bool first, const or_bench_colu
 static void begin_csv(const or_bench_columns *columns)
 {
     (void)columns;
-    printf("model,type,share_layers,size,params,ranks,threads,plan,test,exits,tokens_per_second,deviation,"
-           "median,prompts_per_second,predicted,gflops,ramps,peaks,work_saved,ratio\n");
+    printf("model,type,share_layers,size,params,ranks,replicas,threads,plan,test,exits,tokens_per_second,"
+           "deviation,median,prompts_per_second,predicted,gflops,ramps,peaks,work_saved,ratio\n");
 }
 
 /* In quotes, which are doubled where the text has them. */
@@ -93,8 +94,9 @@ static or_status row_csv(const or_bench_row *row, bool first, const or_bench_col
     (void)columns;
     const or_bench_model *m = row->model;
     put_text(m->name);
-    printf("%s,%s,%llu,%llu,%d,%d,", or_dtype_name(m->type), m->one_layer ? "true" : "false",
-           (unsigned long long)m->bytes, (unsigned long long)m->parameters, row->ranks, row->threads);
+    printf("%s,%s,%llu,%llu,%d,%d,%d,", or_dtype_name(m->type), m->one_layer ? "true" : "false",
+           (unsigned long long)m->bytes, (unsigned long long)m->parameters, row->ranks, row->replicas,
+           row->threads);
     put_text(row->plan);
     put_text(row->test);
     printf("%s,%.9g,%.9g,%.9g,", row->kv ? row->kv : "", row->rate.mean, row->rate.deviation,
@@ -123,12 +125,12 @@ static or_status put_object(const or_bench_row *row, or_buffer *out)
     const or_bench_model *m = row->model;
     OR_TRY(or_buffer_puts(out, "{\"model\": "));
     OR_TRY(or_json_put_string(out, m->name));
-    OR_TRY(or_buffer_printf(out,
-                            ", \"type\": \"%s\", \"share_layers\": %s, \"size\": %llu, \"params\": %llu, "
-                            "\"ranks\": %d, \"threads\": %d, \"plan\": [%s], \"test\": \"%s\", ",
-                            or_dtype_name(m->type), m->one_layer ? "true" : "false",
-                            (unsigned long long)m->bytes, (unsigned long long)m->parameters, row->ranks,
-                            row->threads, row->plan, row->test));
+    OR_TRY(or_buffer_printf(
+        out,
+        ", \"type\": \"%s\", \"share_layers\": %s, \"size\": %llu, \"params\": %llu, "
+        "\"ranks\": %d, \"replicas\": %d, \"threads\": %d, \"plan\": [%s], \"test\": \"%s\", ",
+        or_dtype_name(m->type), m->one_layer ? "true" : "false", (unsigned long long)m->bytes,
+        (unsigned long long)m->parameters, row->ranks, row->replicas, row->threads, row->plan, row->test));
     OR_TRY(or_buffer_printf(
         out, "\"exits\": %s%s%s, \"tokens_per_second\": %.9g, \"deviation\": %.9g, \"median\": %.9g, ",
         row->kv ? "\"" : "", row->kv ? row->kv : "null", row->kv ? "\"" : "", row->rate.mean,

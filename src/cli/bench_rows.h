@@ -14,8 +14,8 @@ typedef struct or_bench_model {
 
 typedef struct or_bench_row {
     const or_bench_model *model;
-    int ranks, threads;
-    const char *plan;  /* layers per rank, "11,11" */
+    int ranks, replicas, threads;
+    const char *plan;  /* layers per rank of a replica, "11,11" */
     const char *peaks; /* bytes of memory per rank, at most until then, "2147483648,2040109465" */
     const char *test;
     const char *kv;       /* of a run with exits; NULL: full depth */

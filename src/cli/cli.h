@@ -36,7 +36,7 @@ typedef struct or_command {
 
 typedef struct or_common {
     char *model, *plan, *kernels, *progress, *timeline;
-    int64_t wave_tokens, threads, memory_per_rank;
+    int64_t wave_tokens, threads, memory_per_rank, replicas; /* replicas 0: one */
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
     bool no_prefix_cache;
     or_workload workload; /* what the plan "auto" is made for: set by the command, not an option */
@@ -67,6 +67,11 @@ typedef struct or_common {
         "timeline", OR_OPTION_TEXT, &(c).timeline, "FILE",                                                   \
             "what each rank did and when, for ui.perfetto.dev and chrome://tracing", 0, 0, false             \
     }
+#define OR_OPTION_REPLICAS(c)                                                                                \
+    {                                                                                                        \
+        "replicas", OR_OPTION_INT, &(c).replicas, "N",                                                       \
+            "pipelines, of as many ranks each, that share the requests (1)", 1, 1024, false                  \
+    }
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
     {"plan",                                                                                                 \
      OR_OPTION_TEXT,                                                                                         \
@@ -76,6 +81,7 @@ typedef struct or_common {
      0,                                                                                                      \
      0,                                                                                                      \
      false},                                                                                                 \
+        OR_OPTION_REPLICAS(c),                                                                               \
         {"wave-tokens",                                                                                      \
          OR_OPTION_INT,                                                                                      \
          &(c).wave_tokens,                                                                                   \

@@ -70,6 +70,7 @@ static or_option options[] = {
      "layers per rank: auto, even, 10,20,25,25 or plan.json (even)", 0, 0, false},
     {"exit-plan", OR_OPTION_TEXT, &exit_plan, "P",
      "the same for runs with exits; opens the model anew for each (--plan)", 0, 0, false},
+    OR_OPTION_REPLICAS(common),
     {"seed", OR_OPTION_INT, &seed, "N", "which prompts and exits are drawn (1)", 0, 9e15, false},
     {"wave-tokens", OR_OPTION_INT, &common.wave_tokens, "N", "rows of a wave at most (1024)", 1, 1 << 24,
      false},
@@ -248,18 +249,21 @@ typedef struct pass {
 
 static void tell_stages(const char *test, const or_run_stats *stats)
 {
+    const int replicas = stats->stage[stats->n_stages - 1].replica + 1, stages = stats->n_stages / replicas;
     for (int s = 0; s < stats->n_stages; s++) {
         const or_stage_stats *stage = &stats->stage[s];
-        char peak[OR_BYTES_TEXT];
-        or_log_detail("%s, stage %d, layers %d..%d: busy %.3f s (ramps %.3f s), idle %.3f s, wait %.3f s of "
-                      "%.3f s; %.4g multiply-adds, %llu waves; peak %s",
-                      test, s, stage->first + 1, stage->last, stage->busy, stage->ramp, stage->idle,
-                      stage->wait, stats->seconds, stage->macs, (unsigned long long)stage->waves_run,
-                      or_bytes_text(stage->peak, peak));
+        char peak[OR_BYTES_TEXT], replica[32] = "";
+        if (replicas > 1) snprintf(replica, sizeof replica, "replica %d, ", stage->replica);
+        or_log_detail(
+            "%s, %sstage %d, layers %d..%d: busy %.3f s (ramps %.3f s), idle %.3f s, wait %.3f s of "
+            "%.3f s; %.4g multiply-adds, %llu waves; peak %s",
+            test, replica, s % stages, stage->first + 1, stage->last, stage->busy, stage->ramp, stage->idle,
+            stage->wait, stats->seconds, stage->macs, (unsigned long long)stage->waves_run,
+            or_bytes_text(stage->peak, peak));
     }
 }
 
-/* The layers of each rank, "11,11". */
+/* The layers of each rank of a replica, "11,11". */
 static or_status write_plan(const or_plan *plan, or_buffer *out)
 {
     out->size = 0;
@@ -323,6 +327,7 @@ static or_status print_row(bench *b, const or_bench_test *test, int side)
     or_bench_row row = {
         .model = &b->model,
         .ranks = or_transport_size(b->session->transport),
+        .replicas = common.replicas ? (int)common.replicas : 1,
         .threads = or_threads(),
         .plan = of->plan.data,
         .peaks = of->peaks.data,
@@ -428,7 +433,7 @@ static void predict(pass *p)
 /* Costs are measured once for a test, so that its plans are made of the same numbers. */
 static or_status keep_costs(bench *b, const or_pipeline *pipeline)
 {
-    const size_t n = (size_t)or_transport_size(b->session->transport);
+    const size_t n = (size_t)or_pipeline_plan(pipeline)->n_stages;
     const or_rank_cost *costs = or_pipeline_costs(pipeline);
     if (!costs || b->costs) return OR_OK;
     OR_TRY(OR_NEW(b->costs, n));

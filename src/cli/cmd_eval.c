@@ -89,13 +89,14 @@ typedef struct run {
  *
  *   {"command": ["offramp", "eval", ...],
  *    "version": "...", "model": "...", "fingerprint": "16 hexadecimal digits", "kernels": "avx512",
- *    "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred",
+ *    "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred", "replicas": 1,
  *    "ranks": [
- *     {"layers": [1, 16], "host": "node01"},           counted from 1, both ends included
- *     {"layers": [17, 32], "host": "node02"}]} */
+ *     {"replica": 0, "layers": [1, 16], "host": "node01"},     layers from 1, both ends included
+ *     {"replica": 0, "layers": [17, 32], "host": "node02"}]} */
 static or_status write_run(const run *r)
 {
     const or_plan *plan = or_pipeline_plan(r->pipeline);
+    const int replicas = or_pipeline_replicas(r->pipeline);
     or_buffer out = {0};
     char *path = NULL;
     or_status status = or_buffer_puts(&out, "{\"command\": [");
@@ -109,14 +110,16 @@ static or_status write_run(const run *r)
     OR_TRY_GOTO(done, or_buffer_printf(&out,
                                        ",\n \"fingerprint\": \"%016llx\",\n \"kernels\": \"%s\",\n"
                                        " \"threads\": %d,\n \"wave_tokens\": %lld,\n \"seed\": %lld,\n"
-                                       " \"kv\": \"%s\",\n \"ranks\": [",
+                                       " \"kv\": \"%s\",\n \"replicas\": %d,\n \"ranks\": [",
                                        (unsigned long long)or_pipeline_fingerprint(r->pipeline),
                                        or_kernels_get()->name, or_threads(), (long long)common.wave_tokens,
-                                       (long long)tasks.seed, or_kv_policy_name(kv_policy())));
-    for (int s = 0; s < plan->n_stages; s++) {
-        OR_TRY_GOTO(done, or_buffer_printf(&out, "%s\n  {\"layers\": [%d, %d], \"host\": ", s ? "," : "",
-                                           plan->bound[s] + 1, plan->bound[s + 1]));
-        OR_TRY_GOTO(done, or_json_put_string(&out, or_transport_host(r->session->transport, s)));
+                                       (long long)tasks.seed, or_kv_policy_name(kv_policy()), replicas));
+    for (int rank = 0; rank < replicas * plan->n_stages; rank++) {
+        const int stage = rank % plan->n_stages;
+        OR_TRY_GOTO(done, or_buffer_printf(&out, "%s\n  {\"replica\": %d, \"layers\": [%d, %d], \"host\": ",
+                                           rank ? "," : "", rank / plan->n_stages, plan->bound[stage] + 1,
+                                           plan->bound[stage + 1]));
+        OR_TRY_GOTO(done, or_json_put_string(&out, or_transport_host(r->session->transport, rank)));
         OR_TRY_GOTO(done, or_buffer_puts(&out, "}"));
     }
     OR_TRY_GOTO(done, or_buffer_puts(&out, "]}\n"));
@@ -262,11 +265,11 @@ static or_status run_tasks(run *r)
 {
     or_session *session = r->session;
     const or_rank_cost *costs = or_pipeline_costs(r->pipeline);
-    const size_t n = (size_t)or_transport_size(session->transport);
+    const size_t n = (size_t)or_pipeline_plan(r->pipeline)->n_stages;
     or_rank_cost *kept = NULL;
     change next = {0}, *all = NULL;
     or_status driven = OR_OK, status = OR_NEW(kept, n);
-    if (status == OR_OK) status = OR_NEW(all, n);
+    if (status == OR_OK) status = OR_NEW(all, (size_t)or_transport_size(session->transport));
     if (status == OR_OK) memcpy(kept, costs, n * sizeof *kept);
     OR_TRY_GOTO(done, or_transport_agree(session->transport, status));
     for (bool more = true; more;) {

@@ -56,19 +56,6 @@ static or_status print_stages(const or_session *session, const or_run_stats *sta
     return status;
 }
 
-/* Those of all groups. */
-static or_status print_eval_stages(const or_session *session, const or_eval *eval)
-{
-    or_run_stats *stats = NULL; /* too large for the stack to take lightly: an entry per possible stage */
-    OR_TRY(OR_NEW(stats, 1));
-    or_status status = or_eval_stages(eval, stats);
-    if (status == OR_OK) print_shared(stats);
-    if (status == OR_OK) status = print_stages(session, stats);
-    or_run_stats_free(stats);
-    free(stats);
-    return status;
-}
-
 /* "12.5 %" of a whole that may be nothing. */
 static double per_cent(uint64_t part, uint64_t whole)
 {
@@ -82,6 +69,19 @@ static void print_shared(const or_run_stats *stats)
     printf("\nprompt tokens: %llu, shared %llu (%.1f %%)\n", (unsigned long long)stats->prompt_tokens,
            (unsigned long long)stats->prompt_tokens_shared,
            per_cent(stats->prompt_tokens_shared, stats->prompt_tokens));
+}
+
+/* Those of all groups. */
+static or_status print_eval_stages(const or_session *session, const or_eval *eval)
+{
+    or_run_stats *stats = NULL; /* too large for the stack to take lightly: an entry per possible stage */
+    OR_TRY(OR_NEW(stats, 1));
+    or_status status = or_eval_stages(eval, stats);
+    if (status == OR_OK) print_shared(stats);
+    if (status == OR_OK) status = print_stages(session, stats);
+    or_run_stats_free(stats);
+    free(stats);
+    return status;
 }
 
 /* All rows are collected before the first is printed, since the widths come from all. Totals repeat the

@@ -262,10 +262,10 @@ static or_status put_stage(or_buffer *out, const or_stage_stats *stage, uint64_t
     const double n = (double)n_requests;
     OR_TRY(or_buffer_printf(
         out,
-        "      {\"layers\": [%d, %d], \"requests_in\": %llu, \"exits\": %llu, "
+        "      {\"replica\": %d, \"layers\": [%d, %d], \"requests_in\": %llu, \"exits\": %llu, "
         "\"requests_out\": %llu, \"waves_in\": %llu, \"waves_run\": %llu, \"waves_out\": %llu, "
         "\"rows_in\": %llu, \"ramp_rows\": %llu",
-        stage->first + 1, stage->last, (unsigned long long)stage->requests_in,
+        stage->replica, stage->first + 1, stage->last, (unsigned long long)stage->requests_in,
         (unsigned long long)stage->exits, (unsigned long long)stage->requests_out,
         (unsigned long long)stage->waves_in, (unsigned long long)stage->waves_run,
         (unsigned long long)stage->waves_out, (unsigned long long)stage->rows_in,

@@ -1,5 +1,5 @@
 /* auto_plan.c - the plan "auto": what the ranks take is measured on all of them at the same time; rank 0, which
- * alone knows who is expected to leave, finds the plan, and the others get it.
+ * alone knows who is expected to leave, finds the plan, and the others get it: every replica has the same.
  */
 #include "pipeline_internal.h"
 
@@ -39,24 +39,36 @@ static or_workload workload_of(const or_pipeline_options *options, const or_hpar
     return work;
 }
 
-/* Costs of all ranks into p->costs: those given, or measured. A rank that cannot measure fails on all. */
+/* What work costs here, as the even plan would have it; all ranks of all replicas measure at the same time. */
+static or_status measure(const or_pipeline *p, const or_pipeline_options *options, const or_workload *work,
+                         const or_plan_sizes *sizes, or_rank_cost *own)
+{
+    const int n = or_transport_size(p->transport);
+    const or_load load = or_load_of(work, n, options->wave_tokens, sizes->hparams);
+    or_plan even;
+    OR_TRY(or_plan_even(sizes->hparams->n_layers, n, &even));
+    if (options->costs) return OR_OK;
+    return or_measure_rank(options->model, even.bound[p->rank], work->sequences ? 1 : work->length,
+                           (size_t)load.rows, own);
+}
+
+/* Costs of the ranks of the first pipeline into p->costs, the same on all ranks: those given, or measured. A rank that
+ * cannot measure fails on all. */
 static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, const or_workload *work,
                             const or_plan_sizes *sizes)
 {
-    const int n = or_transport_size(p->transport), layers = sizes->hparams->n_layers;
-    const or_load load = or_load_of(work, n, options->wave_tokens, sizes->hparams);
-    or_plan even;
-    or_rank_cost own = {0};
-    or_status status = or_plan_even(layers, n, &even);
-    if (status == OR_OK) status = OR_NEW(p->costs, (size_t)n);
-    if (status == OR_OK && options->costs) memcpy(p->costs, options->costs, (size_t)n * sizeof *p->costs);
-    if (status == OR_OK && !options->costs)
-        status = or_measure_rank(options->model, even.bound[p->rank], work->sequences ? 1 : work->length,
-                                 (size_t)load.rows, &own);
-    OR_TRY(or_transport_agree(p->transport, status));
-    if (!options->costs) OR_TRY(or_transport_gather(p->transport, &own, sizeof own, p->costs));
-    for (int r = 0; r < n && options->memory_per_rank > 0; r++) p->costs[r].memory = options->memory_per_rank;
-    return OR_OK;
+    const size_t n = (size_t)or_transport_size(p->transport), all = (size_t)or_transport_size(p->world);
+    or_rank_cost own = {0}, *measured = NULL;
+    or_status status = OR_NEW(p->costs, n);
+    if (status == OR_OK) status = OR_NEW(measured, all);
+    if (status == OR_OK) status = measure(p, options, work, sizes, &own);
+    status = or_transport_agree(p->world, status);
+    if (status == OR_OK) status = or_transport_gather(p->world, &own, sizeof own, measured);
+    if (status == OR_OK) memcpy(p->costs, options->costs ? options->costs : measured, n * sizeof *p->costs);
+    free(measured);
+    for (size_t r = 0; r < n && options->memory_per_rank > 0; r++)
+        if (p->costs) p->costs[r].memory = options->memory_per_rank;
+    return status;
 }
 
 /* "9,13" */
@@ -74,7 +86,7 @@ static void tell(const or_pipeline *p, const or_workload *work, const or_plan_si
                  const or_forecast *best)
 {
     const int n = p->plan.n_stages, layers = sizes->hparams->n_layers;
-    const double tokens = work->sequences ? 1 : (double)work->length;
+    const double tokens = (double)p->n_replicas * (work->sequences ? 1 : (double)work->length);
     char text[256];
     or_plan plan;
     or_forecast other;
@@ -101,14 +113,14 @@ or_status or_pipeline_plan_auto(or_pipeline *p, const or_pipeline_options *optio
     or_forecast forecast;
     OR_TRY(find_costs(p, options, &work, &sizes));
     or_plan *plans = NULL;
-    const int n = or_transport_size(p->transport);
-    or_status status = OR_NEW(plans, (size_t)n);
-    if (status == OR_OK && p->rank == 0)
-        status = or_plan_auto(n, p->costs, &work, &sizes, &p->plan, &forecast);
-    status = or_transport_agree(p->transport, status);
-    if (status == OR_OK) status = or_transport_gather(p->transport, &p->plan, sizeof p->plan, plans);
+    const bool first = or_transport_rank(p->world) == 0;
+    or_status status = OR_NEW(plans, (size_t)or_transport_size(p->world));
+    if (status == OR_OK && first)
+        status = or_plan_auto(or_transport_size(p->transport), p->costs, &work, &sizes, &p->plan, &forecast);
+    status = or_transport_agree(p->world, status);
+    if (status == OR_OK) status = or_transport_gather(p->world, &p->plan, sizeof p->plan, plans);
     if (status == OR_OK) p->plan = plans[0];
-    if (status == OR_OK && p->rank == 0) tell(p, &work, &sizes, &forecast);
+    if (status == OR_OK && first) tell(p, &work, &sizes, &forecast);
     free(plans);
     return status;
 }
@@ -118,6 +130,8 @@ bool or_pipeline_forecast(const or_pipeline *p, const or_workload *work, or_fore
     if (!p->costs) return false;
     const or_load load = or_load_of(work, p->plan.n_stages, p->wave_tokens, or_model_hparams(p->model));
     or_forecast_make(&p->plan, p->costs, &load, forecast);
+    forecast->slowest /= p->n_replicas; /* so many waves go by at a time */
+    forecast->requests_per_second *= p->n_replicas;
     return true;
 }
 

@@ -4,6 +4,7 @@
  * by all.
  */
 #include "pipeline_internal.h"
+#include "replicas.h"
 
 #include "log.h"
 #include "machine.h"
@@ -18,6 +19,30 @@ typedef struct planned {
     or_shares shares;
     or_stage_memory memory; /* with waves of --wave-tokens */
 } planned;
+
+/* The replicas' ranks, and which this one is of them. Collective. */
+static or_status split_ranks(or_pipeline *p, const or_pipeline_options *options)
+{
+    const int ranks = or_transport_size(p->world), replicas = options->replicas ? options->replicas : 1;
+    or_status status = OR_OK;
+    if (replicas < 1 || ranks % replicas != 0)
+        status =
+            or_fail(OR_ERR_USAGE, "replicas do not fit", NULL,
+                    "--replicas is %d, started with %d ranks, expected a multiple of it", replicas, ranks);
+    else if (ranks > OR_PLAN_STAGES)
+        status = or_fail(OR_ERR_USAGE, "too many ranks", NULL, "started with %d, expected up to %d", ranks,
+                         (int)OR_PLAN_STAGES);
+    OR_TRY(or_transport_agree(p->world, status));
+    p->n_replicas = replicas;
+    if (replicas == 1) return OR_OK;
+    status = or_transport_split(p->world, replicas, &p->transport);
+    if (status == OR_OK) {
+        p->rank = or_transport_rank(p->transport);
+        p->replica = or_transport_rank(p->world) / or_transport_size(p->transport);
+        if (p->rank == 0) status = or_replicas_open(p);
+    }
+    return or_transport_agree(p->world, status);
+}
 
 /* Reads the model's shape. Local; headers only. */
 static or_status read_headers(const or_pipeline_options *options, planned *o)
@@ -54,7 +79,7 @@ static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, 
     if (strcmp(options->plan, "auto") == 0)
         OR_TRY(or_pipeline_plan_auto(p, options, &o->h, &o->shares));
     else
-        OR_TRY(or_transport_agree(p->transport, parse_plan(p, options, o)));
+        OR_TRY(or_transport_agree(p->world, parse_plan(p, options, o)));
     o->memory = or_plan_memory(&p->plan, p->rank, &o->h, &o->shares, options->wave_tokens, or_threads());
     return OR_OK;
 }
@@ -78,10 +103,10 @@ static or_status check_memory(or_pipeline *p, const or_pipeline_options *options
     uint64_t needed;
     int ranks;
     char stage[64], text[128], number[OR_BYTES_TEXT], other[OR_BYTES_TEXT];
-    snprintf(stage, sizeof stage, "rank %d, layers %d..%d", p->rank, p->plan.bound[p->rank] + 1,
-             p->plan.bound[p->rank + 1]);
-    /* before any refusal, so that no rank of the host waits for one that has left */
-    OR_TRY(or_transport_host_sum(p->transport, own, &needed, &ranks));
+    snprintf(stage, sizeof stage, "rank %d, layers %d..%d", or_pipeline_rank(p, p->rank),
+             p->plan.bound[p->rank] + 1, p->plan.bound[p->rank + 1]);
+    /* before any refusal, so that no rank of the host waits for one that has left; of all replicas */
+    OR_TRY(or_transport_host_sum(p->world, own, &needed, &ranks));
     or_log_detail("needs %s", memory_text(&o->memory, text));
     if (may > 0 && own > may)
         return or_fail(OR_ERR_INPUT, "model does not fit", stage,
@@ -128,10 +153,10 @@ static or_status find_pages(or_pipeline *p, const or_pipeline_options *options, 
     if (budget > left || *pages == 0)
         status = or_fail(OR_ERR_INPUT, "KV cache does not fit", NULL,
                          "rank %d has %s left for it, it is to take %s, and a page of %d tokens is %s",
-                         p->rank, or_bytes_text(left, has), or_bytes_text(budget, wants), (int)OR_PAGE,
-                         or_bytes_text(page, one));
-    OR_TRY(or_transport_agree(p->transport, status));
-    OR_TRY(or_transport_least(p->transport, pages));
+                         or_pipeline_rank(p, p->rank), or_bytes_text(left, has), or_bytes_text(budget, wants),
+                         (int)OR_PAGE, or_bytes_text(page, one));
+    OR_TRY(or_transport_agree(p->world, status));
+    OR_TRY(or_transport_least(p->world, pages));
     *limit = left + o->memory.total - *pages * page;
     or_log_detail("KV cache of %llu pages of %d tokens, %s", (unsigned long long)*pages, (int)OR_PAGE,
                   or_bytes_text(*pages * page, has));
@@ -155,7 +180,7 @@ static or_status find_prefix_pages(or_pipeline *p, const or_pipeline_options *op
     char text[OR_BYTES_TEXT];
     if (options->sequences > 0 || options->no_prefix_cache) return OR_OK;
     *pages = budget / page < most ? budget / page : most;
-    OR_TRY(or_transport_least(p->transport, pages));
+    OR_TRY(or_transport_least(p->world, pages));
     *limit -= *pages * page;
     or_log_detail("prefix cache of up to %llu pages of %d tokens, %s", (unsigned long long)*pages,
                   (int)OR_PAGE, or_bytes_text(*pages * page, text));
@@ -169,7 +194,7 @@ static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
     const size_t context = (size_t)o->h.n_context, sent = or_plan_wave_rows(&o->h),
                  most = context < sent ? context : sent;
     uint64_t longest = or_plan_rows_within(limit, most, &p->plan, p->rank, &o->h, &o->shares, or_threads());
-    OR_TRY(or_transport_least(p->transport, &longest));
+    OR_TRY(or_transport_least(p->world, &longest));
     if (longest < context)
         or_log_detail("takes prompts of up to %llu tokens, of the model's context of %zu",
                       (unsigned long long)longest, context);
@@ -199,14 +224,15 @@ static or_status open_stage(or_pipeline *p, const or_pipeline_options *options, 
 static or_status open_together(or_pipeline *p, const or_pipeline_options *options, planned *o)
 {
     uint64_t limit = 0, pages = 0;
-    OR_TRY(or_transport_agree(p->transport, read_headers(options, o)));
+    OR_TRY(split_ranks(p, options));
+    OR_TRY(or_transport_agree(p->world, read_headers(options, o)));
     OR_TRY(plan_stage(p, options, o));
-    OR_TRY(or_transport_agree(p->transport, check_memory(p, options, o, &limit)));
+    OR_TRY(or_transport_agree(p->world, check_memory(p, options, o, &limit)));
     OR_TRY(find_pages(p, options, o, &limit, &pages));
     OR_TRY(find_prefix_pages(p, options, o, &limit, &pages));
     OR_TRY(find_longest(p, o, limit));
-    OR_TRY(or_transport_agree(p->transport, open_stage(p, options, pages)));
-    return or_transport_same(p->transport, or_model_fingerprint(p->model), "the model");
+    OR_TRY(or_transport_agree(p->world, open_stage(p, options, pages)));
+    return or_transport_same(p->world, or_model_fingerprint(p->model), "the model");
 }
 
 /* What needs the model to be open. Nothing here fails, so no agreement follows. Local. */
@@ -232,7 +258,7 @@ or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *o
     planned o = {0};
     or_status status = or_transport_agree(transport, OR_NEW(p, 1));
     if (status == OR_OK) {
-        p->transport = transport;
+        p->world = p->transport = transport;
         p->rank = or_transport_rank(transport);
         p->credits = OR_CREDITS;
         p->wave_tokens = options->wave_tokens;
@@ -246,7 +272,12 @@ or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *o
         *out = p;
         return OR_OK;
     }
-    if (p) p->failed = true;
+    if (p) {
+        /* all ranks are here, as they are not after a failed run */
+        if (p->transport != p->world) or_transport_close(p->transport);
+        p->transport = p->world;
+        p->failed = true;
+    }
     or_pipeline_close(p);
     return status;
 }

@@ -7,6 +7,7 @@
  * Waiting is by naps (or_clock_nap()).
  */
 #include "pipeline_internal.h"
+#include "replicas.h"
 
 #include "clock.h"
 #include "log.h"
@@ -20,14 +21,16 @@
  * way when the transport is closed. Collective, blocking (asleep). */
 static or_status drain(or_pipeline *p)
 {
+    if (p->replicas) OR_TRY(or_replicas_close(p));
     for (int rank = 1; p->rank == 0 && rank < p->plan.n_stages; rank++)
         OR_TRY(or_transport_send(p->transport, rank, OR_TAG_CLOSE, NULL, 0));
     double nap = OR_CLOCK_NAP;
-    while (p->credits < OR_CREDITS || or_transport_sending(p->transport) > 0) {
+    while (p->credits < OR_CREDITS || or_transport_sending(p->transport) > 0 ||
+           or_transport_sending(p->world) > 0) {
         OR_TRY(or_pipeline_pump(p));
         or_pipeline_nap(p, &nap);
     }
-    return or_transport_barrier(p->transport);
+    return or_transport_barrier(p->world);
 }
 
 or_status or_pipeline_pause(or_pipeline *p)
@@ -48,8 +51,11 @@ void or_pipeline_close(or_pipeline *p)
     or_wave_free(&p->parked);
     or_stage_free(&p->stage);
     or_model_close(p->model);
+    or_replicas_free(p->replicas);
     free(p->gathered);
     free(p->costs);
+    /* after a failed run the others do not come to close it */
+    if (p->transport != p->world && !p->failed) or_transport_close(p->transport);
     free(p);
 }
 
@@ -61,6 +67,11 @@ const or_hparams *or_pipeline_hparams(const or_pipeline *p)
 const or_plan *or_pipeline_plan(const or_pipeline *p)
 {
     return &p->plan;
+}
+
+int or_pipeline_replicas(const or_pipeline *p)
+{
+    return p->n_replicas;
 }
 
 size_t or_pipeline_longest(const or_pipeline *p)
@@ -87,7 +98,7 @@ static or_status take_wave(or_pipeline *p, const or_message *message)
 {
     if (p->n_inbox == OR_CREDITS || message->from != p->rank - 1)
         return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "rank %d sent one to rank %d without credit",
-                       message->from, p->rank);
+                       or_pipeline_rank(p, message->from), or_pipeline_rank(p, p->rank));
     or_wave *wave = &p->inbox[p->n_inbox];
     const or_hparams *h = or_model_hparams(p->model);
     const or_wave_limits limits = {p->stage.n_policies, p->stage.kv.n_pages, p->stage.kv.n_slots, h->n_vocab,
@@ -95,7 +106,7 @@ static or_status take_wave(or_pipeline *p, const or_message *message)
     OR_TRY(or_wave_decode(wave, message->data, message->size, &limits));
     if (wave->layer != p->plan.bound[p->rank])
         return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "it is at layer %d, rank %d begins after %d",
-                       wave->layer, p->rank, p->plan.bound[p->rank]);
+                       wave->layer, or_pipeline_rank(p, p->rank), p->plan.bound[p->rank]);
     p->n_inbox++;
     p->stage.stats.waves_in++;
     p->stage.stats.requests_in += or_wave_asking(wave);
@@ -147,16 +158,16 @@ static or_status take_events(or_pipeline *p, const or_message *message)
 static or_status take_records(or_pipeline *p, const or_message *message)
 {
     if (!p->tracker || message->size % sizeof(or_record) != 0)
-        return or_fail(OR_ERR_PEER, "unexpected records", NULL, "rank %d sent %zu bytes", message->from,
-                       message->size);
+        return or_fail(OR_ERR_PEER, "unexpected records", NULL, "rank %d sent %zu bytes",
+                       or_pipeline_rank(p, message->from), message->size);
     return or_tracker_take(p->tracker, message->data, message->size / sizeof(or_record));
 }
 
 static or_status take_stats(or_pipeline *p, const or_message *message)
 {
     if (message->size != sizeof *p->gathered || !p->gathered)
-        return or_fail(OR_ERR_PEER, "unexpected statistics", NULL, "rank %d sent %zu bytes", message->from,
-                       message->size);
+        return or_fail(OR_ERR_PEER, "unexpected statistics", NULL, "rank %d sent %zu bytes",
+                       or_pipeline_rank(p, message->from), message->size);
     memcpy(&p->gathered[message->from], message->data, message->size);
     p->n_gathered++;
     return OR_OK;
@@ -188,21 +199,20 @@ static or_status act_on(or_pipeline *p, const or_message *message)
     case OR_TAG_CLOSE:
         p->closing = true;
         return OR_OK;
-    case OR_TAG_CLOCK:
-        break; /* outside of a pipeline only */
+    default: /* those of replicas.c, and of clocks, come outside of it */
+        return or_fail(OR_ERR_PEER, "unexpected message", NULL, "tag %d from rank %d", (int)message->tag,
+                       or_pipeline_rank(p, message->from));
     }
-    return or_fail(OR_ERR_PEER, "unexpected message", NULL, "tag %d from rank %d", (int)message->tag,
-                   message->from);
 }
 
-/* All that has arrived, not one message only. Local, non-blocking. */
+/* All that has arrived, not one message only; then what other pipelines have sent. Local, non-blocking. */
 or_status or_pipeline_pump(or_pipeline *p)
 {
     for (;;) {
         or_message message;
         bool arrived;
         OR_TRY(or_transport_poll(p->transport, &message, &arrived));
-        if (!arrived) return OR_OK;
+        if (!arrived) return p->replicas ? or_replicas_pump(p) : OR_OK;
         or_status status = act_on(p, &message);
         free(message.data);
         OR_TRY(status);
@@ -442,7 +452,7 @@ static or_status serve(or_pipeline *p)
 or_status or_pipeline_serve(or_pipeline *p)
 {
     p->paused = false;
-    or_status status = serve(p);
+    or_status status = p->replicas ? or_replicas_serve(p) : serve(p);
     if (status != OR_OK) p->failed = true;
     return status;
 }

@@ -21,11 +21,18 @@ enum {
     OR_THIN_ROWS = 8 /* a layer takes about as long for fewer rows: reading its weights */
 };
 
-/* What rank 0 knows of a run (run.c). */
+/* What the first rank knows of a run (run.c). */
 typedef struct or_tracker or_tracker;
 
+/* What the first rank knows of the other pipelines (replicas.c). */
+typedef struct or_replicas or_replicas;
+
+/* Ranks, that of rank 0 too, are counted within the pipeline: rank r has stage r. */
 struct or_pipeline {
-    or_transport *transport;
+    or_transport *world;     /* all ranks of the job, not owned */
+    or_transport *transport; /* those of this pipeline; `world` where it is the only one */
+    int n_replicas, replica; /* pipelines, and which of them this is */
+    or_replicas *replicas;   /* rank 0 of each of several */
     int rank;
     or_plan plan;
     or_rank_cost *costs; /* [ranks] of the plan "auto", else NULL */
@@ -76,6 +83,21 @@ void or_pipeline_begin_run(or_pipeline *pipeline);
 
 /* or_clock_nap(), booked as waiting or idle, with the time since the last one if nothing was done in it. */
 void or_pipeline_nap(or_pipeline *pipeline, double *nap);
+
+/* Rank of the job that has rank `rank` of this pipeline: the one that messages name. */
+static inline int or_pipeline_rank(const or_pipeline *pipeline, int rank)
+{
+    return pipeline->replica * or_transport_size(pipeline->transport) + rank;
+}
+
+/* Rank 0: runs a job by this pipeline alone, or_pipeline_run() of each replica. */
+or_status or_pipeline_run_own(or_pipeline *pipeline, const or_job *job, or_run_stats *stats);
+
+/* Refuses (OR_ERR_INPUT) a request that this pipeline cannot run. */
+or_status or_pipeline_check(const or_pipeline *pipeline, size_t index, const or_request *request);
+
+/* Rank 0, during a run: how many continuations could be begun now, and pages for them. */
+void or_pipeline_room_now(const or_pipeline *pipeline, size_t *slots, size_t *pages);
 
 /* Rank 0: takes records of any stage (run.c). */
 or_status or_tracker_take(or_tracker *tracker, const or_record *records, size_t n_records);

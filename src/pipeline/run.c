@@ -1,5 +1,5 @@
-/* run.c - rank 0 of a run: admits requests, runs stage 0, and puts the answers together from the records that
- * come home from all stages.
+/* run.c - the first rank of a pipeline in a run: admits requests, runs stage 0, and puts the answers
+ * together from the records that come home from all stages.
  *
  * A prompt that is scored gets a track, is admitted behind what it lacks of its prefix (prefix.h), travels as
  * a rider, and is answered when the record with which it left is here. Continuations are the schedule's
@@ -7,6 +7,7 @@
  * is over when all that was admitted has come to its end, and every rider has come home.
  */
 #include "pipeline_internal.h"
+#include "replicas.h"
 
 #include "prefix.h"
 #include "sample.h"
@@ -177,7 +178,7 @@ static or_status check_generation(const or_pipeline *p, size_t index, const or_r
 }
 
 /* Checks what the job gave, so that no index or size from outside goes further. */
-static or_status check_request(const or_pipeline *p, size_t index, const or_request *request)
+or_status or_pipeline_check(const or_pipeline *p, size_t index, const or_request *request)
 {
     if (request->n_tokens < 1 || request->n_tokens > p->longest)
         return or_fail(OR_ERR_INPUT, "prompt refused", NULL, "request %zu has %zu tokens, expected 1..%zu",
@@ -227,7 +228,9 @@ static or_status admit(or_pipeline *p, size_t index, const or_request *request)
 /* What rank 0 has yet to admit: the next request is asked for one ahead, to see whether it still fits. */
 typedef struct queue {
     size_t next;
-    bool ready; /* `request` holds request `next` */
+    size_t there; /* requests that the job has by now */
+    bool more;    /* and others may follow */
+    bool ready;   /* `request` holds request `next` */
     or_request request;
 } queue;
 
@@ -297,6 +300,15 @@ static or_status take_prompt(or_pipeline *p, size_t index, const or_request *req
     return OR_OK;
 }
 
+/* Asks the job how many requests it has by now. */
+static or_status count_requests(const or_pipeline *p, queue *q)
+{
+    const or_job *job = p->tracker->job;
+    q->there = job->n_requests;
+    q->more = false;
+    return job->ready ? job->ready(job->context, q->next, &q->there, &q->more) : OR_OK;
+}
+
 /* Asks for the next request, unless it is there already. */
 static or_status look_ahead(or_pipeline *p, queue *q)
 {
@@ -304,7 +316,7 @@ static or_status look_ahead(or_pipeline *p, queue *q)
     if (q->ready) return OR_OK;
     q->request = (or_request){.policy = -1, .sampling = {.top_p = 1}};
     OR_TRY(job->request(job->context, q->next, &q->request));
-    OR_TRY(check_request(p, q->next, &q->request));
+    OR_TRY(or_pipeline_check(p, q->next, &q->request));
     q->ready = true;
     return OR_OK;
 }
@@ -325,7 +337,7 @@ static or_status fill_wave(or_pipeline *p, queue *q, bool admitting)
     filling f = {0};
     or_wave_clear(&p->running);
     if (p->tracker->schedule.n_slots > 0) OR_TRY(feed_wave(p, &f));
-    for (bool taken = true; admitting && taken && q->next < p->tracker->job->n_requests;) {
+    for (bool taken = true; admitting && taken && q->next < q->there;) {
         OR_TRY(look_ahead(p, q));
         OR_TRY(take_request(p, q, &f, &taken));
         if (!taken) break;
@@ -359,9 +371,11 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
         OR_TRY(or_pipeline_pump(p));
         OR_TRY(or_pipeline_send_held(p));
         if (job->tick) OR_TRY(job->tick(job->context));
-        const bool left = q.next < job->n_requests || p->tracker->schedule.n_active > 0;
-        if (!*stopped && job->stop && left) *stopped = job->stop(job->context);
-        const bool admitting = q.next < job->n_requests && !*stopped;
+        OR_TRY(count_requests(p, &q));
+        const bool coming = q.next < q.there || q.more;
+        if (!*stopped && job->stop && (coming || p->tracker->schedule.n_active > 0))
+            *stopped = job->stop(job->context);
+        const bool admitting = coming && !*stopped;
         if (!admitting && is_over(p, *stopped)) return OR_OK;
         if (!p->held && !*stopped) OR_TRY(fill_wave(p, &q, admitting));
         if (!p->held && !*stopped && p->running.n_riders > 0) {
@@ -429,9 +443,16 @@ static or_status open_schedule(or_pipeline *p, or_tracker *tracker, or_run_stats
     return or_schedule_open(s, p->stage.kv.n_slots, p->stage.kv.n_pages, p->numbers);
 }
 
+void or_pipeline_room_now(const or_pipeline *p, size_t *slots, size_t *pages)
+{
+    const or_schedule *s = &p->tracker->schedule;
+    *slots = s->n_slots - s->n_active;
+    *pages = s->n_slots > 0 ? or_pages_available(&s->pages) : 0;
+}
+
 /* After an error the other ranks may be in the middle of anything, so the pipeline is marked as failed:
  * closing it does not drain. A stop is no error. */
-or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats)
+or_status or_pipeline_run_own(or_pipeline *p, const or_job *job, or_run_stats *stats)
 {
     or_tracker tracker = {.job = job, .n_layers = p->stage.n_layers, .stats = stats};
     const double begin = or_clock_now();
@@ -464,4 +485,9 @@ done:
     free(tracker.tracks);
     free(tracker.survivors);
     return status;
+}
+
+or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats)
+{
+    return p->replicas ? or_replicas_run(p, job, stats) : or_pipeline_run_own(p, job, stats);
 }

@@ -5,6 +5,7 @@
 
 static void add_stage(or_stage_stats *sum, const or_stage_stats *stage)
 {
+    sum->replica = stage->replica;
     sum->first = stage->first;
     sum->last = stage->last;
     sum->requests_in += stage->requests_in;

@@ -9,6 +9,7 @@
 #include <offramp/pipeline.h>
 
 typedef enum or_tag {
+    /* within a pipeline, by the ranks of or_transport_split() */
     OR_TAG_WAVE,    /* r -> r+1: or_wave_encode() */
     OR_TAG_CREDIT,  /* r+1 -> r: a wave was taken from the inbox, another may be sent; no data */
     OR_TAG_RECORDS, /* r -> 0: array of or_record */
@@ -17,7 +18,15 @@ typedef enum or_tag {
     OR_TAG_EVENTS,  /* r -> 0, before the statistics, where a timeline is recorded: or_timeline_pack() */
     OR_TAG_STATS,   /* r -> 0: or_stage_stats */
     OR_TAG_CLOSE,   /* 0 -> r: leave or_pipeline_serve(); no data */
-    OR_TAG_CLOCK    /* 0 -> r: what is the time; no data. r -> 0: a double (or_clocks_compare()) */
+    OR_TAG_CLOCK,  /* 0 -> r: what is the time; no data. r -> 0: a double (or_clocks_compare()) */
+    /* between rank 0 of the job and the leaders of the other pipelines (replicas.h) */
+    OR_TAG_JOB,    /* 0 -> leader: a run begins; uint64_t, its requests in all */
+    OR_TAG_ASK,    /* leader -> 0: or_appetite */
+    OR_TAG_GIVE,   /* 0 -> leader: requests, or_request_encode() */
+    OR_TAG_NEWS,   /* leader -> 0: what came of them, or_news_encode() */
+    OR_TAG_ENOUGH, /* 0 -> leader: uint64_t, the request of which no more tokens are wanted */
+    OR_TAG_END,    /* 0 -> leader: begin nothing more, answer with the totals; no data */
+    OR_TAG_TOTALS  /* leader -> 0: what its pipeline did in the run */
 } or_tag;
 
 typedef struct or_message {
@@ -26,6 +35,10 @@ typedef struct or_message {
     void *data; /* malloc'ed, the receiver frees it */
     size_t size;
 } or_message;
+
+/* A transport of the ranks of one of `parts` pipelines: so many consecutive ranks each, which the size must
+ * be a multiple of. or_transport_host_sum() is not for it. Collective, blocking; closed before the whole. */
+or_status or_transport_split(or_transport *transport, int parts, or_transport **part);
 
 /* Starts sending; takes over `data` (malloc'ed, NULL when size is 0) whatever happens. size < 2^31. Local,
  * non-blocking. */

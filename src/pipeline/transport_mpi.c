@@ -29,7 +29,7 @@ typedef struct flights {
 
 struct or_transport {
     MPI_Comm comm;
-    MPI_Comm host; /* the ranks of this host */
+    MPI_Comm host; /* the ranks of this host; MPI_COMM_NULL of a part */
     int rank, size;
     char *hosts; /* rank 0: [size][MPI_MAX_PROCESSOR_NAME] */
     flights sends, receives;
@@ -85,11 +85,24 @@ or_status or_transport_open(or_transport **out)
     return status;
 }
 
+/* Ranks keep their order, so the first of each part is the first of its ranks. */
+or_status or_transport_split(or_transport *whole, int parts, or_transport **out)
+{
+    or_transport *part = NULL;
+    OR_TRY(OR_NEW(part, 1));
+    part->host = MPI_COMM_NULL;
+    TRY_MPI(MPI_Comm_split(whole->comm, whole->rank / (whole->size / parts), whole->rank, &part->comm));
+    MPI_Comm_rank(part->comm, &part->rank);
+    MPI_Comm_size(part->comm, &part->size);
+    *out = part;
+    return OR_OK;
+}
+
 /* Collective (MPI_Comm_free). After a pipeline that closed in good order nothing is under way. */
 void or_transport_close(or_transport *transport)
 {
     if (!transport) return;
-    MPI_Comm_free(&transport->host);
+    if (transport->host != MPI_COMM_NULL) MPI_Comm_free(&transport->host);
     MPI_Comm_free(&transport->comm);
     free(transport->sends.requests);
     free(transport->sends.flights);
