@@ -16,7 +16,7 @@
  *
  * One pass over the instances thus counts the steps and the errors of all levels. The set is found by local search: add,
  * drop or, where neither helps, exchange the one ramp that saves most, until nothing saves anything; from all
- * layers, every second one and none. tests/unit/test_train.c holds it against trying all sets.
+ * layers, every second one, every third and none. tests/unit/test_train.c holds it against trying all sets.
  *
  * Scores are held fixed meanwhile, as the classifier for all ramps gives them (`stable` would change a little
  * with the set); training then fits and calibrates anew for the chosen set and keeps it only where it does
@@ -28,7 +28,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_LEVELS = 1024 }; /* of 2615 instances of the demo twice as many make no better set */
+enum { MOST_LEVELS = 1024 };
 
 /* What is counted of all instances at a level: steps (the first ramps are everyone's) and wrong tokens. */
 enum { LAYERS, LATER_RAMPS, CONFIRMS, HEADS, WRONG, KINDS };

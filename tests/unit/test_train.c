@@ -299,9 +299,8 @@ static void test_ramps_against_trying_everything(void **state)
         double worst = 1;
         check_search(fixed, 6, 300, &best_found, &worst);
         check_search(fixed, 9, 60, &best_found, &worst);
-        print_message("fixed %d: best %d of 360, worst %.4f\n", fixed, best_found, worst);
         assert_true(best_found > 340); /* nearly always the very best of all sets */
-        assert_true(worst < 1.05);
+        assert_true(worst < 1.05);     /* 354 and 360 of 360; 1.032 and 1 */
     }
 }
 
