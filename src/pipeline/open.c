@@ -163,10 +163,10 @@ static or_status find_pages(or_pipeline *p, const or_pipeline_options *options, 
     return OR_OK;
 }
 
-/* Pages where prompts are scored only, for the prefixes that they share: as --kv-memory says, or an eighth of
- * what is left, and no more than prefixes of some tasks can use. The rest is for long prompts, which go first:
- * where there is no room for pages each prompt computes its own prefix, and nothing is refused. *limit becomes
- * what is left. Collective. */
+/* Pages where prompts are scored only, for the prefixes that they share: an eighth of what is left, or as
+ * --kv-memory says up to half of it, and no more than some prefixes at a time can use. The rest is for waves
+ * that grow with long prompts. Where there is no room for pages each prompt computes its own prefix: nothing is
+ * refused for want of them. *limit becomes what is left. Collective. */
 static or_status find_prefix_pages(or_pipeline *p, const or_pipeline_options *options, const planned *o,
                                    uint64_t *limit, uint64_t *pages)
 {
@@ -176,7 +176,7 @@ static or_status find_prefix_pages(or_pipeline *p, const or_pipeline_options *op
                    most = CONTEXTS * (((uint64_t)o->h.n_context + OR_PAGE - 1) / OR_PAGE),
                    left = *limit > o->memory.total ? *limit - o->memory.total : 0,
                    wanted = options->kv_memory > 0 ? options->kv_memory : left / 8,
-                   budget = wanted < left ? wanted : left;
+                   budget = wanted < left / 2 ? wanted : left / 2;
     char text[OR_BYTES_TEXT];
     if (options->sequences > 0 || options->no_prefix_cache) return OR_OK;
     *pages = budget / page < most ? budget / page : most;

@@ -109,7 +109,7 @@ static or_status take_wave(or_pipeline *p, const or_message *message)
                        wave->layer, or_pipeline_rank(p, p->rank), p->plan.bound[p->rank]);
     p->n_inbox++;
     p->stage.stats.waves_in++;
-    p->stage.stats.requests_in += or_wave_asking(wave);
+    p->stage.stats.requests_in += or_wave_requests(wave);
     p->stage.stats.rows_in += wave->n_rows;
     return OR_OK;
 }
@@ -273,7 +273,7 @@ or_status or_pipeline_send_held(or_pipeline *p)
     OR_TRY(OR_NEW(bytes, size));
     or_wave_encode(&p->running, bytes);
     p->stage.stats.waves_out++;
-    p->stage.stats.requests_out += or_wave_asking(&p->running);
+    p->stage.stats.requests_out += or_wave_requests(&p->running);
     p->credits--;
     p->held = false;
     p->napped = 0;

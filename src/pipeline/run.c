@@ -196,7 +196,7 @@ static or_status board(or_pipeline *p, const or_rider *rider, const int32_t *tok
     OR_TRY(or_wave_add(&p->running, rider, choices, pages));
     OR_TRY(or_model_embed(p->model, tokens, rows, (size_t)rider->step.position,
                           p->running.hidden + row * p->running.width));
-    p->stage.stats.requests_in += or_step_asks(&rider->step, rider->rows);
+    p->stage.stats.requests_in += !or_step_is_prefix(&rider->step);
     p->stage.stats.rows_in += rows;
     return OR_OK;
 }

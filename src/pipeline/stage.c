@@ -231,10 +231,10 @@ or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook 
         OR_TRY(join(stage, wave));
         OR_TRY(run_layer(stage, wave));
         OR_TRY(check(stage, wave));
-        const size_t before = or_wave_asking(wave);
+        const size_t before = or_wave_requests(wave);
         set_aside(stage, wave);
         or_wave_compact(wave, stage->leaves);
-        stage->stats.exits += before - or_wave_asking(wave);
+        stage->stats.exits += before - or_wave_requests(wave);
         OR_TRY(hook(context, stage->records, stage->n_records));
     }
     OR_TRY(or_ramp_settle(stage));

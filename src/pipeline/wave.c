@@ -145,16 +145,15 @@ void or_wave_bind_pages(or_wave *wave)
     for (size_t r = 0; r < wave->n_riders; r++) {
         const or_rider *rider = &wave->riders[r];
         wave->spans[r].pages = rider->step.n_pages > 0 ? list + rider->n_choices : NULL;
-        wave->spans[r].reads_only = rider->step.sequence == 0 && or_step_asks(&rider->step, rider->rows);
+        wave->spans[r].reads_only = rider->step.sequence == 0 && !or_step_is_prefix(&rider->step);
         list += or_rider_list(rider);
     }
 }
 
-size_t or_wave_asking(const or_wave *wave)
+size_t or_wave_requests(const or_wave *wave)
 {
     size_t n = 0;
-    for (size_t r = 0; r < wave->n_riders; r++)
-        n += or_step_asks(&wave->riders[r].step, wave->riders[r].rows);
+    for (size_t r = 0; r < wave->n_riders; r++) n += !or_step_is_prefix(&wave->riders[r].step);
     return n;
 }
 

@@ -44,6 +44,12 @@ static inline bool or_step_asks(const or_step *step, int32_t rows)
     return step->asks < step->position + rows;
 }
 
+/* Whether it is part of a prefix that scored prompts share. */
+static inline bool or_step_is_prefix(const or_step *step)
+{
+    return step->sequence == 0 && step->asks == INT32_MAX;
+}
+
 /* One request in a wave; plain numbers, also on the wire. */
 typedef struct or_rider {
     uint64_t index;  /* of the job */
@@ -97,8 +103,8 @@ or_status or_wave_grow(or_wave *wave, const int32_t *more);
  * read theirs. */
 void or_wave_bind_pages(or_wave *wave);
 
-/* Riders that ask: the requests in it, without the prefixes and first pieces of their prompts. */
-size_t or_wave_asking(const or_wave *wave);
+/* The riders in it without the prefixes that scored prompts share. */
+size_t or_wave_requests(const or_wave *wave);
 
 /* Makes room for so many more ghosts, and gives the place of the first. */
 or_status or_wave_add_ghosts(or_wave *wave, size_t count, float **rows);

@@ -411,8 +411,7 @@ static void dropped_rows_conflict(void **state)
     or_wave_free(&empty);
 }
 
-/* Prefixes and who reads them find their pages, whoever else comes and goes, and only they that ask are
- * requests. */
+/* Prefixes and who reads them find their pages, whoever else comes and goes, and are not counted as requests. */
 static void prefixes_travel_with_their_prompts(void **state)
 {
     (void)state;
@@ -445,7 +444,7 @@ static void prefixes_travel_with_their_prompts(void **state)
         assert_positions(&arrived);
         size_t asking = 0;
         for (size_t r = 0; r < arrived.n_riders; r++) asking += arrived.riders[r].step.asks != INT32_MAX;
-        assert_int_equal(or_wave_asking(&arrived), asking);
+        assert_int_equal(or_wave_requests(&arrived), asking);
         or_wave_free(&wave);
         or_wave_free(&other);
         or_wave_free(&arrived);
