@@ -1,8 +1,8 @@
 /* table_stages.c - what each stage did in a run, or in several together.
  *
  *   stage  layers    in  exits   out  left%  rows    waves  busy%  ramp%  idle%  wait%  GFLOP/s      peak
- *       0  1..8    3264    408  2856   87.5  126k  136/136   83.8    1.6   15.9    0.0     31.0  24.7 MiB
- *       1  9..16   2856   2856     0    0.0  110k  135/136   73.5    2.1   26.4    0.0     30.9  22.2 MiB
+ *       0  1..8    3264    408  2856   87.5  128k  136/136   62.3    0.8    9.1   20.5     73.2  48.2 MiB
+ *       1  9..16   2856   2856     0    0.0  113k  135/135   67.4    0.7   30.3    0.0     58.1  42.7 MiB
  *
  * in, exits, out: requests, or steps of continuations. left%: survivors after the stage. waves: that were run, of
  * those that arrived; merging makes them fewer. Shares of time are of the run's; ramps are part of busy, and
