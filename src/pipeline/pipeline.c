@@ -145,12 +145,22 @@ static or_status send_stats(or_pipeline *p)
     return or_transport_send(p->transport, 0, OR_TAG_STATS, stats, sizeof *stats);
 }
 
-static or_status take_events(or_pipeline *p, const or_message *message)
+or_status or_pipeline_keep_events(or_pipeline *p, void *data, size_t size)
 {
+    if (p->replica > 0) return or_transport_send(p->world, 0, OR_TAG_EVENTS, data, size);
+    or_status status = or_timeline_take(p->timeline, data, size);
+    free(data);
+    return status;
+}
+
+static or_status take_events(or_pipeline *p, or_message *message)
+{
+    void *data = message->data;
     if (!p->timeline || !p->gathered)
         return or_fail(OR_ERR_PEER, "unexpected events", NULL, "rank %d sent %zu bytes", message->from,
                        message->size);
-    return or_timeline_take(p->timeline, message->from, message->data, message->size);
+    message->data = NULL;
+    return or_pipeline_keep_events(p, data, message->size);
 }
 
 /* Rank 0, and only during a run: no records are under way outside of one, as a run ends when all is
@@ -176,7 +186,7 @@ static or_status take_stats(or_pipeline *p, const or_message *message)
 /* Messages of one sender keep their order, on which the KV cache relies: a wave may attend to what an
  * earlier one put there, and later ones may use its pages for something else. Those of different ranks come
  * in any order. */
-static or_status act_on(or_pipeline *p, const or_message *message)
+static or_status act_on(or_pipeline *p, or_message *message)
 {
     switch (message->tag) {
     case OR_TAG_WAVE:

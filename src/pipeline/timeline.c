@@ -40,7 +40,7 @@ or_status or_timeline_open(or_transport *transport, or_timeline **out)
     const int size = or_transport_size(transport);
     or_timeline *timeline = NULL;
     or_clock_gap *gaps = NULL;
-    or_status status = or_timeline_make(size, gathers, &timeline);
+    or_status status = or_timeline_make(or_transport_rank(transport), size, &timeline);
     if (status == OR_OK && gathers) status = OR_NEW(gaps, (size_t)size);
     status = or_transport_agree(transport, status);
     if (status == OR_OK) status = or_clocks_compare(transport, gaps);

@@ -70,6 +70,15 @@ awk '/^stage / {on = 1} on && length > 110 {exit 1}' "$scratch/said" || fail "th
 [ "$(sed -n '/^stage /p' "$scratch/said" | xargs)" = \
     'stage layers in exits out left% rows waves busy% ramp% idle% wait% GFLOP/s peak' ] || { cat "$scratch/said"; fail "no head"; }
 
+# ---- replicas: all ranks of all pipelines ----
+on 4 "${args[@]}" --quiet --replicas 2 --output "$scratch/replicas" --timeline "$scratch/replicas.json" ||
+    fail "replicas: code $?"
+same "$scratch/without/results.jsonl" "$scratch/replicas/results.jsonl"
+sound "$scratch/replicas.json" 4 16
+jq -es '[range(4) as $rank | .[0].traceEvents as $e | ([$e[] | select(.pid == $rank + 1 and .name == "busy") | .args.exits] | add) ==
+    ([.[1].groups[].stages[$rank].exits] | add)] | all' "$scratch/replicas.json" "$scratch/replicas/summary.json" >/dev/null ||
+    fail "replicas: the timeline and the summary differ"
+
 # ---- run, trace, lens, bench ----
 gap_policy "$scratch/gap.json" 16 0.3 '[4, 8, 12]'
 demo_requests 2 >"$scratch/in.jsonl"
