@@ -33,7 +33,8 @@ typedef struct or_event {
     int32_t waves;                /* BUSY: so many came in by it */
     int32_t first, last;          /* BUSY: layers (first, last] */
     int32_t rows, riders;         /* BUSY: when it began; SEND */
-    int32_t rows_out, riders_out; /* BUSY: when it ended; riders that are missing have left */
+    int32_t rows_out, riders_out; /* BUSY: when it ended */
+    int32_t exits;                /* BUSY: of requests; silent riders leave, too */
 } or_event;
 
 typedef struct or_events {

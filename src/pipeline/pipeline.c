@@ -315,6 +315,7 @@ static or_status run_layers(or_pipeline *p, int until)
 {
     or_stage_stats *stats = &p->stage.stats;
     const or_wave *wave = &p->running;
+    const uint64_t exits = stats->exits;
     or_event event = {
         .kind = OR_EVENT_BUSY,
         .begin = or_clock_now(),
@@ -330,6 +331,7 @@ static or_status run_layers(or_pipeline *p, int until)
     event.end = or_clock_now();
     event.ramp = stats->ramp - event.ramp;
     event.macs = stats->macs - event.macs;
+    event.exits = (int32_t)(stats->exits - exits);
     event.last = wave->layer;
     event.rows_out = (int32_t)wave->n_rows;
     event.riders_out = (int32_t)wave->n_riders;

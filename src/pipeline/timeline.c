@@ -108,8 +108,8 @@ static or_status put_busy(writer *w, int rank, const or_event *e)
         ", \"name\": \"busy\", \"args\": {\"rows\": %d, \"rows_out\": %d, \"riders\": %d, \"riders_out\": "
         "%d, \"exits\": %d, \"first_layer\": %d, \"last_layer\": %d, \"waves\": %d, \"ramps_us\": %.3f, "
         "\"gflops\": %.4g}}",
-        e->rows, e->rows_out, e->riders, e->riders_out, e->riders - e->riders_out, e->first + 1, e->last,
-        e->waves, 1e6 * e->ramp, seconds > 0 ? 2e-9 * e->macs / seconds : 0));
+        e->rows, e->rows_out, e->riders, e->riders_out, e->exits, e->first + 1, e->last, e->waves,
+        1e6 * e->ramp, seconds > 0 ? 2e-9 * e->macs / seconds : 0));
     for (int32_t i = 0; i < e->waves; i++)
         OR_TRY(put_arrow(w, "f\", \"bp\": \"e", rank + 1, e->begin, rank - 1, e->wave + i));
     return OR_OK;

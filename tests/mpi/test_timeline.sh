@@ -21,7 +21,7 @@ sound() {
                 all(.ts >= 0 and .dur >= 0 and (.name | IN("busy", "send", "wait", "idle"))) and
                 ([range(1; length) as $i | .[$i].ts >= (.[$i - 1] | over) - 1e-3] | all) and
                 ([.[] | select(.name == "busy") | .args] | length > 0 and all(
-                    .rows > 0 and .riders > 0 and .exits == .riders - .riders_out and .rows_out >= 0 and .ramps_us >= 0 and
+                    .rows > 0 and .riders > 0 and .exits >= 0 and .exits <= .riders - .riders_out and .rows_out >= 0 and .ramps_us >= 0 and
                     .gflops > 0 and .first_layer >= 1 and .first_layer <= .last_layer and .last_layer <= $layers))))) and
         ([$e[] | select(.ph == "s")] as $from | [$e[] | select(.ph == "f")] as $to |
             ($from | map(.id) | length == (unique | length)) and ($from | map(.id) | sort) == ($to | map(.id) | sort) and

@@ -167,6 +167,7 @@ static void act(acted *a, int rank, int n_waves, uint64_t *seed)
         event.first = 4 * rank, event.last = 4 * rank + 4, event.rows = 40 + i, event.riders = 5;
         event.riders_out = (int32_t)(random_bits(seed) % 6);
         event.rows_out = 8 * event.riders_out;
+        event.exits = event.riders - event.riders_out;
         event.ramp = (event.end - event.begin) / 8, event.macs = 1e6;
         event.wave = a->came, event.waves = rank > 0;
         a->came += event.waves;
@@ -174,7 +175,7 @@ static void act(acted *a, int rank, int n_waves, uint64_t *seed)
         a->sum.busy += event.end - event.begin;
         a->sum.ramp += event.ramp;
         a->sum.macs += event.macs;
-        a->sum.exits += (uint64_t)(event.riders - event.riders_out);
+        a->sum.exits += (uint64_t)event.exits;
         a->now = event.end;
         if (rank == RANKS - 1) continue;
         event = event_of(OR_EVENT_WAIT, a->now, a->now + duration(seed));
