@@ -7,9 +7,9 @@
 # RUN is the name of a run in the file, the last one of that name (jq -r '.traceEvents[] | select(.ph == "X" and
 # (.args | not)) | .name' shows names); without, all of the file. OUT may end in .svg or .png. Needs jq and gnuplot-nox.
 #
-#   mpirun -n 2 offramp bench --shape configs/models/tinyllama-1.1b.json -n 16 -b 16 -t 1 -r 1 --timeline t.json \
+#   mpirun -n 2 offramp bench --shape configs/models/tinyllama-1.1b.json -n 8 -b 32 -t 1 -r 1 --timeline t.json \
 #     --survivors configs/survivors/22-saves-30.json
-#   benchmarks/timeline.sh t.svg 'without exits=t.json@tg16 b16' 'with exits=t.json@tg16 b16, exits propagate'
+#   benchmarks/timeline.sh t.svg 'without exits=t.json@tg8 b32' 'with exits=t.json@tg8 b32, exits propagate'
 set -euo pipefail
 
 [ $# -ge 2 ] || { sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" >&2; exit 2; }

@@ -6,12 +6,14 @@
 
 enum { EVENTS_OF_RANK = 1 << 20, EVENTS_OF_ALL = 1 << 22 };
 
-or_status or_timeline_make(int n_ranks, bool gathers, or_timeline **out)
+or_status or_timeline_make(int rank, int n_ranks, or_timeline **out)
 {
+    const bool gathers = rank == 0;
     const size_t share = EVENTS_OF_ALL / (size_t)n_ranks,
                  most = share < EVENTS_OF_RANK ? share : EVENTS_OF_RANK;
     or_timeline *timeline = NULL;
     OR_TRY(OR_NEW(timeline, 1));
+    timeline->rank = rank;
     timeline->n_ranks = n_ranks;
     timeline->own.most = most;
     or_status status = gathers ? OR_NEW(timeline->lanes, (size_t)n_ranks) : OR_OK;
@@ -75,14 +77,14 @@ void or_timeline_forget(or_timeline *timeline)
 
 /* What is before the events in a message. */
 typedef struct head {
-    uint64_t count, dropped;
+    uint64_t rank, count, dropped;
 } head;
 
 /* What a rank has sent counts against what it may keep, so that all runs together stay within it. */
 or_status or_timeline_pack(or_timeline *timeline, void **data, size_t *size)
 {
     or_events *own = &timeline->own;
-    const head h = {own->count, own->dropped};
+    const head h = {(uint64_t)timeline->rank, own->count, own->dropped};
     char *bytes = NULL;
     *size = sizeof h + own->count * sizeof *own->items;
     OR_TRY(OR_NEW(bytes, *size));
@@ -109,15 +111,18 @@ static int64_t numbers_begin(const or_timeline *timeline, int rank, const or_eve
     return rank > 0 ? timeline->lanes[rank - 1].sent : 0;
 }
 
-or_status or_timeline_take(or_timeline *timeline, int rank, const void *data, size_t size)
+or_status or_timeline_take(or_timeline *timeline, const void *data, size_t size)
 {
-    or_lane *lane = &timeline->lanes[rank];
     const char *bytes = data;
     head h = {0};
     if (size >= sizeof h) memcpy(&h, bytes, sizeof h);
     const size_t rest = size - sizeof h;
-    if (size < sizeof h || rest % sizeof(or_event) != 0 || rest / sizeof(or_event) != h.count)
-        return or_fail(OR_ERR_PEER, "unexpected events", NULL, "rank %d sent %zu bytes", rank, size);
+    if (size < sizeof h || h.rank >= (uint64_t)timeline->n_ranks || rest % sizeof(or_event) != 0 ||
+        rest / sizeof(or_event) != h.count)
+        return or_fail(OR_ERR_PEER, "unexpected events", NULL, "%zu bytes, said to be of rank %llu", size,
+                       (unsigned long long)h.rank);
+    const int rank = (int)h.rank;
+    or_lane *lane = &timeline->lanes[rank];
     for (size_t i = 0; i < h.count; i++) {
         or_event event;
         memcpy(&event, bytes + sizeof h + i * sizeof event, sizeof event);

@@ -33,7 +33,8 @@ typedef struct or_event {
     int32_t waves;                /* BUSY: so many came in by it */
     int32_t first, last;          /* BUSY: layers (first, last] */
     int32_t rows, riders;         /* BUSY: when it began; SEND */
-    int32_t rows_out, riders_out; /* BUSY: when it ended; riders that are missing have left */
+    int32_t rows_out, riders_out; /* BUSY: when it ended */
+    int32_t exits;                /* BUSY: of requests; silent riders leave, too */
 } or_event;
 
 typedef struct or_events {
@@ -59,15 +60,15 @@ typedef struct or_run_span {
 } or_run_span;
 
 struct or_timeline {
-    int n_ranks;
+    int rank, n_ranks;  /* of the job, whatever pipelines it has */
     or_events own;      /* of this rank, since the run began */
     or_lane *lanes;     /* rank 0: [n_ranks], else NULL */
     or_run_span *spans; /* rank 0: [n_spans] */
     size_t n_spans, spans_capacity;
 };
 
-/* Opens one that nobody has told clocks and hosts. */
-or_status or_timeline_make(int n_ranks, bool gathers, or_timeline **timeline);
+/* Opens one that nobody has told clocks and hosts. Rank 0's gathers. */
+or_status or_timeline_make(int rank, int n_ranks, or_timeline **timeline);
 
 /* The next event of this rank. Waiting and idling that goes on where the last event ended makes that one
  * longer. No timeline (NULL): nothing. Where there is no memory it is dropped. */
@@ -80,7 +81,7 @@ void or_timeline_forget(or_timeline *timeline);
 or_status or_timeline_pack(or_timeline *timeline, void **data, size_t *size);
 
 /* Rank 0: takes those of a rank (its own, too). OR_ERR_PEER when they cannot be a rank's. */
-or_status or_timeline_take(or_timeline *timeline, int rank, const void *data, size_t size);
+or_status or_timeline_take(or_timeline *timeline, const void *data, size_t size);
 
 /* Rank 0, after all ranks' were taken: the run that they are of. `name` may be NULL. */
 or_status or_timeline_end_run(or_timeline *timeline, const char *name, double begin,

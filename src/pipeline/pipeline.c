@@ -145,12 +145,22 @@ static or_status send_stats(or_pipeline *p)
     return or_transport_send(p->transport, 0, OR_TAG_STATS, stats, sizeof *stats);
 }
 
-static or_status take_events(or_pipeline *p, const or_message *message)
+or_status or_pipeline_keep_events(or_pipeline *p, void *data, size_t size)
 {
+    if (p->replica > 0) return or_transport_send(p->world, 0, OR_TAG_EVENTS, data, size);
+    or_status status = or_timeline_take(p->timeline, data, size);
+    free(data);
+    return status;
+}
+
+static or_status take_events(or_pipeline *p, or_message *message)
+{
+    void *data = message->data;
     if (!p->timeline || !p->gathered)
         return or_fail(OR_ERR_PEER, "unexpected events", NULL, "rank %d sent %zu bytes", message->from,
                        message->size);
-    return or_timeline_take(p->timeline, message->from, message->data, message->size);
+    message->data = NULL;
+    return or_pipeline_keep_events(p, data, message->size);
 }
 
 /* Rank 0, and only during a run: no records are under way outside of one, as a run ends when all is
@@ -176,7 +186,7 @@ static or_status take_stats(or_pipeline *p, const or_message *message)
 /* Messages of one sender keep their order, on which the KV cache relies: a wave may attend to what an
  * earlier one put there, and later ones may use its pages for something else. Those of different ranks come
  * in any order. */
-static or_status act_on(or_pipeline *p, const or_message *message)
+static or_status act_on(or_pipeline *p, or_message *message)
 {
     switch (message->tag) {
     case OR_TAG_WAVE:
@@ -305,6 +315,7 @@ static or_status run_layers(or_pipeline *p, int until)
 {
     or_stage_stats *stats = &p->stage.stats;
     const or_wave *wave = &p->running;
+    const uint64_t exits = stats->exits;
     or_event event = {
         .kind = OR_EVENT_BUSY,
         .begin = or_clock_now(),
@@ -320,6 +331,7 @@ static or_status run_layers(or_pipeline *p, int until)
     event.end = or_clock_now();
     event.ramp = stats->ramp - event.ramp;
     event.macs = stats->macs - event.macs;
+    event.exits = (int32_t)(stats->exits - exits);
     event.last = wave->layer;
     event.rows_out = (int32_t)wave->n_rows;
     event.riders_out = (int32_t)wave->n_riders;

@@ -81,6 +81,9 @@ or_status or_pipeline_send_held(or_pipeline *pipeline);
 /* Begins the counts of a run, and its events. */
 void or_pipeline_begin_run(or_pipeline *pipeline);
 
+/* First rank: takes a rank's events, or hands them on to rank 0 of the job. Takes over `data` (malloc'ed). */
+or_status or_pipeline_keep_events(or_pipeline *pipeline, void *data, size_t size);
+
 /* or_clock_nap(), booked as waiting or idle, with the time since the last one if nothing was done in it. */
 void or_pipeline_nap(or_pipeline *pipeline, double *nap);
 

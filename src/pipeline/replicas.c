@@ -127,6 +127,8 @@ static or_status act_on(or_pipeline *p, or_message *message)
         if (message->tag == OR_TAG_ASK) return take_ask(p, replica, message);
         if (message->tag == OR_TAG_NEWS) return take_news(p, replica, message);
         if (message->tag == OR_TAG_TOTALS) return take_totals(p, replica, message);
+        if (message->tag == OR_TAG_EVENTS && p->timeline)
+            return or_timeline_take(p->timeline, message->data, message->size);
     }
     return or_fail(OR_ERR_PEER, "unexpected message", NULL, "tag %d from rank %d", (int)message->tag,
                    message->from);

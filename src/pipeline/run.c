@@ -387,16 +387,14 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
     }
 }
 
-/* Rank 0's own, as take_events() in pipeline.c takes those of the others. */
+/* Its own; those of the other ranks come by messages. */
 static or_status keep_events(or_pipeline *p)
 {
     void *data;
     size_t size;
     if (!p->timeline) return OR_OK;
     OR_TRY(or_timeline_pack(p->timeline, &data, &size));
-    or_status status = or_timeline_take(p->timeline, 0, data, size);
-    free(data);
-    return status;
+    return or_pipeline_keep_events(p, data, size);
 }
 
 /* Asks every stage what it did: one FINISH to each, one STATS from each, which comes after its EVENTS if a
@@ -468,7 +466,6 @@ or_status or_pipeline_run_own(or_pipeline *p, const or_job *job, or_run_stats *s
     OR_TRY_GOTO(done, run_requests(p, &stopped));
     stats->seconds = or_clock_now() - begin;
     OR_TRY_GOTO(done, gather_stats(p, stats));
-    if (p->timeline) OR_TRY_GOTO(done, or_timeline_end_run(p->timeline, job->name, begin, stats));
     if (stats->prompt_tokens_shared > 0)
         or_log_detail("prompt tokens: %llu, shared %llu", (unsigned long long)stats->prompt_tokens,
                       (unsigned long long)stats->prompt_tokens_shared);
@@ -489,5 +486,11 @@ done:
 
 or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats)
 {
-    return p->replicas ? or_replicas_run(p, job, stats) : or_pipeline_run_own(p, job, stats);
+    const double begin = or_clock_now();
+    or_status status = p->replicas ? or_replicas_run(p, job, stats) : or_pipeline_run_own(p, job, stats);
+    if (p->timeline && (status == OR_OK || status == OR_STOPPED)) {
+        const or_status ended = or_timeline_end_run(p->timeline, job->name, begin, stats);
+        if (ended != OR_OK) status = ended;
+    }
+    return status;
 }

@@ -40,7 +40,7 @@ or_status or_timeline_open(or_transport *transport, or_timeline **out)
     const int size = or_transport_size(transport);
     or_timeline *timeline = NULL;
     or_clock_gap *gaps = NULL;
-    or_status status = or_timeline_make(size, gathers, &timeline);
+    or_status status = or_timeline_make(or_transport_rank(transport), size, &timeline);
     if (status == OR_OK && gathers) status = OR_NEW(gaps, (size_t)size);
     status = or_transport_agree(transport, status);
     if (status == OR_OK) status = or_clocks_compare(transport, gaps);
@@ -108,8 +108,8 @@ static or_status put_busy(writer *w, int rank, const or_event *e)
         ", \"name\": \"busy\", \"args\": {\"rows\": %d, \"rows_out\": %d, \"riders\": %d, \"riders_out\": "
         "%d, \"exits\": %d, \"first_layer\": %d, \"last_layer\": %d, \"waves\": %d, \"ramps_us\": %.3f, "
         "\"gflops\": %.4g}}",
-        e->rows, e->rows_out, e->riders, e->riders_out, e->riders - e->riders_out, e->first + 1, e->last,
-        e->waves, 1e6 * e->ramp, seconds > 0 ? 2e-9 * e->macs / seconds : 0));
+        e->rows, e->rows_out, e->riders, e->riders_out, e->exits, e->first + 1, e->last, e->waves,
+        1e6 * e->ramp, seconds > 0 ? 2e-9 * e->macs / seconds : 0));
     for (int32_t i = 0; i < e->waves; i++)
         OR_TRY(put_arrow(w, "f\", \"bp\": \"e", rank + 1, e->begin, rank - 1, e->wave + i));
     return OR_OK;

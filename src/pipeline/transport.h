@@ -15,10 +15,11 @@ typedef enum or_tag {
     OR_TAG_RECORDS, /* r -> 0: array of or_record */
     OR_TAG_BEGIN,   /* 0 -> r: a run begins; no data */
     OR_TAG_FINISH,  /* 0 -> r: the run is over, answer with the statistics; no data */
-    OR_TAG_EVENTS,  /* r -> 0, before the statistics, where a timeline is recorded: or_timeline_pack() */
-    OR_TAG_STATS,   /* r -> 0: or_stage_stats */
-    OR_TAG_CLOSE,   /* 0 -> r: leave or_pipeline_serve(); no data */
-    OR_TAG_CLOCK,  /* 0 -> r: what is the time; no data. r -> 0: a double (or_clocks_compare()) */
+    OR_TAG_EVENTS, /* r -> 0, before the statistics, where a timeline is recorded: or_timeline_pack(); also from
+                     * leaders to rank 0 of the job, before the totals, for each of their ranks */
+    OR_TAG_STATS, /* r -> 0: or_stage_stats */
+    OR_TAG_CLOSE, /* 0 -> r: leave or_pipeline_serve(); no data */
+    OR_TAG_CLOCK, /* 0 -> r: what is the time; no data. r -> 0: a double (or_clocks_compare()) */
     /* between rank 0 of the job and the leaders of the other pipelines (replicas.h) */
     OR_TAG_JOB,    /* 0 -> leader: a run begins; uint64_t, its requests in all */
     OR_TAG_ASK,    /* leader -> 0: or_appetite */

@@ -21,7 +21,7 @@ sound() {
                 all(.ts >= 0 and .dur >= 0 and (.name | IN("busy", "send", "wait", "idle"))) and
                 ([range(1; length) as $i | .[$i].ts >= (.[$i - 1] | over) - 1e-3] | all) and
                 ([.[] | select(.name == "busy") | .args] | length > 0 and all(
-                    .rows > 0 and .riders > 0 and .exits == .riders - .riders_out and .rows_out >= 0 and .ramps_us >= 0 and
+                    .rows > 0 and .riders > 0 and .exits >= 0 and .exits <= .riders - .riders_out and .rows_out >= 0 and .ramps_us >= 0 and
                     .gflops > 0 and .first_layer >= 1 and .first_layer <= .last_layer and .last_layer <= $layers))))) and
         ([$e[] | select(.ph == "s")] as $from | [$e[] | select(.ph == "f")] as $to |
             ($from | map(.id) | length == (unique | length)) and ($from | map(.id) | sort) == ($to | map(.id) | sort) and
@@ -69,6 +69,15 @@ jq -r '[.groups[].stages] | range(3) as $s | [.[][$s]] |
 awk '/^stage / {on = 1} on && length > 110 {exit 1}' "$scratch/said" || fail "the table of stages is too wide"
 [ "$(sed -n '/^stage /p' "$scratch/said" | xargs)" = \
     'stage layers in exits out left% rows waves busy% ramp% idle% wait% GFLOP/s peak' ] || { cat "$scratch/said"; fail "no head"; }
+
+# ---- replicas: all ranks of all pipelines ----
+on 4 "${args[@]}" --quiet --replicas 2 --output "$scratch/replicas" --timeline "$scratch/replicas.json" ||
+    fail "replicas: code $?"
+same "$scratch/without/results.jsonl" "$scratch/replicas/results.jsonl"
+sound "$scratch/replicas.json" 4 16
+jq -es '[range(4) as $rank | .[0].traceEvents as $e | ([$e[] | select(.pid == $rank + 1 and .name == "busy") | .args.exits] | add) ==
+    ([.[1].groups[].stages[$rank].exits] | add)] | all' "$scratch/replicas.json" "$scratch/replicas/summary.json" >/dev/null ||
+    fail "replicas: the timeline and the summary differ"
 
 # ---- run, trace, lens, bench ----
 gap_policy "$scratch/gap.json" 16 0.3 '[4, 8, 12]'

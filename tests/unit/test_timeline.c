@@ -16,7 +16,7 @@ static or_event event_of(int kind, double begin, double end)
 static or_timeline *make(int n_ranks)
 {
     or_timeline *timeline = NULL;
-    assert_ok(or_timeline_make(n_ranks, true, &timeline));
+    assert_ok(or_timeline_make(0, n_ranks, &timeline));
     return timeline;
 }
 
@@ -27,12 +27,12 @@ static void add(or_timeline *timeline, int kind, double begin, double end)
 }
 
 /* From a rank's own timeline to rank 0's, as the pipeline does it. */
-static void hand_over(or_timeline *from, int rank, or_timeline *to)
+static void hand_over(or_timeline *from, or_timeline *to)
 {
     void *data;
     size_t size;
     assert_ok(or_timeline_pack(from, &data, &size));
-    assert_ok(or_timeline_take(to, rank, data, size));
+    assert_ok(or_timeline_take(to, data, size));
     free(data);
 }
 
@@ -68,12 +68,12 @@ static void what_is_too_much_is_counted(void **state)
     or_timeline *t = make(1);
     t->own.most = t->lanes[0].events.most = 10;
     for (int i = 0; i < 7; i++) add(t, OR_EVENT_BUSY, i, i + 0.5);
-    hand_over(t, 0, t);
+    hand_over(t, t);
     assert_int_equal(t->lanes[0].events.count, 7);
     for (int i = 7; i < 15; i++) add(t, OR_EVENT_BUSY, i, i + 0.5);
-    hand_over(t, 0, t);
+    hand_over(t, t);
     for (int i = 15; i < 20; i++) add(t, OR_EVENT_IDLE, i, i + 0.5);
-    hand_over(t, 0, t);
+    hand_over(t, t);
     assert_int_equal(t->lanes[0].events.count, 10);
     assert_int_equal(t->lanes[0].events.dropped, 10);
     or_timeline_close(t);
@@ -88,12 +88,16 @@ static void what_is_too_much_is_counted(void **state)
 static void events_that_cannot_be_are_refused(void **state)
 {
     (void)state;
-    or_timeline *t = make(2);
-    void *data;
-    size_t size;
-    add(t, OR_EVENT_BUSY, 1, 2);
-    assert_ok(or_timeline_pack(t, &data, &size));
-    for (size_t n = 0; n < size; n++) assert_fails(or_timeline_take(t, 1, data, n), OR_ERR_PEER, "rank 1");
+    or_timeline *t = make(2), *other, *third;
+    void *data, *wrong;
+    size_t size, wrong_size;
+    assert_ok(or_timeline_make(1, 2, &other));
+    assert_ok(or_timeline_make(2, 3, &third)); /* of another job */
+    add(other, OR_EVENT_BUSY, 1, 2);
+    assert_ok(or_timeline_pack(other, &data, &size));
+    assert_ok(or_timeline_pack(third, &wrong, &wrong_size));
+    assert_fails(or_timeline_take(t, wrong, wrong_size), OR_ERR_PEER, "of rank 2");
+    for (size_t n = 0; n < size; n++) assert_fails(or_timeline_take(t, data, n), OR_ERR_PEER, "said to be");
     const struct {
         or_event event;
         const char *said;
@@ -106,11 +110,14 @@ static void events_that_cannot_be_are_refused(void **state)
                {{.kind = OR_EVENT_BUSY, .macs = NAN}, "from rank 1"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         memcpy((char *)data + size - sizeof(or_event), &bad[i].event, sizeof(or_event));
-        assert_fails(or_timeline_take(t, 1, data, size), OR_ERR_PEER, bad[i].said);
+        assert_fails(or_timeline_take(t, data, size), OR_ERR_PEER, bad[i].said);
     }
     assert_int_equal(t->lanes[1].events.count, 0);
     free(data);
+    free(wrong);
     or_timeline_close(t);
+    or_timeline_close(other);
+    or_timeline_close(third);
 }
 
 /* ---- clocks ------------------------------------------------------------------------------------------------------ */
@@ -160,6 +167,7 @@ static void act(acted *a, int rank, int n_waves, uint64_t *seed)
         event.first = 4 * rank, event.last = 4 * rank + 4, event.rows = 40 + i, event.riders = 5;
         event.riders_out = (int32_t)(random_bits(seed) % 6);
         event.rows_out = 8 * event.riders_out;
+        event.exits = event.riders - event.riders_out;
         event.ramp = (event.end - event.begin) / 8, event.macs = 1e6;
         event.wave = a->came, event.waves = rank > 0;
         a->came += event.waves;
@@ -167,7 +175,7 @@ static void act(acted *a, int rank, int n_waves, uint64_t *seed)
         a->sum.busy += event.end - event.begin;
         a->sum.ramp += event.ramp;
         a->sum.macs += event.macs;
-        a->sum.exits += (uint64_t)(event.riders - event.riders_out);
+        a->sum.exits += (uint64_t)event.exits;
         a->now = event.end;
         if (rank == RANKS - 1) continue;
         event = event_of(OR_EVENT_WAIT, a->now, a->now + duration(seed));
@@ -276,7 +284,7 @@ static void run_once(or_timeline *t, acted ranks[RANKS], int run, uint64_t *seed
         const uint64_t before = ranks[r].sum.waves_out;
         ranks[r].sent = ranks[r].came = 0;
         act(&ranks[r], r, n_waves, seed);
-        hand_over(ranks[r].own, r, t);
+        hand_over(ranks[r].own, t);
         stats->stage[r] =
             (or_stage_stats){.first = 4 * r, .last = 4 * r + 4, .waves_out = ranks[r].sum.waves_out - before};
     }
@@ -298,7 +306,7 @@ static void the_file_says_what_was_done(void **state)
     or_buffer text = {0};
     cJSON *root;
     for (int r = 0; r < RANKS; r++) {
-        assert_ok(or_timeline_make(RANKS, false, &ranks[r].own));
+        assert_ok(or_timeline_make(r, RANKS, &ranks[r].own));
         ranks[r].now = 5e5 + offsets[r] + 0.01 * r;
         t->lanes[r].gap = (or_clock_gap){offsets[r], r * 1e-6};
         assert_ok(or_strdup(r < 2 ? "node01" : "node\"02", &t->lanes[r].host));
