@@ -76,9 +76,10 @@ for ((run = 0; run < runs; run++)); do
             for curve in "${curves[@]}"; do
                 measure "$n" "$kind"
                 real "$n" "$kind" "$curve" >"$scratch/real"
-                row "$kind" "$n" none "$(simulate "$n" "$kind")" "$(sed -n 1p "$scratch/real")"
-                row "$kind" "$n" "$(basename "$curve" .json)" "$(simulate "$n" "$kind" --survivors "$curve")" \
-                    "$(sed -n 2p "$scratch/real")"
+                full=$(simulate "$n" "$kind")
+                exits=$(simulate "$n" "$kind" --survivors "$curve")
+                row "$kind" "$n" none "$full" "$(sed -n 1p "$scratch/real")"
+                row "$kind" "$n" "$(basename "$curve" .json)" "$exits" "$(sed -n 2p "$scratch/real")"
             done
         done
     done

@@ -39,12 +39,12 @@ typedef struct or_plan_simulation {
          1e9,                                                                                                \
          false},                                                                                             \
         {"cores",                                                                                            \
-         OR_OPTION_INT,                                                                                      \
+         OR_OPTION_REAL,                                                                                     \
          &(s).cores,                                                                                         \
          "N",                                                                                                \
-         "simulate: cores that all ranks share, of one thread each; 0: each has its own (0)",                \
+         "simulate: cores that all ranks share, as 1.5; 0: each has its own (0)",                            \
          0,                                                                                                  \
-         1 << 20,                                                                                            \
+         1e6,                                                                                                \
          false},                                                                                             \
     {                                                                                                        \
         "seed", OR_OPTION_INT, &(s).seed, "N", "simulate: which exits and arrivals are drawn (1)", 0, 9e15,  \
