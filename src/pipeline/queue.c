@@ -80,6 +80,7 @@ or_status or_queue_portion(or_queue *queue, int replica, const or_appetite *appe
                  room = most > has ? most - has : 0,
                  part = queue->request.max_tokens > 0 ? appetite->slots : divide_up(left, 2 * parts);
     *portion = part < room ? part : room;
+    if (*portion > left) *portion = left;
     return OR_OK;
 }
 

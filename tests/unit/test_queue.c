@@ -68,6 +68,7 @@ static size_t take_portion(or_queue *queue, int replica, or_appetite appetite)
     or_request request;
     appetite.received = queue->shares[replica].count;
     assert_ok(or_queue_portion(queue, replica, &appetite, &portion));
+    assert_true(portion <= queue->job->n_requests - queue->next);
     for (; n < portion; n++) {
         assert_ok(or_queue_take(queue, replica, &appetite, &request, &taken));
         if (!taken) break;
@@ -197,6 +198,41 @@ static void nobody_takes_more_than_a_share(void **state)
             assert_int_equal(has, (n + (size_t)replicas - 1) / (size_t)replicas);
             or_queue_close(&queue);
         }
+}
+
+static void finish(or_queue *queue, int replica, size_t request)
+{
+    const or_news news = {.kind = OR_NEWS_FINISH, .request = request, .why = OR_FINISH_LENGTH};
+    bool more;
+    assert_ok(or_queue_hear(queue, replica, &news, &more));
+}
+
+/* Replicas that take continuations for their free slots, and finish them, in any order: to the last one. */
+static void continuations_are_all_given(void **state)
+{
+    (void)state;
+    enum { REPLICAS = 3, SLOTS = 4 };
+    world *w = &shared_world;
+    uint64_t seed = 17;
+    for (int round = 0; round < 300; round++) {
+        or_queue queue = {0};
+        size_t done[REPLICAS] = {0};
+        const size_t n = 1 + random_bits(&seed) % 40;
+        memset(w, 0, sizeof *w);
+        w->max_tokens = 1;
+        const or_job job = job_of(w, n);
+        assert_ok(or_queue_open(&queue, &job, REPLICAS));
+        while (queue.n_done < n) {
+            const int replica = (int)(random_bits(&seed) % REPLICAS);
+            const size_t open = queue.shares[replica].n_open;
+            if (random_bits(&seed) % 2)
+                take_portion(&queue, replica, (or_appetite){.slots = SLOTS - open, .pages = 1000});
+            else if (open > 0)
+                finish(&queue, replica, done[replica]++);
+        }
+        for (size_t i = 0; i < n; i++) assert_int_equal(w->finished[i], 1);
+        or_queue_close(&queue);
+    }
 }
 
 static void continuations_need_slots_and_pages(void **state)
@@ -346,6 +382,7 @@ int main(void)
         cmocka_unit_test(late_replicas_are_not_waited_for),
         cmocka_unit_test(stuck_replicas_keep_only_what_they_have),
         cmocka_unit_test(nobody_takes_more_than_a_share),
+        cmocka_unit_test(continuations_are_all_given),
         cmocka_unit_test(continuations_need_slots_and_pages),
         cmocka_unit_test(requests_are_checked_before_they_are_given),
         cmocka_unit_test(strange_answers_are_refused),
