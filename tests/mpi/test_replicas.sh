@@ -87,7 +87,7 @@ same "$scratch/one-1" "$scratch/one-3"
 # ---- a replica that stands still, is killed, is stopped ----
 demo_requests 20 >"$in"
 total=$(lines "$in")
-run=(run --model "$demo/model" --policy "$demo/policy/generation.json" --threads 1 --quiet --ignore-eos --max-tokens 16
+run=(run --model "$demo/model" --policy "$demo/policy/generation.json" --threads 1 --quiet --ignore-eos --max-tokens 48
     --input "$in" --kv verify --batch 4)
 on 1 "${run[@]}" --output "$scratch/undisturbed" || fail "undisturbed run: code $?"
 
