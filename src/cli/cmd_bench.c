@@ -363,7 +363,7 @@ static or_status run_test(pass *p, const or_bench_test *test)
             *of->stats = (or_run_stats){0};
         }
         OR_TRY(write_plan(or_pipeline_plan(p->pipeline), &of->plan));
-        OR_TRY(run_once(p, test, side, -1));
+        if (p->first_repeat == 0) OR_TRY(run_once(p, test, side, -1));
     }
     for (int64_t repeat = p->first_repeat; repeat < p->last_repeat; repeat++)
         for (int side = p->first_side; side < p->last_side; side++) OR_TRY(run_once(p, test, side, repeat));

@@ -117,7 +117,8 @@ static bool scored_step_fits(const or_rider *rider, int64_t end, const or_wave_l
     const int64_t paged = asks ? step->position : (end + OR_PAGE - 1) / OR_PAGE * OR_PAGE;
     return step->position >= 0 && step->n_pages >= 0 && (size_t)step->n_pages <= limits->n_pages &&
            (int64_t)step->n_pages * OR_PAGE == paged && step->ghosts == 0 && step->exits_at >= 0 &&
-           step->exits_at <= (asks ? limits->n_layers : 0) && (asks || (fills && rider->policy == -1 && !rider->observe));
+           step->exits_at <= (asks ? limits->n_layers : 0) &&
+           (asks || (fills && rider->policy == -1 && !rider->observe));
 }
 
 static bool rider_fits(const or_rider *rider, const or_wave_limits *limits)

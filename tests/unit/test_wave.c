@@ -646,7 +646,8 @@ static void every_wrong_prefix_is_refused(void **state)
                  {AT_STEP(0, asks), 4, -1, sums},
                  {AT_STEP(0, asks), 4, INT32_MAX, sums}, /* prefixes ask for nothing */
                  {AT_STEP(0, ghosts), 4, 1, sums},
-                 {AT_STEP(0, exits_at), 4, 3, sums},
+                 {AT_STEP(0, exits_at), 4, 10, sums},
+                 {AT_STEP(0, exits_at), 4, -1, sums},
                  {AT_STEP(1, position), 4, -1, sums},
                  {AT_STEP(1, position), 4, 30, sums}, /* one page is enough for that */
                  {AT_STEP(1, position), 4, 63, sums},
