@@ -63,10 +63,10 @@ disturb() {
     rm -f "$scratch"/{whole,killed,stopped}*
 }
 
-demo_requests 8 | jq -c '. + (input_line_number as $i | {kv: ["deferred", "propagate", "verify"][$i % 3]}
+demo_requests 20 | jq -c '. + (input_line_number as $i | {kv: ["deferred", "propagate", "verify"][$i % 3]}
     + if $i % 4 == 0 then {temperature: 1, seed: $i} else {} end)' >"$in"
 disturb
-demo_requests 8 >"$in"
+demo_requests 20 >"$in"
 disturb --kv verify --temperature 0.8
 
 # ---- stopped before the first request ----
