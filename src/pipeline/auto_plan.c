@@ -7,6 +7,7 @@
 #include "measure.h"
 #include "threads.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +53,33 @@ static or_status measure(const or_pipeline *p, const or_pipeline_options *option
                            (size_t)load.rows, own);
 }
 
+/* Ranks of one kind differ by what else their machines did for a moment. Where the slowest is within LIKE of the fastest
+ * all get the mean; where it is not, they are taken to be unlike. */
+static void level(or_rank_cost *costs, size_t n)
+{
+    static const double LIKE = 1.15;
+    const int last = costs[0].layer.n_points - 1;
+    double least = INFINITY, most = 0;
+    for (size_t r = 0; r < n; r++) {
+        if (costs[r].layer.n_points != last + 1 || costs[r].ramp.n_points != costs[0].ramp.n_points) return;
+        least = fmin(least, costs[r].layer.seconds[last]);
+        most = fmax(most, costs[r].layer.seconds[last]);
+    }
+    if (most > LIKE * least) return;
+    or_rank_cost mean = costs[0];
+    for (int i = 0; i < OR_COST_POINTS; i++) {
+        mean.layer.seconds[i] = mean.ramp.seconds[i] = 0;
+        for (size_t r = 0; r < n; r++) {
+            mean.layer.seconds[i] += costs[r].layer.seconds[i] / (double)n;
+            mean.ramp.seconds[i] += costs[r].ramp.seconds[i] / (double)n;
+        }
+    }
+    for (size_t r = 0; r < n; r++) {
+        costs[r].layer = mean.layer;
+        costs[r].ramp = mean.ramp;
+    }
+}
+
 /* Costs of the ranks of the first pipeline into p->costs, the same on all ranks: those given, or measured. A rank that
  * cannot measure fails on all. */
 static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, const or_workload *work,
@@ -65,6 +93,7 @@ static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, 
     status = or_transport_agree(p->world, status);
     if (status == OR_OK) status = or_transport_gather(p->world, &own, sizeof own, measured);
     if (status == OR_OK) memcpy(p->costs, options->costs ? options->costs : measured, n * sizeof *p->costs);
+    if (status == OR_OK && !options->costs) level(p->costs, n);
     free(measured);
     for (size_t r = 0; r < n && options->memory_per_rank > 0; r++)
         if (p->costs) p->costs[r].memory = options->memory_per_rank;

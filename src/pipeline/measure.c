@@ -8,8 +8,8 @@
 
 #include <math.h>
 
-enum { RUNS = 3 };                             /* at least, after one that is not counted */
-static const double ENOUGH = 0.1, LONGEST = 2; /* seconds: of all runs of a point; of one run */
+enum { RUNS = 5 };                             /* at least, after one that is not counted */
+static const double ENOUGH = 0.25, LONGEST = 2; /* seconds: of all runs of a point; of one run */
 
 /* What is timed, and its buffers. */
 typedef struct bench {
