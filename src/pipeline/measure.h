@@ -6,7 +6,7 @@
 
 /* Opens layer `layer` (from 0) of the checkpoint, runs it over waves of up to `most` rows - prompts of `length`
  * tokens, or with 1 single rows, as continuations have - and the output projection over some riders, and closes
- * it. Every number is the fastest of a few runs; rows whose run would take longer than 2 s are left out. With
+ * it. Every number is the mean of a few runs; rows whose run would take longer than 2 s are left out. With
  * layer 0 the embedding as well. Link and memory are left 0. Local; blocks for some seconds at most, but for
  * reading the layer. */
 or_status or_measure_rank(const char *model, int layer, size_t length, size_t most, or_rank_cost *cost);
