@@ -462,6 +462,7 @@ static void requests_that_cannot_be_are_refused(void **state)
     const or_plan plan = {1, {0, 2}};
     const or_rank_cost rank = rank_of(1);
     or_simulation what = {.plan = &plan, .ranks = &rank, .wave_tokens = 10, .sequences = 1};
+    or_simulated_free(&result); /* of the test before */
     make_prompts(&what, 2, 10, 2);
     exits[1] = 3;
     assert_fails(or_simulate(&what, &result), OR_ERR_INPUT, "request 1 is to exit at layer 3, expected 1..2");
