@@ -41,10 +41,10 @@ timed() { # LAYERS OPTION...: of the first stage
     grep -qE '^predicted: [0-9.e+]+ tokens/s.*, the even plan [0-9.e+]+ \([0-9.]+x\)$' "$scratch/plan" ||
         { cat "$scratch/plan"; fail "no rate is predicted"; }
 }
-timed '[78]' --ranks 2 --plan auto --length 64
+timed '[6-9]' --ranks 2 --plan auto --length 64
 timed '[567]' --ranks 3 --plan 6,5,5 --policy "$demo/policy/svm.json"
-timed '[3456]' --ranks 2 --plan auto --policy "$demo/policy/svm.json" --length 200
-timed '[78]' --ranks 2 --plan auto --batch 32
+timed '[3-7]' --ranks 2 --plan auto --policy "$demo/policy/svm.json" --length 200
+timed '([6-9]|1[0-2])' --ranks 2 --plan auto --batch 32 # the output projection is as much as some layers
 jq -n '[1, (range(15) | 0.01), 0]' >"$scratch/early.json"
 timed 1 --ranks 2 --plan auto --survivors "$scratch/early.json"
 expect 3 'no split over 2 ranks' 0 plan --model "$demo/model" --ranks 2 --plan auto --memory-per-rank 2M
