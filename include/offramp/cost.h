@@ -54,9 +54,9 @@ typedef struct or_load {
 
 /* What a job asks of a pipeline, as far as it is known beforehand. */
 typedef struct or_workload {
-    size_t length; /* tokens of a prompt that is scored */
-    size_t
-        sequences; /* continuations at a time, of which each takes a row of a wave; 0: prompts are scored */
+    size_t length;           /* tokens of a prompt that is scored */
+    size_t requests;         /* prompts in all, which may not fill a wave; 0: any number */
+    size_t sequences;        /* continuations at a time, each a row of a wave; 0: prompts are scored */
     const double *survivors; /* these as in or_load; not owned */
     const bool *ramp;
     bool given;

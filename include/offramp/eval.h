@@ -94,7 +94,7 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
 bool or_eval_finished(const or_eval *eval);
 
 /* What this process has seen of who leaves where: share[n_layers + 1], S(0) = 1, over all groups; *length is the
- * mean number of tokens of their prompts. False when it ran nothing. */
+ * mean number of tokens that were run of their prompts. False when it ran nothing. */
 bool or_eval_survivors(const or_eval *eval, double *share, double *length);
 
 /* Group g's figures, after the run; the stats stay owned by the eval. */

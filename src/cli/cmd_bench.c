@@ -408,6 +408,7 @@ static or_workload workload_of(const pass *p)
     const bool exits = p->first_side == EXITS;
     return (or_workload){
         .length = test->tokens ? 1 : test->prompt,
+        .requests = test->batch,
         .sequences = test->tokens ? test->batch : 0,
         .survivors = exits ? p->b->curve.share : NULL, /* rank 0's */
         .given = exits,
@@ -424,7 +425,7 @@ static void predict(pass *p)
     of->predicted = 0;
     if (!or_pipeline_forecast(p->pipeline, &work, &forecast)) return;
     const double riders = forecast.requests_per_second * forecast.slowest,
-                 groups = ceil((double)test->batch / riders),
+                 groups = fmax(1, (double)test->batch / riders),
                  waves = test->tokens ? groups * (double)test->tokens : groups,
                  counted = (double)(test->batch * (test->tokens ? test->tokens : test->prompt));
     of->predicted = counted / or_forecast_seconds(&forecast, waves);

@@ -148,7 +148,9 @@ or_status or_suggest_plan(const or_pipeline *pipeline, const or_workload *seen, 
         costs[r] = measured ? measured[r] : or_cost_of_macs(h, seen->length);
         costs[r].memory = (uint64_t)common->memory_per_rank;
     }
-    const or_plan_sizes sizes = {h, &shares, (size_t)common->wave_tokens, or_threads()};
+    /* whatever prompts the present plan has room for, another one has, too */
+    const size_t longest = or_pipeline_longest(pipeline), wave = (size_t)common->wave_tokens;
+    const or_plan_sizes sizes = {h, &shares, longest > wave ? longest : wave, or_threads()};
     OR_TRY_GOTO(done, or_plan_best(n, costs, &load, or_plan_stage_bytes, &sizes, &best));
     or_forecast_make(now, costs, &load, &had);
     or_forecast_make(&best, costs, &load, &has);

@@ -219,6 +219,7 @@ static void predict(const session *s, or_group *group, const or_pipeline *pipeli
     if (group->ran == 0 || or_task_max_tokens(group->set->task) > 0) return;
     const uint64_t rows = group->ran_tokens - group->stats.prompt_tokens_shared;
     work.length = (rows + group->ran / 2) / group->ran;
+    work.requests = group->ran;
     if (work.length == 0) return;
     if (group->policy >= 0 && plan->survivors)
         work.survivors = plan->survivors[group->policy];
@@ -231,7 +232,7 @@ static void predict(const session *s, or_group *group, const or_pipeline *pipeli
     work.ramp = ramp;
     if (or_pipeline_forecast(pipeline, &work, &forecast)) {
         const double riders = forecast.requests_per_second * forecast.slowest, ran = (double)group->ran;
-        group->predicted = ran / or_forecast_seconds(&forecast, ceil(ran / riders));
+        group->predicted = ran / or_forecast_seconds(&forecast, fmax(1, ran / riders));
     }
     free(ramp);
 }

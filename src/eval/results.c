@@ -162,12 +162,12 @@ bool or_eval_survivors(const or_eval *eval, double *share, double *length)
         if (group->stats.n_stages == 0) continue;
         for (int layer = 0; layer <= n_layers; layer++) share[layer] += (double)group->stats.survivors[layer];
         count += (double)group->stats.survivors[0];
-        for (size_t i = 0; i < group->set->n; i++) tokens += (double)group->set->instances[i].prompt.count;
-        prompts += (double)group->set->n;
+        tokens += (double)(group->ran_tokens - group->stats.prompt_tokens_shared);
+        prompts += (double)group->ran;
     }
-    if (count == 0) return false;
+    if (count == 0 || prompts == 0) return false;
     for (int layer = 0; layer <= n_layers; layer++) share[layer] /= count;
-    *length = tokens / prompts;
+    *length = tokens > prompts ? tokens / prompts : 1;
     return true;
 }
 

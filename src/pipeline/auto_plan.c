@@ -156,8 +156,11 @@ or_status or_pipeline_plan_auto(or_pipeline *p, const or_pipeline_options *optio
 
 bool or_pipeline_forecast(const or_pipeline *p, const or_workload *work, or_forecast *forecast)
 {
+    or_workload own = *work; /* of one replica */
+    const size_t replicas = (size_t)p->n_replicas;
     if (!p->costs) return false;
-    const or_load load = or_load_of(work, p->plan.n_stages, p->wave_tokens, or_model_hparams(p->model));
+    own.requests = (work->requests + replicas - 1) / replicas;
+    const or_load load = or_load_of(&own, p->plan.n_stages, p->wave_tokens, or_model_hparams(p->model));
     or_forecast_make(&p->plan, p->costs, &load, forecast);
     forecast->slowest /= p->n_replicas; /* so many waves go by at a time */
     forecast->requests_per_second *= p->n_replicas;

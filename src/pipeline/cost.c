@@ -24,6 +24,7 @@ or_load or_load_of(const or_workload *work, int n_stages, size_t wave_tokens, co
     const size_t stages = (size_t)n_stages, length = work->sequences ? 1 : work->length;
     size_t riders = work->sequences ? (work->sequences + stages - 1) / stages : wave_tokens / length;
     if (riders == 0) riders = 1; /* a longer prompt is a wave by itself */
+    if (work->requests > 0 && !work->sequences && riders > work->requests) riders = work->requests;
     return (or_load){
         .n_layers = h->n_layers,
         .rows = (double)(riders * length),
