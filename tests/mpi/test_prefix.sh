@@ -23,7 +23,7 @@ sentences $((2 * ROWS)) 2 >"$scratch/test.jsonl"
 jq -n '{name: "reviews", format: "jsonl", train: "train.jsonl", test: "test.jsonl", input: "text", output: "label",
     prompt: "Q: {text}\nA:", answer: " {label}", separator: "\n\n", metric: "first_token"}' >"$scratch/reviews.json"
 # questions about passages, which take turns: a page that is needed again was used long ago
-sentences $((3 * ROWS)) 3 | jq -c -s --slurpfile passages <(sentences 60 4) '
+sentences 48 3 | jq -c -s --slurpfile passages <(sentences 60 4) '
     to_entries[] | {text: (([range(10) as $i | $passages[.key % 6 * 10 + $i].text] | join(". ")) + ". " + .value.text),
                     label: .value.label}' >"$scratch/passages.jsonl"
 jq '.name = "passages" | .test = "passages.jsonl"' "$scratch/reviews.json" >"$scratch/passages.json"
