@@ -3,6 +3,7 @@
  *   load      a wave as it begins: rows, riders; which layers have ramps; survivors S(l)
  *   rank      what a layer, a ramp, an embedding take there by rows, how fast its link is, what memory it may take
  *   forecast  seconds of such a wave in each stage: the slowest sets the pace of the pipeline
+ *   layout    a plan, and how many pipelines of so many ranks have it
  *
  * Behind layer l a share S(l) of the riders is left, so layer l + 1 takes the time of rows * S(l) rows; where a
  * request leaves, its time goes to others. Links work beside the stages and set the pace only where they are
@@ -43,7 +44,9 @@ typedef struct or_rank_cost {
 typedef struct or_load {
     int n_layers;
     double rows, riders; /* of a wave as it begins */
-    double row_bytes;    /* of a row on the wire */
+    double
+        in_flight; /* riders under way in a pipeline at most, who come back for another round; 0: any number */
+    double row_bytes; /* of a row on the wire */
     const double
         *survivors;   /* [n_layers + 1] share of riders that execute more than l layers: S(0) = 1, never
                               * more than before; S(n_layers) is not looked at. NULL: nobody leaves */
@@ -55,16 +58,18 @@ typedef struct or_load {
 /* What a job asks of a pipeline, as far as it is known beforehand. */
 typedef struct or_workload {
     size_t length;           /* tokens of a prompt that is scored */
-    size_t requests;         /* prompts in all, which may not fill a wave; 0: any number */
+    size_t requests;         /* in all, which may not fill a wave; 0: any number */
     size_t sequences;        /* continuations at a time, each a row of a wave; 0: prompts are scored */
     const double *survivors; /* these as in or_load; not owned */
     const bool *ramp;
     bool given;
 } or_workload;
 
-/* The load of a pipeline of n_stages ranks with waves of up to wave_tokens rows: full waves of whole prompts, or
- * as many continuations in each wave as give every stage some. */
-or_load or_load_of(const or_workload *work, int n_stages, size_t wave_tokens, const or_hparams *hparams);
+/* The load of each of `replicas` pipelines of n_stages ranks with waves of up to wave_tokens rows: full waves of whole
+ * prompts, or as many continuations in each wave as give every stage some. A pipeline has its share of the requests, and
+ * `sequences` of its own. */
+or_load or_load_of(const or_workload *work, int n_stages, int replicas, size_t wave_tokens,
+                   const or_hparams *hparams);
 
 /* Where nothing was measured: costs in multiply-adds instead of seconds, for prompts of `length` tokens. Shares and
  * ratios of forecasts mean something then, where layers are bound by arithmetic. */
@@ -77,32 +82,35 @@ double or_stage_seconds(const or_rank_cost *rank, const or_load *load, int first
 /* Rows that are left behind layer `last`, to the next rank; 0 behind the last layer. */
 double or_link_seconds(const or_rank_cost *rank, const or_load *load, int last);
 
-/* What a plan makes of a load. */
+/* What a plan makes of a load. Stages and links are those of the slowest replica. */
 typedef struct or_forecast {
     int n_stages;
     double stage[OR_PLAN_STAGES]; /* seconds of a wave */
     double link[OR_PLAN_STAGES];  /* to the next stage; the last has none: 0 */
-    double slowest;               /* of all these: a wave is through every so many seconds */
+    double slowest;               /* of all these */
     double through;               /* of a wave that meets no other: the sum */
-    double requests_per_second;   /* riders of a wave over `slowest` */
+    double every; /* so often a wave is through, of whichever replica: `slowest`, or more where those in
+                                   * flight are too few to keep it busy while others are on their way */
+    double requests_per_second; /* riders of a wave over `every` */
 } or_forecast;
 
-/* ranks[n_stages of the plan] */
-void or_forecast_make(const or_plan *plan, const or_rank_cost *ranks, const or_load *load,
+/* ranks[replicas * n_stages of the plan], the ranks of a replica one behind the other. */
+void or_forecast_make(const or_plan *plan, int replicas, const or_rank_cost *ranks, const or_load *load,
                       or_forecast *forecast);
 
-/* Seconds for `waves` waves, one behind the other: the pipeline fills, then one is done every `slowest` seconds. */
+/* Seconds for `waves` waves, one behind the other: the pipelines fill, then one is done every `every` seconds. */
 double or_forecast_seconds(const or_forecast *forecast, double waves);
 
 /* Bytes that a stage would take: layers first + 1 .. last, the stage's number being `stage`. */
 typedef uint64_t or_stage_bytes(const void *context, int stage, int first, int last);
 
-/* The plan for n_ranks ranks whose slowest stage (or link) is fastest; among equal ones the one with the least sum
- * of squares of stage times, then the one with more layers in front. Exact: dynamic programming over the layers
- * and ranks, O(n_ranks n_layers^2). Stages that take more than their rank's `memory` are not considered; bytes may
- * be NULL where no rank has a limit. OR_ERR_USAGE with more ranks than layers, OR_ERR_INPUT when no plan fits. */
-or_status or_plan_best(int n_ranks, const or_rank_cost *ranks, const or_load *load, or_stage_bytes *bytes,
-                       const void *context, or_plan *plan);
+/* The plan for pipelines of n_stages ranks whose slowest stage (or link), of all replicas, is fastest; among equal
+ * ones the one with the least sum of squares of stage times, then the one with more layers in front. Exact: dynamic
+ * programming over the layers and stages, O(replicas n_stages n_layers^2). Stages that take more than their rank's
+ * `memory` are not considered; bytes may be NULL where no rank has a limit. OR_ERR_USAGE with more stages than
+ * layers, OR_ERR_INPUT when no plan fits. */
+or_status or_plan_best(int n_stages, int replicas, const or_rank_cost *ranks, const or_load *load,
+                       or_stage_bytes *bytes, const void *context, or_plan *plan);
 
 /* What a plan must know of the model to tell stage's bytes: the context of or_plan_stage_bytes(), which is
  * or_plan_memory() as an or_stage_bytes. */
@@ -114,8 +122,24 @@ typedef struct or_plan_sizes {
 } or_plan_sizes;
 uint64_t or_plan_stage_bytes(const void *sizes, int stage, int first, int last);
 
-/* or_plan_best() for a job, and its forecast. */
-or_status or_plan_auto(int n_ranks, const or_rank_cost *ranks, const or_workload *work,
-                       const or_plan_sizes *sizes, or_plan *plan, or_forecast *forecast);
+/* A way to use ranks, and what it makes of a job. */
+typedef struct or_layout {
+    int replicas; /* pipelines, of plan.n_stages ranks each */
+    or_plan plan;
+    or_forecast forecast;
+} or_layout;
+
+/* or_plan_best() for a job on n_ranks ranks, and its forecast. OR_ERR_USAGE also where the ranks are no multiple of
+ * the replicas. */
+or_status or_plan_auto(int n_ranks, int replicas, const or_rank_cost *ranks, const or_workload *work,
+                       const or_plan_sizes *sizes, or_layout *layout);
+
+/* What would do better than `layout` on its ranks; false where nothing would: ... */
+/* ... the fewest ranks, of those of a pipeline, that reach as much; */
+bool or_layout_fewer(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
+                     const or_plan_sizes *sizes, or_layout *fewer);
+/* ... the best other number of replicas on all the ranks, where it reaches 3 % more or better. */
+bool or_layout_replicas(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
+                        const or_plan_sizes *sizes, or_layout *other);
 
 #endif

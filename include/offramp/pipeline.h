@@ -177,10 +177,12 @@ typedef struct or_pipeline_options {
     uint64_t memory_per_rank; /* bytes that a rank may take; 0: what its host has, in all for its ranks */
 
     /* The plan "auto": what the job is like (length 0: prompts of OR_PLAN_PROMPT tokens; who leaves, only rank 0
-     * has to know), and what work costs on each rank, [ranks]; NULL: that is measured, which takes some seconds. */
+     * has to know), and what work costs on each rank, [ranks]; NULL: that is measured, which takes some seconds.
+     * What the plan promises is said in the log unless quiet_plan. */
     or_workload workload;
     const or_rank_cost *costs;
-    or_timeline *timeline;    /* records what the ranks do; not owned; NULL, on all ranks alike: none */
+    bool quiet_plan;
+    or_timeline *timeline; /* records what the ranks do; not owned; NULL, on all ranks alike: none */
 } or_pipeline_options;
 
 enum { OR_PLAN_PROMPT = 128 };
@@ -206,7 +208,8 @@ int or_pipeline_replicas(const or_pipeline *pipeline);
 /* What the plan makes of a job, whose length is known, on all replicas together. False where work was neither
  * measured nor given: without the plan "auto". */
 bool or_pipeline_forecast(const or_pipeline *pipeline, const or_workload *work, or_forecast *forecast);
-const or_rank_cost *or_pipeline_costs(const or_pipeline *pipeline); /* of the ranks of one replica; NULL likewise */
+const or_rank_cost *or_pipeline_costs(
+    const or_pipeline *pipeline); /* [ranks], all replicas'; NULL likewise */
 
 uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model */
 

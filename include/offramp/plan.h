@@ -24,6 +24,9 @@ or_status or_plan_even(int n_layers, int n_ranks, or_plan *plan);
  * n_layers); or the name of a file {"layers": [10, 20, 25, 25]}. OR_ERR_USAGE or, for a file, OR_ERR_INPUT. */
 or_status or_plan_parse(const char *text, int n_layers, int n_ranks, or_plan *plan);
 
+/* The way back: "10,20,25,25", malloc'ed. */
+or_status or_plan_format(const or_plan *plan, char **text);
+
 /* What a rank holds in memory while it runs its stage, in bytes. Prompts longer than a wave need more than
  * this, and so do cosine features with very many short prompts. */
 typedef struct or_stage_memory {

@@ -21,10 +21,40 @@ void or_clock_sleep(double seconds)
     nanosleep(&time, NULL);
 }
 
-/* Linux lets timers of a thread be late by 50 us, unless the thread asks for better. */
-void or_clock_nap(double *nap)
+static double within(double nap)
 {
-    if (*nap == OR_CLOCK_NAP) prctl(PR_SET_TIMERSLACK, 1000UL);
-    or_clock_sleep(*nap);
-    *nap = or_clock_longer_nap(*nap);
+    if (nap < OR_CLOCK_NAP) return OR_CLOCK_NAP;
+    return nap < OR_CLOCK_NAP_MOST ? nap : OR_CLOCK_NAP_MOST;
+}
+
+double or_wait_first(const double last[2])
+{
+    return within((last[0] < last[1] ? last[0] : last[1]) / 4);
+}
+
+double or_wait_next(double waited)
+{
+    return within(waited / 8);
+}
+
+/* Linux lets timers of a thread be late by 50 us, unless the thread asks for better. */
+void or_wait_nap(or_wait *wait)
+{
+    const double now = or_clock_now();
+    if (!wait->waiting) {
+        prctl(PR_SET_TIMERSLACK, 1000UL);
+        wait->waiting = true;
+        wait->begin = now;
+        or_clock_sleep(or_wait_first(wait->last));
+    } else {
+        or_clock_sleep(or_wait_next(now - wait->begin));
+    }
+}
+
+void or_wait_end(or_wait *wait)
+{
+    if (!wait->waiting) return;
+    wait->waiting = false;
+    wait->last[1] = wait->last[0];
+    wait->last[0] = or_clock_now() - wait->begin;
 }

@@ -39,8 +39,9 @@ typedef struct or_common {
     int64_t wave_tokens, threads, memory_per_rank, replicas; /* replicas 0: one */
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
     bool no_prefix_cache;
-    or_workload workload; /* what the plan "auto" is made for: set by the command, not an option */
+    or_workload workload; /* what the plan "auto" is made for */
     const or_rank_cost *costs;
+    bool quiet_plan; /* like the two above set by the command, no option */
     bool quiet, verbose, allow_other_model;
 } or_common;
 

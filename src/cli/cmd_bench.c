@@ -3,19 +3,13 @@
  *   | model | size | params | ranks | threads | test | t/s |
  *   |---|---:|---:|---:|---:|---|---:|
  *   | tinyllama-1.1b.json bf16 | 2.05 GiB | 1.10 B | 2 | 1 | pp512 | 61.30 ± 0.12 |
- *
- * All ranks go through the same passes: a pass is a pipeline that is opened, tests that are run on it, and
- * closing. There is one for each number of threads. Runs with and without exits alternate, so that both see
- * the same machine; where they have different plans, each run is a pass, since the other ranks serve one
- * pipeline at a time.
  */
-#include "bench_rows.h"
-#include "cli.h"
+#include "bench_passes.h"
 
-#include "log.h"
+#include "memory.h"
 #include "threads.h"
+#include "transport.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -211,283 +205,6 @@ static or_status parse(int argc, char **argv, bool *helped)
     return list_tests();
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------ */
-
-enum { FULL, EXITS, SIDES };
-
-/* What the repeats of a test gave, without or with exits. */
-typedef struct samples {
-    double *rates; /* [repeats] */
-    double macs, seconds, busy, ramp;
-    double predicted;      /* tokens per second; 0 without the plan "auto" */
-    or_run_stats *stats;   /* of these repeats together */
-    or_buffer plan, peaks; /* or_bench_row's */
-} samples;
-
-/* What a run of the command holds. Samples are those of the test that is being run, of rank 0. */
-typedef struct bench {
-    or_session *session;
-    or_bench_model model;
-    or_curve curve;
-    or_rank_cost *costs; /* [ranks] measured for the test that is being run; NULL: not yet */
-    or_policy *probe;    /* of every rank; NULL without --ramps and --policy, or with --survivors */
-    int sides;           /* 2 with --survivors */
-    samples of[SIDES];
-    double *ratios;      /* [repeats] */
-    bool begun, printed; /* the head; a row */
-    or_buffer stages;    /* the stages of each row, printed behind all rows */
-} bench;
-
-/* A part of the work for which a pipeline is opened: tests, of them some repeats and sides. */
-typedef struct pass {
-    bench *b;
-    or_pipeline *pipeline;
-    size_t first_test, last_test;
-    int64_t first_repeat, last_repeat;
-    int first_side, last_side;
-} pass;
-
-static void tell_stages(const char *test, const or_run_stats *stats)
-{
-    const int replicas = stats->stage[stats->n_stages - 1].replica + 1, stages = stats->n_stages / replicas;
-    for (int s = 0; s < stats->n_stages; s++) {
-        const or_stage_stats *stage = &stats->stage[s];
-        char peak[OR_BYTES_TEXT], replica[32] = "";
-        if (replicas > 1) snprintf(replica, sizeof replica, "replica %d, ", stage->replica);
-        or_log_detail(
-            "%s, %sstage %d, layers %d..%d: busy %.3f s (ramps %.3f s), idle %.3f s, wait %.3f s of "
-            "%.3f s; %.4g multiply-adds, %llu waves; peak %s",
-            test, replica, s % stages, stage->first + 1, stage->last, stage->busy, stage->ramp, stage->idle,
-            stage->wait, stats->seconds, stage->macs, (unsigned long long)stage->waves_run,
-            or_bytes_text(stage->peak, peak));
-    }
-}
-
-/* The layers of each rank of a replica, "11,11". */
-static or_status write_plan(const or_plan *plan, or_buffer *out)
-{
-    out->size = 0;
-    for (int s = 0; s < plan->n_stages; s++)
-        OR_TRY(or_buffer_printf(out, "%s%d", s ? "," : "", plan->bound[s + 1] - plan->bound[s]));
-    return OR_OK;
-}
-
-/* Of each rank's process, "2147483648,2040109465". */
-static or_status write_peaks(const or_run_stats *stats, or_buffer *out)
-{
-    out->size = 0;
-    for (int s = 0; s < stats->n_stages; s++)
-        OR_TRY(or_buffer_printf(out, "%s%llu", s ? "," : "", (unsigned long long)stats->stage[s].peak));
-    return OR_OK;
-}
-
-static or_status keep_sample(samples *of, int64_t repeat, const or_bench_sample *sample)
-{
-    of->rates[repeat] = sample->tokens_per_second;
-    of->macs += sample->macs;
-    of->seconds += sample->stats.seconds;
-    of->busy += sample->busy;
-    of->ramp += sample->ramp;
-    OR_TRY(or_run_stats_add(of->stats, &sample->stats));
-    return write_peaks(&sample->stats, &of->peaks);
-}
-
-/* `repeat` below 0 is the run that is not counted. */
-static or_status run_once(pass *p, const or_bench_test *test, int side, int64_t repeat)
-{
-    bench *b = p->b;
-    const or_bench_exits exits = {.curve = side == EXITS ? &b->curve : NULL,
-                                  .kv = (or_kv_policy)kv,
-                                  .policy = b->probe ? 0 : -1,
-                                  .seed = (uint64_t)seed};
-    or_bench_sample sample;
-    char name[OR_BENCH_NAME];
-    or_status status = or_bench_run(p->pipeline, test, &exits, &sample);
-    if (status == OR_OK && repeat >= 0) {
-        status = keep_sample(&b->of[side], repeat, &sample);
-        tell_stages(or_bench_name(test, name), &sample.stats);
-    }
-    or_run_stats_free(&sample.stats);
-    return status;
-}
-
-/* "tg32 b8, 2 threads, exits propagate", and its table. */
-static or_status keep_stages(bench *b, const or_bench_row *row, const or_run_stats *stats)
-{
-    OR_TRY(or_buffer_printf(&b->stages, "\n%s, %d thread%s%s%s\n", row->test, row->threads,
-                            row->threads == 1 ? "" : "s", row->kv ? ", exits " : "", row->kv ? row->kv : ""));
-    return or_put_stages(b->session, stats, &b->stages);
-}
-
-static or_status print_row(bench *b, const or_bench_test *test, int side)
-{
-    char name[OR_BENCH_NAME];
-    const samples *of = &b->of[side];
-    or_bench_figure ratio;
-    or_bench_row row = {
-        .model = &b->model,
-        .ranks = or_transport_size(b->session->transport),
-        .replicas = common.replicas ? (int)common.replicas : 1,
-        .threads = or_threads(),
-        .plan = of->plan.data,
-        .peaks = of->peaks.data,
-        .test = or_bench_name(test, name),
-        .kv = side == EXITS ? or_kv_policy_name((or_kv_policy)kv) : NULL,
-    };
-    OR_TRY(or_bench_figure_of(of->rates, (size_t)repeats, &row.rate));
-    if (test->tokens == 0) row.prompts = row.rate.mean / (double)test->prompt;
-    row.gflops = 2e-9 * of->macs / of->seconds;
-    row.ramps = of->ramp / of->busy;
-    row.predicted = of->predicted;
-    if (side == EXITS) {
-        for (int64_t i = 0; i < repeats; i++) b->ratios[i] = of->rates[i] / b->of[FULL].rates[i];
-        OR_TRY(or_bench_figure_of(b->ratios, (size_t)repeats, &ratio));
-        row.work_saved = 1 - of->macs / b->of[FULL].macs;
-        row.ratio = ratio.median;
-    }
-    OR_TRY(format->row(&row, !b->printed, &columns));
-    b->printed = true;
-    fflush(stdout);
-    return common.quiet ? OR_OK : keep_stages(b, &row, of->stats);
-}
-
-/* Rank 0. A test's figures are complete with the last repeat of its last side. */
-static or_status run_test(pass *p, const or_bench_test *test)
-{
-    bench *b = p->b;
-    for (int side = p->first_side; side < p->last_side; side++) {
-        samples *of = &b->of[side];
-        if (p->first_repeat == 0) {
-            of->macs = of->seconds = of->busy = of->ramp = 0;
-            or_run_stats_free(of->stats);
-            *of->stats = (or_run_stats){0};
-        }
-        OR_TRY(write_plan(or_pipeline_plan(p->pipeline), &of->plan));
-        if (p->first_repeat == 0) OR_TRY(run_once(p, test, side, -1));
-    }
-    for (int64_t repeat = p->first_repeat; repeat < p->last_repeat; repeat++)
-        for (int side = p->first_side; side < p->last_side; side++) OR_TRY(run_once(p, test, side, repeat));
-    if (p->last_repeat < repeats || p->last_side < b->sides) return OR_OK;
-    for (int side = 0; side < b->sides; side++) OR_TRY(print_row(b, test, side));
-    return OR_OK;
-}
-
-/* Rank 0, before anything is printed. */
-static or_status check_sizes(const pass *p)
-{
-    const size_t longest = or_pipeline_longest(p->pipeline), room = or_pipeline_room(p->pipeline),
-                 context = (size_t)or_pipeline_hparams(p->pipeline)->n_context,
-                 most = room < context ? room : context;
-    char name[OR_BENCH_NAME];
-    for (size_t i = p->first_test; i < p->last_test; i++) {
-        const or_bench_test *test = &tests[i];
-        const bool continues = test->tokens > 0; /* one token */
-        const size_t asked = continues ? 1 + test->tokens : test->prompt, limit = continues ? most : longest;
-        if (asked > limit)
-            return or_fail(OR_ERR_INPUT, "test too long", or_bench_name(test, name),
-                           "it has sequences of %zu tokens, the model's context and the memory allow %zu",
-                           asked, limit);
-    }
-    return OR_OK;
-}
-
-/* Rank 0, while the others serve. */
-static or_status drive(void *context)
-{
-    pass *p = context;
-    if (!p->b->begun) format->begin(&columns);
-    p->b->begun = true;
-    for (size_t i = p->first_test; i < p->last_test; i++) OR_TRY(run_test(p, &tests[i]));
-    return OR_OK;
-}
-
-/* What the pass asks of the pipeline: that of its first test. */
-static or_workload workload_of(const pass *p)
-{
-    const or_bench_test *test = &tests[p->first_test];
-    const bool exits = p->first_side == EXITS;
-    return (or_workload){
-        .length = test->tokens ? 1 : test->prompt,
-        .requests = test->batch,
-        .sequences = test->tokens ? test->batch : 0,
-        .survivors = exits ? p->b->curve.share : NULL, /* rank 0's */
-        .given = exits,
-    };
-}
-
-/* Rank 0, for a pass of one test. Prompts go by as full waves; of continuations every wave is a token further. */
-static void predict(pass *p)
-{
-    const or_bench_test *test = &tests[p->first_test];
-    const or_workload work = workload_of(p);
-    or_forecast forecast;
-    samples *of = &p->b->of[p->first_side];
-    of->predicted = 0;
-    if (!or_pipeline_forecast(p->pipeline, &work, &forecast)) return;
-    const double riders = forecast.requests_per_second * forecast.slowest,
-                 groups = fmax(1, (double)test->batch / riders),
-                 waves = test->tokens ? groups * (double)test->tokens : groups,
-                 counted = (double)(test->batch * (test->tokens ? test->tokens : test->prompt));
-    of->predicted = counted / or_forecast_seconds(&forecast, waves);
-}
-
-/* Costs are measured once for a test, so that its plans are made of the same numbers. */
-static or_status keep_costs(bench *b, const or_pipeline *pipeline)
-{
-    const size_t n = (size_t)or_pipeline_plan(pipeline)->n_stages;
-    const or_rank_cost *costs = or_pipeline_costs(pipeline);
-    if (!costs || b->costs) return OR_OK;
-    OR_TRY(OR_NEW(b->costs, n));
-    memcpy(b->costs, costs, n * sizeof *costs);
-    return OR_OK;
-}
-
-/* Collective. */
-static or_status run_pass(pass *p)
-{
-    or_common own = common;
-    bench *b = p->b;
-    if (exit_plan && p->first_side == EXITS) own.plan = exit_plan;
-    or_policy *probe = b->probe;
-    own.allow_other_model = true; /* nobody leaves by it */
-    own.workload = workload_of(p);
-    own.costs = b->costs;
-    OR_TRY(or_common_open(&own, b->session, probe && or_policy_wants_cosines(probe), &probe, probe ? 1 : 0,
-                          &p->pipeline));
-    or_session *session = b->session;
-    or_status status = session->rank == 0 ? check_sizes(p) : OR_OK;
-    if (status == OR_OK) status = keep_costs(b, p->pipeline);
-    status = or_transport_agree(session->transport, status);
-    if (status == OR_OK && session->rank == 0) predict(p);
-    if (status == OR_OK) status = or_session_drive(session, p->pipeline, drive, p);
-    or_pipeline_close(p->pipeline);
-    return status;
-}
-
-/* One test. Where the sides have plans of their own every run is a pass. Collective. */
-static or_status run_test_passes(bench *b, size_t test)
-{
-    pass both = {b, NULL, test, test + 1, 0, repeats, 0, b->sides};
-    free(b->costs);
-    b->costs = NULL;
-    if (!exit_plan) return run_pass(&both);
-    for (int64_t repeat = 0; repeat < repeats; repeat++)
-        for (int side = 0; side < b->sides; side++) {
-            pass one = {b, NULL, test, test + 1, repeat, repeat + 1, side, side + 1};
-            OR_TRY(run_pass(&one));
-        }
-    return OR_OK;
-}
-
-/* All tests with the threads that are set: on one pipeline if its plan suits all. Collective. */
-static or_status run_passes(bench *b)
-{
-    pass all = {b, NULL, 0, n_tests, 0, repeats, 0, b->sides};
-    if (!exit_plan && !is_auto(common.plan)) return run_pass(&all);
-    for (size_t i = 0; i < n_tests; i++) OR_TRY(run_test_passes(b, i));
-    return OR_OK;
-}
-
 /* ---- what rows say besides ---------------------------------------------------------------------------- */
 
 static or_status describe(const or_checkpoint *checkpoint, or_bench_model *model)
@@ -519,68 +236,74 @@ static or_status read_curve(int n_layers, or_curve *curve)
 }
 
 /* Every rank. */
-static or_status make_probe(bench *b)
+static or_status make_probe(or_policy **probe)
 {
     or_checkpoint *checkpoint = NULL;
     if (!columns.ramps) return OR_OK;
     OR_TRY(or_checkpoint_open(common.model, &checkpoint));
     or_status status = or_policy_probe(policy_path, or_checkpoint_hparams(checkpoint)->n_layers, ramp_layers,
-                                       n_ramps, &b->probe);
+                                       n_ramps, probe);
     or_checkpoint_close(checkpoint);
     return status;
 }
 
+/* A plan that is wrong is refused before anything is printed. */
+static or_status check_exit_plan(const or_session *session, int n_layers)
+{
+    const int replicas = common.replicas ? (int)common.replicas : 1;
+    or_plan plan;
+    if (!exit_plan || is_auto(exit_plan)) return OR_OK;
+    return or_plan_parse(exit_plan, n_layers, or_transport_size(session->transport) / replicas, &plan);
+}
+
 /* Rank 0. */
-static or_status prepare(bench *b)
+static or_status prepare(or_bench_job *job)
 {
     or_checkpoint *checkpoint = NULL;
     OR_TRY(or_checkpoint_open(common.model, &checkpoint));
-    or_status status = describe(checkpoint, &b->model);
-    if (status == OR_OK && survivors)
-        status = read_curve(or_checkpoint_hparams(checkpoint)->n_layers, &b->curve);
+    const int n_layers = or_checkpoint_hparams(checkpoint)->n_layers;
+    or_status status = describe(checkpoint, &job->model);
     or_checkpoint_close(checkpoint);
     OR_TRY(status);
-    for (int side = 0; side < b->sides; side++) {
-        OR_TRY(OR_NEW(b->of[side].rates, (size_t)repeats));
-        OR_TRY(OR_NEW(b->of[side].stats, 1));
-    }
-    return OR_NEW(b->ratios, (size_t)repeats);
-}
-
-static void free_bench(bench *b)
-{
-    or_curve_free(&b->curve);
-    free(b->costs);
-    free(b->ratios);
-    for (int side = 0; side < SIDES; side++) {
-        free(b->of[side].rates);
-        if (b->of[side].stats) or_run_stats_free(b->of[side].stats);
-        free(b->of[side].stats);
-        or_buffer_free(&b->of[side].plan);
-        or_buffer_free(&b->of[side].peaks);
-    }
-    or_buffer_free(&b->stages);
-    or_policy_free(b->probe);
+    OR_TRY(check_exit_plan(job->session, n_layers));
+    return survivors ? read_curve(n_layers, &job->curve) : OR_OK;
 }
 
 /* Collective: every rank goes through the same passes, and rank 0 prints. */
 static or_status run_bench(or_session *session)
 {
-    bench b = {.session = session, .sides = survivors ? SIDES : 1};
+    or_bench_output printed = {0};
+    or_policy *probe = NULL;
+    or_bench_job job = {
+        .session = session,
+        .common = &common,
+        .exit_plan = exit_plan,
+        .tests = tests,
+        .n_tests = n_tests,
+        .repeats = repeats,
+        .seed = (uint64_t)seed,
+        .kv = (or_kv_policy)kv,
+        .exits = survivors,
+        .format = format,
+        .columns = columns,
+    };
     or_status status = or_common_apply(&common, session);
-    if (status == OR_OK) status = make_probe(&b);
-    if (status == OR_OK && session->rank == 0) status = prepare(&b);
+    if (status == OR_OK) status = make_probe(&probe);
+    if (status == OR_OK && session->rank == 0) status = prepare(&job);
     status = or_transport_agree(session->transport, status);
+    job.probe = probe;
     for (size_t i = 0; i < n_threads && status == OR_OK; i++) {
         or_threads_set((int)thread_counts[i]);
-        status = run_passes(&b);
+        status = or_bench_passes(&job, &printed);
     }
     if (status == OR_OK && session->rank == 0) {
         format->end();
         fflush(stdout);
-        if (b.stages.size > 0) fputs(b.stages.data, stderr);
+        if (printed.stages.size > 0) fputs(printed.stages.data, stderr);
     }
-    free_bench(&b);
+    or_buffer_free(&printed.stages);
+    or_curve_free(&job.curve);
+    or_policy_free(probe);
     return status;
 }
 

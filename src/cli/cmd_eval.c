@@ -265,11 +265,11 @@ static or_status run_tasks(run *r)
 {
     or_session *session = r->session;
     const or_rank_cost *costs = or_pipeline_costs(r->pipeline);
-    const size_t n = (size_t)or_pipeline_plan(r->pipeline)->n_stages;
+    const size_t n = (size_t)or_transport_size(session->transport);
     or_rank_cost *kept = NULL;
     change next = {0}, *all = NULL;
     or_status driven = OR_OK, status = OR_NEW(kept, n);
-    if (status == OR_OK) status = OR_NEW(all, (size_t)or_transport_size(session->transport));
+    if (status == OR_OK) status = OR_NEW(all, n);
     if (status == OR_OK) memcpy(kept, costs, n * sizeof *kept);
     OR_TRY_GOTO(done, or_transport_agree(session->transport, status));
     for (bool more = true; more;) {
@@ -308,6 +308,7 @@ static or_status run_eval(or_session *session)
     if (status == OR_OK && session->rank == 0) status = or_task_set_load(&tasks, &r.set);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
     OR_TRY_GOTO(release, count_sequences(&r));
+    OR_TRY_GOTO(release, or_task_set_expect(&tasks, &common, session, &r.set));
     OR_TRY_GOTO(release, or_common_expect(&common, session, &r.policies, survivors, dense, &r.expected));
     OR_TRY_GOTO(release, open_pipeline(&r));
     status = session->rank == 0 ? prepare(&r) : OR_OK;

@@ -19,7 +19,7 @@
 
 static or_common common = {.wave_tokens = 1024};
 static int64_t ranks; /* of the job that is planned; this process is alone */
-static int64_t length = OR_PLAN_PROMPT, batch;
+static int64_t replicas, length = OR_PLAN_PROMPT, batch;
 static or_list policy_paths;
 static char *survivors, *costs_path, *costs_output;
 static double latency = -1, bandwidth = -1; /* of all links; -1: as the costs say */
@@ -30,6 +30,9 @@ static or_option options[] = {
     {"ranks", OR_OPTION_INT, &ranks, "N", "ranks that the job will have", 1, OR_PLAN_STAGES, false},
     {"plan", OR_OPTION_TEXT, &common.plan, "P",
      "layers per rank: auto, even, 10,20,25,25 or plan.json (even)", 0, 0, false},
+    {"replicas", OR_OPTION_INT, &replicas, "N",
+     "pipelines, of ranks / N ranks each; says what other numbers of them would reach (1)", 1, OR_PLAN_STAGES,
+     false},
     {"wave-tokens", OR_OPTION_INT, &common.wave_tokens, "N", "rows of a wave at most (1024)", 1, 1 << 24,
      false},
     {"threads", OR_OPTION_INT, &common.threads, "N", "threads per rank; 0: the cores of this machine (0)", 0,
@@ -59,15 +62,18 @@ static or_option options[] = {
 };
 
 static const or_command_text text = {
-    .usage = "plan --model M --ranks N [--plan P] [--policy P | --survivors F] [--memory-per-rank B]",
+    .usage = "plan --model M --ranks N [--plan P] [--replicas N] [--policy P | --survivors F]\n"
+             "                    [--memory-per-rank B]",
     .summary =
         "Prints which layers each rank would hold and the memory it would need: weights (mapped), the\n"
         "workspace of a layer and a ramp, and waves. Refuses (exit code 3) what does not fit into\n"
         "--memory-per-rank. A prompt longer than --wave-tokens is a wave by itself: plan with the longest.\n"
-        "Reads headers only - but with --plan auto, --policy or --survivors times a layer on this machine, "
-        "and\n"
-        "says how long each stage takes and what the plan reaches; auto is the plan whose slowest stage is\n"
-        "fastest. --simulate sends requests through a model of the pipeline, and prints rates, latencies, "
+        "Reads headers only - but with --plan auto, --replicas, --policy or --survivors times a layer on "
+        "this\n"
+        "machine, and says how long each stage takes and what the plan reaches; auto is the plan whose "
+        "slowest\n"
+        "stage is fastest. --replicas weighs copies of the pipeline against longer ones. --simulate sends "
+        "requests through a model of the pipeline, and prints rates, latencies, "
         "and\n"
         "what each stage did; costs, links and ranks may be those of a machine that is not there.",
     .example =
@@ -79,7 +85,15 @@ static or_status parse(int argc, char **argv, bool *helped)
     OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
     if (*helped) return OR_OK;
     OR_TRY(or_options_need(options, "model"));
-    return or_options_need(options, "ranks");
+    OR_TRY(or_options_need(options, "ranks"));
+    if (replicas > 0 && ranks % replicas != 0)
+        return or_fail(OR_ERR_USAGE, "replicas do not fit", NULL,
+                       "--replicas is %lld, expected a divisor of --ranks %lld", (long long)replicas,
+                       (long long)ranks);
+    if (replicas > 1 && simulation.wanted)
+        return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                       "found --replicas and --simulate, expected the ranks of one replica to simulate");
+    return OR_OK;
 }
 
 /* Layers counted from 1, both ends included; weights are mapped files, the rest is allocated. A stage's load is its
@@ -123,8 +137,8 @@ typedef struct planning {
     or_workload work;
     or_expected expected; /* who is expected to leave */
     or_rank_cost *costs;  /* [ranks]; NULL: no times are asked for */
-    or_plan plan;
-    or_forecast forecast;
+    int replicas;
+    or_layout layout; /* the forecast only with costs */
 } planning;
 
 static double tokens_of(const planning *p, const or_forecast *forecast)
@@ -132,25 +146,58 @@ static double tokens_of(const planning *p, const or_forecast *forecast)
     return forecast->requests_per_second * (double)(p->work.sequences ? 1 : p->work.length);
 }
 
-/* Beside the even plan, and fewer ranks where these do better. */
+/* "predicted: 83250 tokens/s (650.4 prompts/s)", beside the even plan, and what would do better. */
 static or_status print_forecast(const planning *p)
 {
-    or_plan plan;
-    or_forecast other;
-    const int n = p->plan.n_stages;
-    const or_load load = or_load_of(&p->work, n, p->sizes.wave_tokens, p->h);
-    OR_TRY(or_plan_even(p->h->n_layers, n, &plan));
-    or_forecast_make(&plan, p->costs, &load, &other);
-    printf("predicted: %.4g tokens/s", tokens_of(p, &p->forecast));
-    if (p->work.sequences == 0) printf(" (%.4g prompts/s)", p->forecast.requests_per_second);
-    printf(", the even plan %.4g (%.2fx)\n", tokens_of(p, &other),
-           p->forecast.requests_per_second / other.requests_per_second);
-    for (int fewer = n - 1; fewer > 0; fewer--) {
-        if (or_plan_auto(fewer, p->costs, &p->work, &p->sizes, &plan, &other) != OR_OK) break;
-        if (other.requests_per_second < p->forecast.requests_per_second) continue;
-        printf("%d ranks would reach %.4g tokens/s: %d are more than this job can use\n", fewer,
-               tokens_of(p, &other), n);
-        break;
+    or_layout other;
+    const or_layout *layout = &p->layout;
+    const int n = layout->plan.n_stages;
+    const double rate = layout->forecast.requests_per_second;
+    const or_load load = or_load_of(&p->work, n, p->replicas, p->sizes.wave_tokens, p->h);
+    OR_TRY(or_plan_even(p->h->n_layers, n, &other.plan));
+    or_forecast_make(&other.plan, p->replicas, p->costs, &load, &other.forecast);
+    printf("predicted: %.4g tokens/s", tokens_of(p, &layout->forecast));
+    if (p->work.sequences == 0) printf(" (%.4g prompts/s)", rate);
+    printf(", the even plan %.4g (%.2fx)\n", tokens_of(p, &other.forecast),
+           rate / other.forecast.requests_per_second);
+    if (or_layout_fewer(layout, p->costs, &p->work, &p->sizes, &other))
+        printf("%d rank%s would reach %.4g tokens/s: %d are more than this job can use\n",
+               other.plan.n_stages, other.plan.n_stages == 1 ? "" : "s", tokens_of(p, &other.forecast), n);
+    if (replicas == 0 && or_layout_replicas(layout, p->costs, &p->work, &p->sizes, &other))
+        printf("--replicas %d would reach %.4g tokens/s (%.2fx)\n", other.replicas,
+               tokens_of(p, &other.forecast), other.forecast.requests_per_second / rate);
+    return OR_OK;
+}
+
+/* The most bytes that a rank takes. */
+static size_t most_of(const planning *p, const or_plan *plan)
+{
+    size_t most = 0;
+    for (int s = 0; s < plan->n_stages; s++) {
+        const size_t total =
+            or_plan_memory(plan, s, p->h, &p->shares, p->sizes.wave_tokens, p->sizes.threads).total;
+        if (total > most) most = total;
+    }
+    return most;
+}
+
+/* Every number of replicas that these ranks can form, each with its best plan: copies need more memory, and longer
+ * pipelines lose what does not divide into whole layers and time on the way. */
+static or_status print_replicas(const planning *p)
+{
+    printf("\nreplicas  layers of a replica              tokens/s   s/wave through      a rank at most\n");
+    for (int n = 1; n <= ranks; n++) {
+        or_layout layout;
+        char *layers = NULL, bytes[OR_BYTES_TEXT];
+        if (ranks % n != 0 || ranks / n > p->h->n_layers) continue;
+        const or_status status = or_plan_auto((int)ranks, n, p->costs, &p->work, &p->sizes, &layout);
+        if (status == OR_ERR_INPUT) printf("%8d  does not fit\n", n);
+        if (status == OR_ERR_INPUT) continue;
+        OR_TRY(status);
+        OR_TRY(or_plan_format(&layout.plan, &layers));
+        printf("%8d  %-28.28s  %12.4g  %15.4g  %18s\n", n, layers, tokens_of(p, &layout.forecast),
+               layout.forecast.through, or_bytes_text(most_of(p, &layout.plan), bytes));
+        free(layers);
     }
     return OR_OK;
 }
@@ -161,24 +208,25 @@ static or_status print_plan(const planning *p)
 {
     const size_t limit = (size_t)common.memory_per_rank;
     const or_plan_sizes *z = &p->sizes;
+    const or_plan *plan = &p->layout.plan;
     int worst = 0;
     size_t most = 0;
     printf("stage  layers         weights   workspace       waves       total%s\n",
            p->costs ? "   s/wave   load" : "");
-    for (int s = 0; s < p->plan.n_stages; s++) {
-        const or_stage_memory m = or_plan_memory(&p->plan, s, p->h, &p->shares, z->wave_tokens, z->threads);
-        print_stage(&p->plan, s, &m, p->costs ? &p->forecast : NULL);
+    for (int s = 0; s < plan->n_stages; s++) {
+        const or_stage_memory m = or_plan_memory(plan, s, p->h, &p->shares, z->wave_tokens, z->threads);
+        print_stage(plan, s, &m, p->costs ? &p->layout.forecast : NULL);
         if (m.total > most) {
             most = m.total;
             worst = s;
         }
     }
     if (p->costs) OR_TRY(print_forecast(p));
+    if (replicas > 0) OR_TRY(print_replicas(p));
     if (limit == 0 || most <= limit) return OR_OK;
-    const or_stage_memory m = or_plan_memory(&p->plan, worst, p->h, &p->shares, z->wave_tokens, z->threads);
-    return refuse(
-        &p->plan, worst, &m,
-        or_plan_ranks_within(limit, p->plan.n_stages, p->h, &p->shares, z->wave_tokens, z->threads));
+    const or_stage_memory m = or_plan_memory(plan, worst, p->h, &p->shares, z->wave_tokens, z->threads);
+    return refuse(plan, worst, &m,
+                  or_plan_ranks_within(limit, plan->n_stages, p->h, &p->shares, z->wave_tokens, z->threads));
 }
 
 static bool is_auto(void)
@@ -199,7 +247,8 @@ static or_status read_costs(planning *p)
 /* The same for all ranks. */
 static or_status measure_costs(planning *p)
 {
-    const or_load load = or_load_of(&p->work, (int)ranks, p->sizes.wave_tokens, p->h);
+    const or_load load =
+        or_load_of(&p->work, (int)ranks / p->replicas, p->replicas, p->sizes.wave_tokens, p->h);
     or_rank_cost own;
     OR_TRY(OR_NEW(p->costs, (size_t)ranks));
     OR_TRY(or_measure_rank(common.model, 0, p->work.sequences ? 1 : p->work.length, (size_t)load.rows, &own));
@@ -221,7 +270,8 @@ static or_status save_costs(const planning *p)
 static or_status find_costs(planning *p)
 {
     const bool exits = survivors || policy_paths.count > 0;
-    if (!is_auto() && !exits && !costs_path && !costs_output && !simulation.wanted) return OR_OK;
+    const bool times = is_auto() || exits || costs_path || costs_output || simulation.wanted || replicas > 0;
+    if (!times) return OR_OK;
     OR_TRY(costs_path ? read_costs(p) : measure_costs(p));
     for (int64_t r = 0; r < ranks; r++) {
         or_rank_cost *rank = &p->costs[r];
@@ -234,10 +284,13 @@ static or_status find_costs(planning *p)
 
 static or_status make_plan(planning *p)
 {
-    const or_load load = or_load_of(&p->work, (int)ranks, p->sizes.wave_tokens, p->h);
-    if (is_auto()) return or_plan_auto((int)ranks, p->costs, &p->work, &p->sizes, &p->plan, &p->forecast);
-    OR_TRY(or_plan_parse(common.plan ? common.plan : "even", p->h->n_layers, (int)ranks, &p->plan));
-    if (p->costs) or_forecast_make(&p->plan, p->costs, &load, &p->forecast);
+    or_layout *layout = &p->layout;
+    const int n = (int)ranks / p->replicas;
+    const or_load load = or_load_of(&p->work, n, p->replicas, p->sizes.wave_tokens, p->h);
+    if (is_auto()) return or_plan_auto((int)ranks, p->replicas, p->costs, &p->work, &p->sizes, layout);
+    layout->replicas = p->replicas;
+    OR_TRY(or_plan_parse(common.plan ? common.plan : "even", p->h->n_layers, n, &layout->plan));
+    if (p->costs) or_forecast_make(&layout->plan, p->replicas, p->costs, &load, &layout->forecast);
     return OR_OK;
 }
 
@@ -245,7 +298,7 @@ static or_status simulate(const planning *p)
 {
     const or_planned planned = {
         .hparams = p->h,
-        .plan = &p->plan,
+        .plan = &p->layout.plan,
         .costs = p->costs,
         .work = &p->work,
         .wave_tokens = p->sizes.wave_tokens,
@@ -258,7 +311,7 @@ static or_status simulate(const planning *p)
 /* Reads headers, and with times a layer. */
 static or_status plan_model(const or_checkpoint *checkpoint)
 {
-    planning p = {.h = or_checkpoint_hparams(checkpoint)};
+    planning p = {.h = or_checkpoint_hparams(checkpoint), .replicas = replicas ? (int)replicas : 1};
     const size_t wave = (size_t)common.wave_tokens;
     or_status status = OR_OK;
     if (wave > or_plan_wave_rows(p.h))

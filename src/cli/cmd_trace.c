@@ -59,7 +59,6 @@ static or_status prepare(run *r)
 {
     const or_eval_plan plan = {.longest = or_pipeline_longest(r->pipeline)};
     OR_TRY(or_progress_open(&common, "trace", &r->progress));
-    OR_TRY(or_task_set_load(&tasks, &r->set));
     return or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval);
 }
 
@@ -75,8 +74,10 @@ static or_status drive(void *context)
 static or_status run_trace(or_session *session)
 {
     run r = {0};
-    or_status status = or_transport_agree(session->transport, or_common_apply(&common, session));
-    if (status != OR_OK) return status;
+    or_status status = or_common_apply(&common, session);
+    if (status == OR_OK && session->rank == 0) status = or_task_set_load(&tasks, &r.set);
+    OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
+    OR_TRY_GOTO(release, or_task_set_expect(&tasks, &common, session, &r.set));
     OR_TRY_GOTO(release, or_common_open(&common, session, true, NULL, 0, &r.pipeline));
     OR_TRY_GOTO(release, or_transport_agree(session->transport, session->rank == 0 ? prepare(&r) : OR_OK));
     or_stop_install();

@@ -87,6 +87,7 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
         .memory_per_rank = (uint64_t)common->memory_per_rank,
         .workload = common->workload,
         .costs = common->costs,
+        .quiet_plan = common->quiet_plan,
         .timeline = session->timeline,
     };
     return or_pipeline_open(session->transport, &options, pipeline);

@@ -109,21 +109,10 @@ or_status or_common_expect(or_common *common, or_session *session, const or_poli
     else if (is_auto && session->rank == 0)
         status = expect(common, policies, path, full, e);
     OR_TRY(or_transport_agree(session->transport, status));
-    common->workload =
-        (or_workload){.sequences = (size_t)common->sequences, .survivors = e->survivors, .ramp = e->ramp};
+    common->workload.sequences = (size_t)common->sequences;
+    common->workload.survivors = e->survivors;
+    common->workload.ramp = e->ramp;
     return OR_OK;
-}
-
-/* "9,13" */
-static or_status plan_text(const or_plan *plan, char **text)
-{
-    or_buffer out = {0};
-    or_status status = OR_OK;
-    for (int s = 0; s < plan->n_stages && status == OR_OK; s++)
-        status = or_buffer_printf(&out, "%s%d", s ? "," : "", plan->bound[s + 1] - plan->bound[s]);
-    if (status == OR_OK) status = or_strdup(out.data, text);
-    or_buffer_free(&out);
-    return status;
 }
 
 or_status or_suggest_plan(const or_pipeline *pipeline, const or_workload *seen, const or_common *common,
@@ -132,8 +121,8 @@ or_status or_suggest_plan(const or_pipeline *pipeline, const or_workload *seen, 
     const or_hparams *h = or_pipeline_hparams(pipeline);
     const or_plan *now = or_pipeline_plan(pipeline);
     const or_rank_cost *measured = or_pipeline_costs(pipeline);
-    const int n = now->n_stages;
-    const or_load load = or_load_of(seen, n, (size_t)common->wave_tokens, h);
+    const int n = now->n_stages, replicas = or_pipeline_replicas(pipeline);
+    const or_load load = or_load_of(seen, n, replicas, (size_t)common->wave_tokens, h);
     or_checkpoint *checkpoint = NULL;
     or_shares shares = {0};
     or_rank_cost *costs = NULL;
@@ -143,19 +132,19 @@ or_status or_suggest_plan(const or_pipeline *pipeline, const or_workload *seen, 
     or_status status = or_checkpoint_open(common->model, &checkpoint);
     OR_TRY_GOTO(done, status);
     OR_TRY_GOTO(done, or_checkpoint_shares(checkpoint, &shares));
-    OR_TRY_GOTO(done, OR_NEW(costs, (size_t)n));
-    for (int r = 0; r < n; r++) {
+    OR_TRY_GOTO(done, OR_NEW(costs, (size_t)n * (size_t)replicas));
+    for (int r = 0; r < n * replicas; r++) {
         costs[r] = measured ? measured[r] : or_cost_of_macs(h, seen->length);
         costs[r].memory = (uint64_t)common->memory_per_rank;
     }
     /* whatever prompts the present plan has room for, another one has, too */
     const size_t longest = or_pipeline_longest(pipeline), wave = (size_t)common->wave_tokens;
     const or_plan_sizes sizes = {h, &shares, longest > wave ? longest : wave, or_threads()};
-    OR_TRY_GOTO(done, or_plan_best(n, costs, &load, or_plan_stage_bytes, &sizes, &best));
-    or_forecast_make(now, costs, &load, &had);
-    or_forecast_make(&best, costs, &load, &has);
+    OR_TRY_GOTO(done, or_plan_best(n, replicas, costs, &load, or_plan_stage_bytes, &sizes, &best));
+    or_forecast_make(now, replicas, costs, &load, &had);
+    or_forecast_make(&best, replicas, costs, &load, &has);
     *gain = had.slowest / has.slowest;
-    status = plan_text(&best, plan);
+    status = or_plan_format(&best, plan);
 done:
     free(costs);
     or_shares_free(&shares);

@@ -23,7 +23,7 @@ or_status or_expected_make(or_policy *const *policies, size_t n_policies, const 
 or_status or_expected_read(const or_list *policies, const char *path, bool full, int n_layers,
                            or_expected *expected);
 
-/* Sets what a pipeline with the plan "auto" is made for; with another plan nothing. *expected stays with the caller
+/* Sets who is expected to leave for a pipeline with the plan "auto"; with another plan nothing. *expected stays with the caller
  * while the pipeline is opened. Collective: rank 0 reads, all fail alike. */
 or_status or_common_expect(or_common *common, or_session *session, const or_policies *policies,
                            const char *path, bool full, or_expected *expected);

@@ -37,6 +37,12 @@ typedef struct or_task_set {
 /* Loads the tasks with their data into an empty set. Rank 0; local. Close the set also after a failure. */
 or_status or_task_set_load(const or_task_options *options, or_task_set *set);
 
+/* For the plan "auto", and with another one nothing: sets the tokens of a prompt and the requests of a group in
+ * common->workload, by the first rows of each task; beginnings that are computed once are not counted. Loads the
+ * tokenizer. Collective: rank 0 looks, all fail alike. */
+or_status or_task_set_expect(const or_task_options *options, or_common *common, or_session *session,
+                             or_task_set *set);
+
 /* True when an answer to one of the tasks is a generated text. */
 bool or_task_set_generates(const or_task_set *set);
 

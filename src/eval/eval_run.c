@@ -231,7 +231,7 @@ static void predict(const session *s, or_group *group, const or_pipeline *pipeli
         ramp[layer] = or_policy_has_ramp(plan->policies[group->policy], layer);
     work.ramp = ramp;
     if (or_pipeline_forecast(pipeline, &work, &forecast)) {
-        const double riders = forecast.requests_per_second * forecast.slowest, ran = (double)group->ran;
+        const double riders = forecast.requests_per_second * forecast.every, ran = (double)group->ran;
         group->predicted = ran / or_forecast_seconds(&forecast, fmax(1, ran / riders));
     }
     free(ramp);

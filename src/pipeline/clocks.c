@@ -22,10 +22,10 @@ void or_clock_gap_settle(or_clock_gap *gap)
 /* Short naps, so that what is measured is the way of the message more than the waiting for it. */
 static or_status wait_for(or_transport *transport, int from, or_message *message)
 {
-    double nap = OR_CLOCK_NAP;
+    or_wait wait = {0};
     for (bool arrived = false; !arrived;) {
         OR_TRY(or_transport_poll(transport, message, &arrived));
-        if (!arrived) or_clock_nap(&nap);
+        if (!arrived) or_wait_nap(&wait);
     }
     if (message->from == from && message->tag == OR_TAG_CLOCK) return OR_OK;
     free(message->data);

@@ -19,16 +19,21 @@ double or_cost_at(const or_cost_curve *curve, double rows)
     return curve->seconds[right - 1] + part * (curve->seconds[right] - curve->seconds[right - 1]);
 }
 
-or_load or_load_of(const or_workload *work, int n_stages, size_t wave_tokens, const or_hparams *h)
+or_load or_load_of(const or_workload *work, int n_stages, int replicas, size_t wave_tokens,
+                   const or_hparams *h)
 {
-    const size_t stages = (size_t)n_stages, length = work->sequences ? 1 : work->length;
-    size_t riders = work->sequences ? (work->sequences + stages - 1) / stages : wave_tokens / length;
+    const size_t stages = (size_t)n_stages, length = work->sequences ? 1 : work->length,
+                 requests = (work->requests + (size_t)replicas - 1) / (size_t)replicas;
+    size_t most = work->sequences;
+    if (most > requests && requests > 0) most = requests;
+    size_t riders = work->sequences ? (most + stages - 1) / stages : wave_tokens / length;
     if (riders == 0) riders = 1; /* a longer prompt is a wave by itself */
-    if (work->requests > 0 && !work->sequences && riders > work->requests) riders = work->requests;
+    if (requests > 0 && riders > requests) riders = requests;
     return (or_load){
         .n_layers = h->n_layers,
         .rows = (double)(riders * length),
         .riders = (double)riders,
+        .in_flight = (double)most,
         .row_bytes = (double)h->d_model * sizeof(float),
         .survivors = work->survivors,
         .ramp = work->ramp,
@@ -82,11 +87,13 @@ double or_link_seconds(const or_rank_cost *rank, const or_load *load, int last)
     return rank->latency + (rank->bandwidth > 0 ? rows * load->row_bytes / rank->bandwidth : 0);
 }
 
-void or_forecast_make(const or_plan *plan, const or_rank_cost *ranks, const or_load *load,
-                      or_forecast *forecast)
+/* Of one pipeline. A rider that goes round again is at home before that. */
+static void forecast_one(const or_plan *plan, const or_rank_cost *ranks, const or_load *load,
+                         or_forecast *forecast)
 {
-    *forecast = (or_forecast){.n_stages = plan->n_stages};
-    for (int s = 0; s < plan->n_stages; s++) {
+    const int n = plan->n_stages;
+    *forecast = (or_forecast){.n_stages = n};
+    for (int s = 0; s < n; s++) {
         const double stage = or_stage_seconds(&ranks[s], load, plan->bound[s], plan->bound[s + 1]),
                      link = or_link_seconds(&ranks[s], load, plan->bound[s + 1]);
         forecast->stage[s] = stage;
@@ -94,25 +101,43 @@ void or_forecast_make(const or_plan *plan, const or_rank_cost *ranks, const or_l
         forecast->through += stage + link;
         forecast->slowest = fmax(forecast->slowest, fmax(stage, link));
     }
-    if (forecast->slowest > 0) forecast->requests_per_second = load->riders / forecast->slowest;
+    const double round = forecast->through + (n > 1 ? ranks[n - 1].latency : 0);
+    forecast->every = forecast->slowest;
+    if (load->in_flight > 0) forecast->every = fmax(forecast->every, round * load->riders / load->in_flight);
+    if (forecast->every > 0) forecast->requests_per_second = load->riders / forecast->every;
+}
+
+void or_forecast_make(const or_plan *plan, int replicas, const or_rank_cost *ranks, const or_load *load,
+                      or_forecast *forecast)
+{
+    or_forecast one;
+    double rate = 0;
+    forecast_one(plan, ranks, load, forecast);
+    for (int r = 0; r < replicas; r++) {
+        forecast_one(plan, ranks + r * plan->n_stages, load, &one);
+        rate += one.requests_per_second;
+        if (one.slowest > forecast->slowest) *forecast = one;
+    }
+    forecast->requests_per_second = rate;
+    if (rate > 0) forecast->every = load->riders / rate;
 }
 
 double or_forecast_seconds(const or_forecast *forecast, double waves)
 {
-    return forecast->through + (waves - 1) * forecast->slowest;
+    return forecast->through + (waves - 1) * forecast->every;
 }
 
 /* ---- the best plan ------------------------------------------------------------------------------------ */
 
 /* The problem, and its tables. A place is a stage and the layers before its end: at(stage, end). */
 typedef struct search {
-    int n_ranks, n_layers;
-    const or_rank_cost *ranks;
+    int n_stages, replicas, n_layers;
+    const or_rank_cost *ranks; /* [replicas * n_stages] */
     const or_load *load;
     or_stage_bytes *bytes;
     const void *context;
-    double *
-        best; /* [n_ranks + 1, n_layers + 1] of the first stages that hold so many layers; INFINITY: none do */
+    /* [n_stages + 1, n_layers + 1] of the first stages that hold so many layers; INFINITY: none do */
+    double *best;
     int *begin; /* where the last of these stages begins */
 } search;
 
@@ -121,13 +146,18 @@ static size_t at(const search *s, int stages, int layers)
     return (size_t)stages * ((size_t)s->n_layers + 1) + (size_t)layers;
 }
 
-/* What sets the pace of a stage: its work or its link; INFINITY where it does not fit. */
+/* What sets the pace of a stage, on the slowest of its ranks: its work or its link; INFINITY where it does not fit. */
 static double pace(const search *s, int stage, int first, int last)
 {
-    const or_rank_cost *rank = &s->ranks[stage];
-    if (rank->memory > 0 && s->bytes && s->bytes(s->context, stage, first, last) > rank->memory)
-        return INFINITY;
-    return fmax(or_stage_seconds(rank, s->load, first, last), or_link_seconds(rank, s->load, last));
+    double slowest = 0;
+    for (int r = 0; r < s->replicas; r++) {
+        const or_rank_cost *rank = &s->ranks[r * s->n_stages + stage];
+        if (rank->memory > 0 && s->bytes && s->bytes(s->context, stage, first, last) > rank->memory)
+            return INFINITY;
+        slowest = fmax(slowest, or_stage_seconds(rank, s->load, first, last));
+        slowest = fmax(slowest, or_link_seconds(rank, s->load, last));
+    }
+    return slowest;
 }
 
 /* One more stage: the slowest of all, or with a limit on it the sum of the squares. */
@@ -157,16 +187,16 @@ static double fill(search *s, double limit)
 {
     for (int layers = 0; layers <= s->n_layers; layers++)
         s->best[at(s, 0, layers)] = layers == 0 ? 0 : INFINITY;
-    for (int stages = 1; stages <= s->n_ranks; stages++)
+    for (int stages = 1; stages <= s->n_stages; stages++)
         for (int layers = 0; layers <= s->n_layers; layers++) find_begin(s, stages, layers, limit);
-    return s->best[at(s, s->n_ranks, s->n_layers)];
+    return s->best[at(s, s->n_stages, s->n_layers)];
 }
 
 static void read_plan(const search *s, or_plan *plan)
 {
     int layers = s->n_layers;
-    *plan = (or_plan){.n_stages = s->n_ranks};
-    for (int stages = s->n_ranks; stages > 0; stages--) {
+    *plan = (or_plan){.n_stages = s->n_stages};
+    for (int stages = s->n_stages; stages > 0; stages--) {
         plan->bound[stages] = layers;
         layers = s->begin[at(s, stages, layers)];
     }
@@ -174,19 +204,19 @@ static void read_plan(const search *s, or_plan *plan)
 
 /* First how fast the slowest stage can be; then the sum of squares among plans as fast. One pass for both
  * would be wrong: the slowest of the first stages does not matter where a later one is slower. */
-or_status or_plan_best(int n_ranks, const or_rank_cost *ranks, const or_load *load, or_stage_bytes *bytes,
-                       const void *context, or_plan *plan)
+or_status or_plan_best(int n_stages, int replicas, const or_rank_cost *ranks, const or_load *load,
+                       or_stage_bytes *bytes, const void *context, or_plan *plan)
 {
-    search s = {n_ranks, load->n_layers, ranks, load, bytes, context, NULL, NULL};
-    const size_t places = ((size_t)n_ranks + 1) * ((size_t)load->n_layers + 1);
-    or_status status = or_plan_even(load->n_layers, n_ranks, plan); /* that there are layers for all */
+    search s = {n_stages, replicas, load->n_layers, ranks, load, bytes, context, NULL, NULL};
+    const size_t places = ((size_t)n_stages + 1) * ((size_t)load->n_layers + 1);
+    or_status status = or_plan_even(load->n_layers, n_stages, plan); /* that there are layers for all */
     OR_TRY(status);
     OR_TRY_GOTO(done, OR_NEW(s.best, places));
     OR_TRY_GOTO(done, OR_NEW(s.begin, places));
     const double slowest = fill(&s, INFINITY);
     if (slowest == INFINITY) {
         status = or_fail(OR_ERR_INPUT, "model does not fit", NULL,
-                         "no split over %d ranks leaves each within the memory that it may take", n_ranks);
+                         "no split over %d ranks leaves each within the memory that it may take", n_stages);
         goto done;
     }
     fill(&s, slowest);

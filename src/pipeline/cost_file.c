@@ -51,9 +51,10 @@ static or_status read_point(const cJSON *point, const char *key, const char *whe
         return or_fail(OR_ERR_INPUT, refused, where,
                        "point %d of \"%s\" is of %g rows, expected more than %g and at most %d", n + 1, key,
                        x, before, ROWS_MAX);
-    if (!(y >= 0 && y <= SECONDS_MAX))
-        return or_fail(OR_ERR_INPUT, refused, where, "point %d of \"%s\" takes %g seconds, expected 0 to %d",
-                       n + 1, key, y, SECONDS_MAX);
+    if (!(y > 0 && y <= SECONDS_MAX)) /* rates are requests over seconds */
+        return or_fail(OR_ERR_INPUT, refused, where,
+                       "point %d of \"%s\" takes %g seconds, expected more than 0 and at most %d", n + 1, key,
+                       y, SECONDS_MAX);
     curve->rows[n] = x;
     curve->seconds[n] = y;
     curve->n_points++;

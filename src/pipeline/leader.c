@@ -231,16 +231,16 @@ static or_status run_part(or_pipeline *p, or_run_stats *stats)
 or_status or_replicas_serve(or_pipeline *p)
 {
     or_run_stats *stats = NULL; /* large: one entry per possible stage */
-    double nap = OR_CLOCK_NAP;
+    or_wait wait = {0};
     OR_TRY(OR_NEW(stats, 1));
     or_status status = OR_OK;
     while (!p->closing && status == OR_OK) {
         status = or_pipeline_pump(p);
         if (status == OR_OK && p->replicas->begun) {
             status = run_part(p, stats);
-            nap = OR_CLOCK_NAP;
+            or_wait_end(&wait);
         } else {
-            or_clock_nap(&nap);
+            or_wait_nap(&wait);
         }
     }
     free(stats);

@@ -6,7 +6,7 @@
 #include "memory.h"
 #include "stage.h"
 
-enum { RUNS = 5 };                             /* at least, after one that is not counted */
+enum { RUNS = 5 };                              /* at least, after one that is not counted */
 static const double ENOUGH = 0.25, LONGEST = 2; /* seconds: of all runs of a point; of one run */
 
 /* What is timed, and its buffers. */
@@ -109,4 +109,56 @@ or_status or_measure_rank(const char *model, int layer, size_t length, size_t mo
     free(b.logits);
     or_model_close(b.model);
     return status;
+}
+
+/* What a rank takes for the most rows. */
+static double longest(const or_rank_cost *cost)
+{
+    return cost->layer.seconds[cost->layer.n_points - 1];
+}
+
+/* -1: there is none. */
+static int fastest(const or_rank_cost *costs, const bool *done, int n)
+{
+    int found = -1;
+    for (int r = 0; r < n; r++)
+        if (!done[r] && (found < 0 || longest(&costs[r]) < longest(&costs[found]))) found = r;
+    return found;
+}
+
+/* Whether a rank is of the kind of a faster one: measured at the same rows, and not much slower. */
+static bool is_like(const or_rank_cost *cost, const or_rank_cost *faster)
+{
+    static const double MUCH = 1.15;
+    return cost->layer.n_points == faster->layer.n_points && cost->ramp.n_points == faster->ramp.n_points &&
+           longest(cost) <= MUCH * longest(faster);
+}
+
+/* Seconds become the means over costs[kind[0..n_kind)]. */
+static void level_kind(or_rank_cost *costs, const int *kind, int n_kind)
+{
+    for (int i = 0; i < OR_COST_POINTS; i++) {
+        double layer = 0, ramp = 0;
+        for (int k = 0; k < n_kind; k++) {
+            layer += costs[kind[k]].layer.seconds[i] / n_kind;
+            ramp += costs[kind[k]].ramp.seconds[i] / n_kind;
+        }
+        for (int k = 0; k < n_kind; k++) {
+            costs[kind[k]].layer.seconds[i] = layer;
+            costs[kind[k]].ramp.seconds[i] = ramp;
+        }
+    }
+}
+
+void or_costs_level(or_rank_cost *costs, int n)
+{
+    bool done[OR_PLAN_STAGES] = {false};
+    int kind[OR_PLAN_STAGES];
+    for (int first; (first = fastest(costs, done, n)) >= 0;) {
+        int n_kind = 0;
+        for (int r = 0; r < n; r++)
+            if (!done[r] && is_like(&costs[r], &costs[first])) kind[n_kind++] = r;
+        for (int k = 0; k < n_kind; k++) done[kind[k]] = true;
+        level_kind(costs, kind, n_kind);
+    }
 }

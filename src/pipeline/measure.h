@@ -11,4 +11,8 @@
  * reading the layer. */
 or_status or_measure_rank(const char *model, int layer, size_t length, size_t most, or_rank_cost *cost);
 
+/* Ranks of one kind differ by what else their machines did for a moment: those within 15 % of a faster one (by a layer
+ * of the most rows) get the mean of all such. Ranks of different kinds, 15 % apart, keep the difference. Pure. */
+void or_costs_level(or_rank_cost *costs, int n_ranks);
+
 #endif

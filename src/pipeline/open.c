@@ -65,11 +65,11 @@ static or_status read_headers(const or_pipeline_options *options, planned *o)
 /* A plan that is given; costs that are known are kept for forecasts. Local. */
 static or_status parse_plan(or_pipeline *p, const or_pipeline_options *options, const planned *o)
 {
-    const int n = or_transport_size(p->transport);
-    OR_TRY(or_plan_parse(options->plan, o->h.n_layers, n, &p->plan));
+    const size_t ranks = (size_t)or_transport_size(p->world);
+    OR_TRY(or_plan_parse(options->plan, o->h.n_layers, or_transport_size(p->transport), &p->plan));
     if (!options->costs) return OR_OK;
-    OR_TRY(OR_NEW(p->costs, (size_t)n));
-    memcpy(p->costs, options->costs, (size_t)n * sizeof *p->costs);
+    OR_TRY(OR_NEW(p->costs, ranks));
+    memcpy(p->costs, options->costs, ranks * sizeof *p->costs);
     return OR_OK;
 }
 

@@ -4,7 +4,7 @@
  * run.c) and between layers (hand_over()), so that waves arrive and credits return while a wave is
  * computed. Acting on a message never runs a stage; it only fills the inbox, the credits and the tracker.
  *
- * Waiting is by naps (or_clock_nap()).
+ * Waiting is by naps (or_wait).
  */
 #include "pipeline_internal.h"
 #include "replicas.h"
@@ -24,11 +24,10 @@ static or_status drain(or_pipeline *p)
     if (p->replicas) OR_TRY(or_replicas_close(p));
     for (int rank = 1; p->rank == 0 && rank < p->plan.n_stages; rank++)
         OR_TRY(or_transport_send(p->transport, rank, OR_TAG_CLOSE, NULL, 0));
-    double nap = OR_CLOCK_NAP;
     while (p->credits < OR_CREDITS || or_transport_sending(p->transport) > 0 ||
            or_transport_sending(p->world) > 0) {
         OR_TRY(or_pipeline_pump(p));
-        or_pipeline_nap(p, &nap);
+        or_pipeline_nap(p);
     }
     return or_transport_barrier(p->world);
 }
@@ -119,6 +118,7 @@ void or_pipeline_begin_run(or_pipeline *p)
     p->stage.stats = (or_stage_stats){.first = p->plan.bound[p->rank], .last = p->plan.bound[p->rank + 1]};
     p->n_begun = p->n_run = 0;
     p->napped = 0;
+    p->waiting = (or_wait){0};
     or_timeline_forget(p->timeline);
 }
 
@@ -362,11 +362,11 @@ or_status or_pipeline_advance(or_pipeline *p)
 }
 
 /* Waiting is for a credit, which a slower later rank keeps; idling is for anything else. */
-void or_pipeline_nap(or_pipeline *p, double *nap)
+void or_pipeline_nap(or_pipeline *p)
 {
     or_event event = {.kind = p->held ? OR_EVENT_WAIT : OR_EVENT_IDLE};
     event.begin = p->napped > 0 ? p->napped : or_clock_now();
-    or_clock_nap(nap);
+    or_wait_nap(&p->waiting);
     event.end = p->napped = or_clock_now();
     if (p->held)
         p->stage.stats.wait += event.end - event.begin;
@@ -404,9 +404,24 @@ static or_status take_riders(or_pipeline *p, or_wave *wave, size_t n)
     return OR_OK;
 }
 
-/* How many riders of the wave fit into what is left of the budget, at least one if nothing is running yet. */
+/* Continuations among the first `n` riders that ask for a token. */
+static size_t count_asking(const or_wave *wave, size_t n)
+{
+    size_t asking = 0;
+    for (size_t r = 0; r < n; r++)
+        asking +=
+            wave->riders[r].step.sequence > 0 && or_step_asks(&wave->riders[r].step, wave->riders[r].rows);
+    return asking;
+}
+
+/* How many riders of the wave fit into what is left of the budget, at least one if nothing is running yet; and all that
+ * there are or none where continuations are enough as they are. */
 static size_t riders_within(const or_pipeline *p, const or_wave *wave, size_t *rows)
 {
+    const size_t asking = count_asking(wave, wave->n_riders),
+                 running = count_asking(&p->running, p->running.n_riders);
+    if (*rows > 0 && asking > 0 && running + asking > or_merge_most(p->stage.kv.n_slots, p->plan.n_stages))
+        return 0;
     size_t n = 0;
     for (; n < wave->n_riders; n++) {
         const size_t sizes[2] = {*rows, or_stage_burden(&p->stage, &wave->riders[n])};
@@ -444,19 +459,18 @@ static or_status take_inbox(or_pipeline *p)
  * is nothing to do. */
 static or_status serve(or_pipeline *p)
 {
-    double nap = OR_CLOCK_NAP;
     while (!p->closing) {
         OR_TRY(or_pipeline_pump(p));
         OR_TRY(send_stats(p));
         OR_TRY(or_pipeline_send_held(p));
         if (p->held || (p->n_inbox == 0 && p->parked.n_riders == 0)) {
-            or_pipeline_nap(p, &nap);
+            or_pipeline_nap(p);
             continue;
         }
+        or_wait_end(&p->waiting);
         OR_TRY(take_inbox(p));
         if (p->running.n_riders == 0) swap(&p->running, &p->parked); /* nothing to wait for */
         OR_TRY(or_pipeline_advance(p));
-        nap = OR_CLOCK_NAP;
     }
     return OR_OK;
 }

@@ -12,6 +12,7 @@
 #ifndef OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
 #define OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
 
+#include "clock.h"
 #include "events.h"
 #include "stage.h"
 #include "transport.h"
@@ -20,6 +21,14 @@ enum {
     OR_CREDITS = 2,
     OR_THIN_ROWS = 8 /* a layer takes about as long for fewer rows: reading its weights */
 };
+
+/* Continuations that a merged wave may have at most: the share that each stage gets of those in flight, or as many as a
+ * layer runs in the time of one. Larger ones would leave fewer waves than there are stages, and stages without. */
+static inline size_t or_merge_most(size_t sequences, int n_stages)
+{
+    const size_t stages = (size_t)n_stages, share = (sequences + stages - 1) / stages;
+    return share > OR_THIN_ROWS ? share : OR_THIN_ROWS;
+}
 
 /* What the first rank knows of a run (run.c). */
 typedef struct or_tracker or_tracker;
@@ -54,6 +63,7 @@ struct or_pipeline {
     int credits; /* waves that may be sent to the next rank */
 
     or_timeline *timeline; /* NULL: nothing is recorded; not owned */
+    or_wait waiting;       /* for a wave, a credit, records */
     double napped; /* when the last nap ended, if nothing but looking for messages came after it; else 0 */
     bool begun;    /* riders of inbox[0] have been taken */
     int64_t n_begun, n_run; /* waves of the inbox in this run: riders were taken, and have run */
@@ -84,8 +94,8 @@ void or_pipeline_begin_run(or_pipeline *pipeline);
 /* First rank: takes a rank's events, or hands them on to rank 0 of the job. Takes over `data` (malloc'ed). */
 or_status or_pipeline_keep_events(or_pipeline *pipeline, void *data, size_t size);
 
-/* or_clock_nap(), booked as waiting or idle, with the time since the last one if nothing was done in it. */
-void or_pipeline_nap(or_pipeline *pipeline, double *nap);
+/* A nap of pipeline->waiting, booked as waiting or idle, with the time since the last one if nothing was done in it. */
+void or_pipeline_nap(or_pipeline *pipeline);
 
 /* Rank of the job that has rank `rank` of this pipeline: the one that messages name. */
 static inline int or_pipeline_rank(const or_pipeline *pipeline, int rank)

@@ -85,3 +85,14 @@ or_status or_plan_parse(const char *text, int n_layers, int n_ranks, or_plan *pl
                        plan->bound[plan->n_stages], n_layers);
     return OR_OK;
 }
+
+or_status or_plan_format(const or_plan *plan, char **text)
+{
+    or_buffer out = {0};
+    or_status status = OR_OK;
+    for (int s = 0; s < plan->n_stages && status == OR_OK; s++)
+        status = or_buffer_printf(&out, "%s%d", s ? "," : "", plan->bound[s + 1] - plan->bound[s]);
+    if (status == OR_OK) status = or_strdup(out.data, text);
+    or_buffer_free(&out);
+    return status;
+}

@@ -268,12 +268,12 @@ static or_status check(const void *context, size_t index, const or_request *requ
 static or_status wait_for_totals(or_pipeline *p)
 {
     or_replicas *r = p->replicas;
-    double nap = OR_CLOCK_NAP;
+    or_wait wait = {0};
     r->over = true;
     while (r->n_totals < p->n_replicas - 1) {
         OR_TRY(or_pipeline_pump(p));
         OR_TRY(tick(p));
-        or_clock_nap(&nap);
+        or_wait_nap(&wait);
     }
     return OR_OK;
 }

@@ -365,7 +365,6 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
 {
     const or_job *job = p->tracker->job;
     queue q = {0};
-    double nap = OR_CLOCK_NAP;
     *stopped = false;
     for (;;) {
         OR_TRY(or_pipeline_pump(p));
@@ -379,10 +378,10 @@ static or_status run_requests(or_pipeline *p, bool *stopped)
         if (!admitting && is_over(p, *stopped)) return OR_OK;
         if (!p->held && !*stopped) OR_TRY(fill_wave(p, &q, admitting));
         if (!p->held && !*stopped && p->running.n_riders > 0) {
+            or_wait_end(&p->waiting);
             OR_TRY(or_pipeline_advance(p));
-            nap = OR_CLOCK_NAP;
         } else {
-            or_pipeline_nap(p, &nap);
+            or_pipeline_nap(p);
         }
     }
 }
@@ -405,13 +404,12 @@ static or_status gather_stats(or_pipeline *p, or_run_stats *stats)
     OR_TRY(keep_events(p));
     for (int rank = 1; rank < p->plan.n_stages; rank++)
         OR_TRY(or_transport_send(p->transport, rank, OR_TAG_FINISH, NULL, 0));
-    double nap = OR_CLOCK_NAP;
     stats->n_stages = p->plan.n_stages;
     stats->stage[0] = p->stage.stats;
     stats->stage[0].peak = or_machine_peak();
     while (p->n_gathered < p->plan.n_stages) {
         OR_TRY(or_pipeline_pump(p));
-        or_pipeline_nap(p, &nap);
+        or_pipeline_nap(p);
     }
     for (int rank = 1; rank < p->plan.n_stages; rank++) stats->stage[rank] = p->gathered[rank];
     return OR_OK;

@@ -26,9 +26,10 @@ typedef struct sim_stage {
     bool held;    /* the running wave is done and waits for a credit */
     double held_since, link_free;
     double since, work, ramp_work; /* working since; in all, and at ramps, by the clock of work */
-    /* Asleep: when it looks next, the nap behind that, and whether it will find something. */
-    bool asleep, looks;
-    double look, nap;
+    /* Asleep: since when, when it looks next, the nap behind that, and whether it will find something; and how long it
+     * was asleep before (or_wait). */
+    bool asleep, waiting, looks;
+    double slept, look, nap, waits[2];
 } sim_stage;
 
 typedef struct simulator {
@@ -47,7 +48,7 @@ typedef struct simulator {
 static void nap_on(sim_stage *s)
 {
     s->look += s->nap;
-    s->nap = or_clock_longer_nap(s->nap);
+    s->nap = or_wait_next(s->look - s->slept);
 }
 
 /* There is something to find for a rank that sleeps: it does so when its nap is over. */
@@ -64,7 +65,9 @@ static or_status notice(simulator *sim, sim_stage *s, double now)
 static or_status sleep_on(simulator *sim, sim_stage *s, double now)
 {
     const or_sim_source *source = &sim->source;
-    s->asleep = true;
+    if (!s->waiting) s->slept = now; /* it has looked before, and goes on waiting */
+    s->nap = s->waiting ? or_wait_next(now - s->slept) : or_wait_first(s->waits);
+    s->asleep = s->waiting = true;
     s->look = now;
     nap_on(s);
     if (s->number > 0 || sim->awaited || source->next == sim->what->n_requests) return OR_OK;
@@ -180,10 +183,13 @@ static or_status drop_first(simulator *sim, sim_stage *s, double now)
                                                     OR_SIM_CREDIT, s->number - 1, NULL, 0});
 }
 
-/* Riders of the wave that fit behind `rows`, at least one where there is nothing yet. */
-static size_t riders_within(const simulator *sim, const or_sim_wave *wave, size_t rows)
+/* Riders of the wave that fit behind those that are running, at least one where there is nothing yet. */
+static size_t riders_within(const simulator *sim, const or_sim_wave *running, const or_sim_wave *wave)
 {
-    size_t n = 0;
+    const bool continues = sim->what->requests[wave->riders[0].request].tokens > 0;
+    const size_t most = or_merge_most(sim->what->sequences, sim->stats->n_stages);
+    size_t n = 0, rows = running->rows;
+    if (rows > 0 && continues && running->asking + wave->asking > most) return 0;
     for (; n < wave->n; n++) {
         if (rows > 0 && rows + (size_t)wave->riders[n].rows > sim->what->wave_tokens) break;
         rows += (size_t)wave->riders[n].rows;
@@ -196,7 +202,7 @@ static or_status take_inbox(simulator *sim, sim_stage *s, double now)
 {
     while (s->n_inbox > 0) {
         or_sim_wave *wave = s->inbox[0];
-        const size_t n = riders_within(sim, wave, s->running->rows);
+        const size_t n = riders_within(sim, s->running, wave);
         if (n == 0) break;
         OR_TRY(or_sim_wave_move(s->running, wave, n));
         if (wave->n > 0) break;
@@ -230,7 +236,11 @@ static or_status look(simulator *sim, sim_stage *s, double now)
     OR_TRY(send_held(sim, s, now));
     if (!s->held) OR_TRY(find_wave(sim, s, now));
     if (s->held || !s->running) return sleep_on(sim, s, now);
-    s->nap = OR_CLOCK_NAP;
+    if (s->waiting) {
+        s->waits[1] = s->waits[0];
+        s->waits[0] = now - s->slept;
+        s->waiting = false;
+    }
     return run(sim, s);
 }
 
@@ -365,6 +375,7 @@ static or_status begin(simulator *sim, or_simulated *result)
                          .stats = &sim->stats->stage[n],
                          .credits = OR_CREDITS,
                          .asleep = true,
+                         .waiting = true,
                          .nap = OR_CLOCK_NAP};
         s->stats->first = s->first;
         s->stats->last = s->last;

@@ -46,11 +46,11 @@ struct or_transport {
 /* Waits for a collective without spinning. */
 static or_status wait_asleep(MPI_Request *request)
 {
-    double nap = OR_CLOCK_NAP;
+    or_wait wait = {0};
     for (int done = 0;;) {
         TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
         if (done) return OR_OK;
-        or_clock_nap(&nap);
+        or_wait_nap(&wait);
     }
 }
 

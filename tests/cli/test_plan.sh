@@ -112,6 +112,29 @@ simulated --ranks 4 --plan auto --costs "$scratch/mixed.json" --length 64 --wave
 near 1 "$(awk 'BEGIN {print 203 * 0.06}')"
 grep -qE '^ +0 +1\.\.6 ' "$scratch/plan" || { cat "$scratch/plan"; fail "the fast ranks have too little"; }
 
+# copies of the pipeline are weighed against longer ones: 16 layers on 5 ranks are 4 and four times 3, a copy has all
+planned() { # OPTION...
+    "$OFFRAMP" plan --model "$demo/model" --threads 1 --length 64 --wave-tokens 64 "$@" >"$scratch/plan" 2>"$scratch/err" ||
+        { cat "$scratch/err"; fail "plan $*: code $?"; }
+}
+says() { # PATTERN
+    grep -qE "$1" "$scratch/plan" || { cat "$scratch/plan"; fail "the plan does not say $1"; }
+}
+planned --ranks 5 --plan auto --costs "$scratch/costs.json"
+says '^predicted: 1600 tokens/s \(25 prompts/s\)'
+says '^--replicas 5 would reach 1975 tokens/s \(1\.23x\)$' # 5 of 162 ms
+planned --ranks 5 --plan auto --costs "$scratch/costs.json" --memory-per-rank 8M
+! grep -q -e '--replicas' "$scratch/plan" || { cat "$scratch/plan"; fail "copies that do not fit are advised"; }
+planned --ranks 4 --plan auto --replicas 2 --costs "$scratch/mixed.json"
+says '^predicted: 1067 tokens/s \(16\.67 prompts/s\), the even plan 1067 \(1\.00x\)$' # 12.5 and 4.17, a wave each
+says '^ +1  6,6,2,2 +1067 '
+says '^ +2  8,8 +1067 '
+says '^ +4  16 +1067 '
+planned --ranks 4 --plan auto --replicas 2 --costs "$scratch/mixed.json" --memory-per-rank 8M
+says '^ +4  does not fit$'
+expect 2 'replicas is 3, expected a divisor of --ranks 4' 0 plan --model "$demo/model" --ranks 4 --replicas 3
+expect 2 'found --replicas and --simulate' 0 plan --model "$demo/model" --ranks 4 --replicas 2 --simulate
+
 # what was measured can be kept
 simulated --ranks 2 --length 16 --wave-tokens 64 --requests 10 --save-costs "$scratch/kept.json"
 jq -e '(.measured_on | contains("1 threads")) and (.ranks | length) == 1 and (.ranks[0].layer | length) > 1' "$scratch/kept.json" \

@@ -85,16 +85,19 @@ on 1 run --model "$demo/model" --input "$scratch/one.jsonl" --output "$scratch/o
 same "$scratch/one-1" "$scratch/one-3"
 
 # ---- a replica that stands still, is killed, is stopped ----
-demo_requests 20 >"$in"
+demo_requests 40 >"$in"
 total=$(lines "$in")
 run=(run --model "$demo/model" --policy "$demo/policy/generation.json" --threads 1 --quiet --ignore-eos --max-tokens 48
     --input "$in" --kv verify --batch 4)
 on 1 "${run[@]}" --output "$scratch/undisturbed" || fail "undisturbed run: code $?"
 
-# start NAME RANKS SHARE ARGS...: runs in the background until SHARE per cent of the results are in the journal.
+# start NAME RANKS SHARE ARGS...: runs in the background until SHARE per cent of the results are in the journal, and some
+# of this job.
 start() {
-    local name=$1 ranks=$2 wanted=$(($3 * total / 100))
+    local name=$1 ranks=$2 wanted=$(($3 * total / 100)) before
     shift 3
+    before=$(lines "$scratch/$name.journal")
+    [ "$wanted" -gt "$before" ] || wanted=$((before + 1))
     mpirun -n "$ranks" "$OFFRAMP" "${run[@]}" --output "$scratch/$name" "$@" </dev/null >"$scratch/out" 2>&1 &
     job=$!
     while [ "$(lines "$scratch/$name.journal")" -lt "$wanted" ]; do

@@ -52,7 +52,7 @@ static void what_is_written_reads_back(void **state)
 {
     (void)state;
     const or_rank_cost a = {{2, {1, 512}, {0.1, 1.0 / 3}}, {1, {1}, {1e-7}}, 3e-9, 2e-6, 1.25e9, 123456789},
-                       b = {{1, {7}, {0}}, {0}, 0, 0, 0, 0};
+                       b = {{1, {7}, {1e-300}}, {0}, 0, 0, 0, 0};
     or_rank_cost ranks[4] = {a, b, b, a};
     const char *path = path_in(scratch_folder(), "written.json");
     or_costs read;

@@ -120,11 +120,29 @@ static void other_files_are_refused(void **state)
     }
 }
 
+/* As many stages as there can be, too. */
+static void a_plan_is_written_as_it_is_read(void **state)
+{
+    (void)state;
+    or_plan plan, again;
+    char *text;
+    assert_ok(or_plan_parse("10,20,25,25", 80, 4, &plan));
+    assert_ok(or_plan_format(&plan, &text));
+    assert_string_equal(text, "10,20,25,25");
+    free(text);
+    assert_ok(or_plan_even(5000, OR_PLAN_STAGES, &plan));
+    assert_ok(or_plan_format(&plan, &text));
+    assert_ok(or_plan_parse(text, 5000, OR_PLAN_STAGES, &again));
+    for (int s = 0; s <= OR_PLAN_STAGES; s++) assert_int_equal(again.bound[s], plan.bound[s]);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(even_splits_differ_by_one_layer_at_most),
         cmocka_unit_test(lists_and_files_are_read),
+        cmocka_unit_test(a_plan_is_written_as_it_is_read),
         cmocka_unit_test(others_are_refused),
         cmocka_unit_test(endless_lists_are_refused),
         cmocka_unit_test(other_files_are_refused),

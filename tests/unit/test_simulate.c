@@ -448,7 +448,7 @@ static void a_saturated_pipeline_is_as_forecast(void **state)
                                     .requests = requests,
                                     .n_requests = MANY};
         or_forecast forecast;
-        or_forecast_make(&plans[i], ranks, &load, &forecast);
+        or_forecast_make(&plans[i], 1, ranks, &load, &forecast);
         const double expected = or_forecast_seconds(&forecast, MANY / RIDERS);
         simulate(&what);
         assert_adds_up(&what);

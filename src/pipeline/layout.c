@@ -1,0 +1,58 @@
+/* layout.c - ways to use the ranks of a job, compared by their forecasts: cost.h's or_layout. Pure. */
+#include <offramp/cost.h>
+
+uint64_t or_plan_stage_bytes(const void *context, int stage, int first, int last)
+{
+    const or_plan_sizes *sizes = context;
+    or_plan plan;
+    plan.n_stages = stage + 1;
+    plan.bound[stage] = first;
+    plan.bound[stage + 1] = last;
+    return or_plan_memory(&plan, stage, sizes->hparams, sizes->shares, sizes->wave_tokens, sizes->threads)
+        .total;
+}
+
+or_status or_plan_auto(int n_ranks, int replicas, const or_rank_cost *ranks, const or_workload *work,
+                       const or_plan_sizes *sizes, or_layout *layout)
+{
+    const int n = n_ranks / replicas;
+    if (n * replicas != n_ranks)
+        return or_fail(OR_ERR_USAGE, "replicas do not fit", NULL, "%d ranks are no multiple of %d replicas",
+                       n_ranks, replicas);
+    const or_load load = or_load_of(work, n, replicas, sizes->wave_tokens, sizes->hparams);
+    layout->replicas = replicas;
+    OR_TRY(or_plan_best(n, replicas, ranks, &load, or_plan_stage_bytes, sizes, &layout->plan));
+    or_forecast_make(&layout->plan, replicas, ranks, &load, &layout->forecast);
+    return OR_OK;
+}
+
+/* Of a pipeline alone: with replicas, fewer ranks are fewer replicas, which is what they are there to be many of. */
+bool or_layout_fewer(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
+                     const or_plan_sizes *sizes, or_layout *fewer)
+{
+    if (layout->replicas > 1) return false;
+    for (int n = 1; n < layout->plan.n_stages; n++) {
+        if (or_plan_auto(n, 1, ranks, work, sizes, fewer) != OR_OK) continue; /* does not fit */
+        if (fewer->forecast.requests_per_second >= layout->forecast.requests_per_second) return true;
+    }
+    return false;
+}
+
+bool or_layout_replicas(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
+                        const or_plan_sizes *sizes, or_layout *other)
+{
+    static const double GAIN = 1.03;
+    const int n_ranks = layout->replicas * layout->plan.n_stages;
+    double best = GAIN * layout->forecast.requests_per_second;
+    bool found = false;
+    or_layout tried;
+    for (int replicas = 1; replicas <= n_ranks; replicas++) {
+        if (n_ranks % replicas != 0 || replicas == layout->replicas) continue;
+        if (or_plan_auto(n_ranks, replicas, ranks, work, sizes, &tried) != OR_OK) continue;
+        if (tried.forecast.requests_per_second <= best) continue;
+        best = tried.forecast.requests_per_second;
+        *other = tried;
+        found = true;
+    }
+    return found;
+}
