@@ -44,12 +44,13 @@ for curve in "${curves[@]}"; do
     done
 done | jq -rs '
     def digits($n): . * $n | round / $n;
-    "| curve | --plan | layers | prompts/s | layers with exits | prompts/s | predicted | of it | work saved | ratio | asked |",
-    "|---|---|---|---:|---|---:|---:|---:|---:|---:|---:|",
+    "| curve | --plan | layers | prompts/s | predicted / measured | layers with exits | prompts/s | predicted / measured | work saved | ratio | predicted | asked |",
+    "|---|---|---|---:|---:|---|---:|---:|---:|---:|---:|---:|",
     (group_by([.curve, .how])[] | (.[] | select(.exits == null)) as $full | (.[] | select(.exits)) as $exits |
      ($full.plan | map(tostring) | join(",")) as $even | ($exits.plan | map(tostring) | join(",")) as $own |
-     ($exits.predicted // 0) as $said |
-     "| \($full.curve) | \($full.how) | \($even) | \($full.prompts_per_second | digits(100)) | \($own)" +
-     " | \($exits.prompts_per_second | digits(100)) | \(if $said > 0 then $said / '"$length"' | digits(100) else "" end)" +
-     " | \(if $said > 0 then $exits.tokens_per_second / $said | digits(1000) else "" end)" +
-     " | \($exits.work_saved * 100 | digits(10)) % | \($exits.ratio | digits(1000)) | \(0.95 / (1 - $exits.work_saved) | digits(1000)) |")'
+     def said: if .predicted then .predicted / .tokens_per_second | digits(1000) else "" end;
+     "| \($full.curve) | \($full.how) | \($even) | \($full.prompts_per_second | digits(100)) | \($full | said) | \($own)" +
+     " | \($exits.prompts_per_second | digits(100)) | \($exits | said)" +
+     " | \($exits.work_saved * 100 | digits(10)) % | \($exits.ratio | digits(1000))" +
+     " | \(if $exits.predicted then $exits.predicted / $full.predicted | digits(1000) else "" end)" +
+     " | \(0.95 / (1 - $exits.work_saved) | digits(1000)) |")'

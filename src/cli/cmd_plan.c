@@ -185,6 +185,7 @@ static size_t most_of(const planning *p, const or_plan *plan)
  * pipelines lose what does not divide into whole layers and time on the way. */
 static or_status print_replicas(const planning *p)
 {
+    enum { WIDTH = 28 };
     printf("\nreplicas  layers of a replica              tokens/s   s/wave through      a rank at most\n");
     for (int n = 1; n <= ranks; n++) {
         or_layout layout;
@@ -195,7 +196,8 @@ static or_status print_replicas(const planning *p)
         if (status == OR_ERR_INPUT) continue;
         OR_TRY(status);
         OR_TRY(or_plan_format(&layout.plan, &layers));
-        printf("%8d  %-28.28s  %12.4g  %15.4g  %18s\n", n, layers, tokens_of(p, &layout.forecast),
+        if (strlen(layers) > WIDTH) strcpy(layers + WIDTH - 2, "..");
+        printf("%8d  %-28s  %12.4g  %15.4g  %18s\n", n, layers, tokens_of(p, &layout.forecast),
                layout.forecast.through, or_bytes_text(most_of(p, &layout.plan), bytes));
         free(layers);
     }
@@ -249,9 +251,11 @@ static or_status measure_costs(planning *p)
 {
     const or_load load =
         or_load_of(&p->work, (int)ranks / p->replicas, p->replicas, p->sizes.wave_tokens, p->h);
+    const int stages = (int)ranks / p->replicas, longest = (p->h->n_layers + stages - 1) / stages;
     or_rank_cost own;
     OR_TRY(OR_NEW(p->costs, (size_t)ranks));
-    OR_TRY(or_measure_rank(common.model, 0, p->work.sequences ? 1 : p->work.length, (size_t)load.rows, &own));
+    OR_TRY(or_measure_rank(common.model, &p->shares, 0, longest, p->work.sequences ? 1 : p->work.length,
+                           (size_t)load.rows, &own));
     for (int64_t r = 0; r < ranks; r++) p->costs[r] = own;
     return OR_OK;
 }

@@ -28,12 +28,24 @@ static or_status measure(const or_pipeline *p, const or_pipeline_options *option
     or_plan even;
     OR_TRY(or_plan_even(sizes->hparams->n_layers, n, &even));
     if (options->costs) return OR_OK;
-    return or_measure_rank(options->model, even.bound[p->rank], work->sequences ? 1 : work->length,
-                           (size_t)load.rows, own);
+    return or_measure_rank(options->model, sizes->shares, even.bound[p->rank], even.bound[p->rank + 1],
+                           work->sequences ? 1 : work->length, (size_t)load.rows, own);
 }
 
-/* Costs of all ranks into p->costs, the same on all: those given, or measured. A rank that cannot measure fails on
- * all. */
+/* Rank 0, which alone knows the hosts. */
+static or_status level(const or_pipeline *p, int n)
+{
+    const char **hosts = NULL;
+    if (or_transport_rank(p->world) != 0) return OR_OK;
+    OR_TRY(OR_NEW(hosts, (size_t)n));
+    for (int r = 0; r < n; r++) hosts[r] = or_transport_host(p->world, r);
+    or_costs_level(p->costs, hosts, n);
+    free(hosts);
+    return OR_OK;
+}
+
+/* Costs of all ranks into p->costs: those given, or measured; rank 0's are what plans are made of. A rank that cannot
+ * measure fails on all. */
 static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, const or_workload *work,
                             const or_plan_sizes *sizes)
 {
@@ -44,7 +56,7 @@ static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, 
     status = or_transport_agree(p->world, status);
     if (status == OR_OK && !options->costs) {
         status = or_transport_gather(p->world, &own, sizeof own, p->costs);
-        if (status == OR_OK) or_costs_level(p->costs, (int)n);
+        if (status == OR_OK) status = or_transport_agree(p->world, level(p, (int)n));
     } else if (status == OR_OK) {
         memcpy(p->costs, options->costs, n * sizeof *p->costs);
     }

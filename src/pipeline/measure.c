@@ -6,13 +6,15 @@
 #include "memory.h"
 #include "stage.h"
 
+#include <string.h>
+
 enum { RUNS = 5 };                              /* at least, after one that is not counted */
 static const double ENOUGH = 0.25, LONGEST = 2; /* seconds: of all runs of a point; of one run */
 
 /* What is timed, and its buffers. */
 typedef struct bench {
     or_model *model;
-    int layer;
+    int first, n_layers, turn; /* layers that are run in turn */
     size_t length, width, n_vocab;
     or_span *spans;
     float *hidden, *logits; /* [most, width], [OR_RAMP_ROWS, n_vocab] */
@@ -29,7 +31,8 @@ static or_status run_layer(bench *b, size_t rows)
         const size_t count = rows - from < b->length ? rows - from : b->length;
         b->spans[n++] = (or_span){.first = (int32_t)from, .count = (int32_t)count};
     }
-    return or_model_layer(b->model, b->layer, b->spans, n, NULL, b->hidden, NULL);
+    const int layer = b->first + b->turn++ % b->n_layers;
+    return or_model_layer(b->model, layer, b->spans, n, NULL, b->hidden, NULL);
 }
 
 static or_status run_ramp(bench *b, size_t riders)
@@ -82,7 +85,7 @@ static or_status time_curve(bench *b, work *run, size_t most, or_cost_curve *cur
 
 static or_status open_bench(bench *b, const char *model, size_t most)
 {
-    OR_TRY(or_model_open(model, b->layer, b->layer + 1, &b->model));
+    OR_TRY(or_model_open(model, b->first, b->first + b->n_layers, &b->model));
     const or_hparams *h = or_model_hparams(b->model);
     b->width = (size_t)h->d_model;
     b->n_vocab = (size_t)h->n_vocab;
@@ -93,15 +96,27 @@ static or_status open_bench(bench *b, const char *model, size_t most)
     return OR_NEW(b->logits, OR_RAMP_ROWS * b->n_vocab);
 }
 
-or_status or_measure_rank(const char *model, int layer, size_t length, size_t most, or_rank_cost *cost)
+/* A stage comes back to a layer when it has been through all the others. Enough layers for the first of them to have left
+ * a core's caches by then, if the stage has as many. */
+static int layers_to_run(const or_shares *shares, int first, int last)
 {
-    bench b = {.layer = layer, .length = length};
+    static const size_t CACHED = 64 << 20;
+    size_t bytes = 0;
+    int n = 0;
+    while (first + n < last && bytes < CACHED) bytes += shares->layers[first + n++];
+    return n;
+}
+
+or_status or_measure_rank(const char *model, const or_shares *shares, int first, int last, size_t length,
+                          size_t most, or_rank_cost *cost)
+{
+    bench b = {.first = first, .n_layers = layers_to_run(shares, first, last), .length = length};
     double embedding = 0;
     *cost = (or_rank_cost){0};
     or_status status = open_bench(&b, model, most);
     if (status == OR_OK) status = time_curve(&b, run_layer, most, &cost->layer);
     if (status == OR_OK) status = time_curve(&b, run_ramp, OR_RAMP_ROWS, &cost->ramp);
-    if (status == OR_OK && layer == 0) status = time_point(&b, run_embedding, length, &embedding);
+    if (status == OR_OK && first == 0) status = time_point(&b, run_embedding, length, &embedding);
     cost->embed = embedding / (double)length;
     free(b.spans);
     free(b.hidden);
@@ -127,11 +142,11 @@ static int fastest(const or_rank_cost *costs, const bool *done, int n)
 }
 
 /* Whether a rank is of the kind of a faster one: measured at the same rows, and not much slower. */
-static bool is_like(const or_rank_cost *cost, const or_rank_cost *faster)
+static bool is_like(const or_rank_cost *cost, const or_rank_cost *faster, bool same_host)
 {
-    static const double MUCH = 1.15;
+    const double much = same_host ? 1.5 : 1.15;
     return cost->layer.n_points == faster->layer.n_points && cost->ramp.n_points == faster->ramp.n_points &&
-           longest(cost) <= MUCH * longest(faster);
+           longest(cost) <= much * longest(faster);
 }
 
 /* Seconds become the means over costs[kind[0..n_kind)]. */
@@ -150,14 +165,15 @@ static void level_kind(or_rank_cost *costs, const int *kind, int n_kind)
     }
 }
 
-void or_costs_level(or_rank_cost *costs, int n)
+void or_costs_level(or_rank_cost *costs, const char *const *hosts, int n)
 {
     bool done[OR_PLAN_STAGES] = {false};
     int kind[OR_PLAN_STAGES];
     for (int first; (first = fastest(costs, done, n)) >= 0;) {
         int n_kind = 0;
         for (int r = 0; r < n; r++)
-            if (!done[r] && is_like(&costs[r], &costs[first])) kind[n_kind++] = r;
+            if (!done[r] && is_like(&costs[r], &costs[first], strcmp(hosts[r], hosts[first]) == 0))
+                kind[n_kind++] = r;
         for (int k = 0; k < n_kind; k++) done[kind[k]] = true;
         level_kind(costs, kind, n_kind);
     }

@@ -4,15 +4,17 @@
 
 #include <offramp/cost.h>
 
-/* Opens layer `layer` (from 0) of the checkpoint, runs it over waves of up to `most` rows - prompts of `length`
- * tokens, or with 1 single rows, as continuations have - and the output projection over some riders, and closes
- * it. Every number is the mean of a few runs; rows whose run would take longer than 2 s are left out. With
- * layer 0 the embedding as well. Link and memory are left 0. Local; blocks for some seconds at most, but for
- * reading the layer. */
-or_status or_measure_rank(const char *model, int layer, size_t length, size_t most, or_rank_cost *cost);
+/* Opens layers of the stage (first, last], as many as do not stay in a cache from one to the next, runs them in turn over
+ * waves of up to `most` rows - prompts of `length` tokens, or with 1 single rows, as continuations have - and the output
+ * projection over some riders, and closes them. Every number is the mean of a few runs; rows whose run would take
+ * longer than 2 s are left out. With first 0 the embedding as well. Link and memory are left 0. Local; blocks for some
+ * seconds at most, but for reading the layers. */
+or_status or_measure_rank(const char *model, const or_shares *shares, int first, int last, size_t length,
+                          size_t most, or_rank_cost *cost);
 
 /* Ranks of one kind differ by what else their machines did for a moment: those within 15 % of a faster one (by a layer
- * of the most rows) get the mean of all such. Ranks of different kinds, 15 % apart, keep the difference. Pure. */
-void or_costs_level(or_rank_cost *costs, int n_ranks);
+ * of the most rows) get the mean of all such; of one host, within 50 %, since its cores are alike as a rule and its other
+ * work goes from one to the other. Ranks of different kinds keep the difference. hosts[n_ranks] are names. Pure. */
+void or_costs_level(or_rank_cost *costs, const char *const *hosts, int n_ranks);
 
 #endif

@@ -290,7 +290,7 @@ static void copies_and_fewer_ranks_are_weighed(void **state)
     assert_near(other.forecast.requests_per_second, layout.forecast.requests_per_second, 1e-9);
 }
 
-/* Of two kinds of rank, in any order, each gets its own mean. */
+/* Of two kinds of rank, in any order, each gets its own mean; ranks of one host are of one kind unless far apart. */
 static void ranks_of_a_kind_are_alike(void **state)
 {
     (void)state;
@@ -298,11 +298,16 @@ static void ranks_of_a_kind_are_alike(void **state)
     or_rank_cost ranks[5];
     for (int r = 0; r < 5; r++)
         ranks[r] = (or_rank_cost){.layer = {1, {1}, {seconds[r]}}, .ramp = {1, {1}, {10 * seconds[r]}}};
-    or_costs_level(ranks, 5);
+    const char *const apart[] = {"a", "b", "c", "d", "e"}, *const together[] = {"a", "a", "a", "b", "b"};
+    or_costs_level(ranks, apart, 5);
     for (int r = 0; r < 5; r++) {
         assert_near(ranks[r].layer.seconds[0], means[r], 1e-12);
         assert_near(ranks[r].ramp.seconds[0], 10 * means[r], 1e-12);
     }
+    const double disturbed[] = {1, 1.3, 1, 1.3, 1.6}, levelled[] = {1.1, 1.1, 1.1, 1.45, 1.45};
+    for (int r = 0; r < 5; r++) ranks[r].layer.seconds[0] = disturbed[r];
+    or_costs_level(ranks, together, 5);
+    for (int r = 0; r < 5; r++) assert_near(ranks[r].layer.seconds[0], levelled[r], 1e-12);
 }
 
 int main(void)

@@ -229,6 +229,30 @@ static void continuations_keep_all_stages_at_work(void **state)
     assert_near(result.run.seconds, 3 + 2 + 2, LATE);
 }
 
+/* 160 continuations in 16 stages, of which the tenth is slower: waves pile up there. Were they merged fewer would be
+ * left than there are stages. */
+static void as_many_waves_as_stages_are_kept(void **state)
+{
+    (void)state;
+    enum { STAGES = 16, SEQUENCES = 160, TOKENS = 20 };
+    or_plan plan = {.n_stages = STAGES};
+    or_rank_cost ranks[STAGES];
+    for (int s = 0; s < STAGES; s++) {
+        plan.bound[s + 1] = s + 1;
+        ranks[s] = (or_rank_cost){.layer = {1, {10}, {s == 10 ? 1.2 : 1}}};
+    }
+    or_simulation what = {.plan = &plan, .ranks = ranks, .wave_tokens = 1024, .sequences = SEQUENCES};
+    for (size_t i = 0; i < SEQUENCES; i++) requests[i] = (or_sim_request){.rows = 1, .tokens = TOKENS};
+    what.requests = requests;
+    what.n_requests = SEQUENCES;
+    simulate(&what);
+    assert_adds_up(&what);
+    for (int s = 0; s < STAGES; s++)
+        assert_true(result.run.stage[s].rows_in <= 10 * result.run.stage[s].waves_run);
+    /* the slowest stage runs 16 waves a token, after the first has come and before the last has left */
+    assert_near(result.run.seconds, 15 + 1.2 * 16 * TOKENS, 0.02 * 1.2 * 16 * TOKENS);
+}
+
 static void requests_that_come_late_are_waited_for(void **state)
 {
     (void)state;
@@ -494,6 +518,7 @@ int main(void)
         cmocka_unit_test(thinned_waves_are_merged),
         cmocka_unit_test(thin_waves_are_parked),
         cmocka_unit_test(continuations_keep_all_stages_at_work),
+        cmocka_unit_test(as_many_waves_as_stages_are_kept),
         cmocka_unit_test(requests_that_come_late_are_waited_for),
         cmocka_unit_test(ranks_share_cores),
         cmocka_unit_test(everything_is_answered_once),
