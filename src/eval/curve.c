@@ -15,8 +15,9 @@ static const char refused[] = "survivors refused";
 /* Entry `layer` of the array. */
 static or_status take_share(const cJSON *item, int layer, const char *path, or_curve *curve)
 {
-    const double value = cJSON_IsNumber(item) ? item->valuedouble : -1;
-    const double before = layer ? curve->share[layer - 1] : 1;
+    const double value = item->valuedouble, before = layer ? curve->share[layer - 1] : 1;
+    if (!cJSON_IsNumber(item))
+        return or_fail(OR_ERR_INPUT, refused, path, "the share behind layer %d is no number", layer);
     if (!(value >= 0 && value <= before) || (layer == 0 && value != 1))
         return or_fail(OR_ERR_INPUT, refused, path, "the share behind layer %d is %g, expected %s", layer,
                        value, layer ? "a number from 0 up to the one before" : "1: all tokens begin");

@@ -26,7 +26,7 @@ static void bad_curves_are_refused_by_name(void **state)
     refuse("[0.9, 0.5, 0]", 2, "behind layer 0 is 0.9, expected 1");
     refuse("[1, 0.5, 0.6, 0]", 3, "behind layer 2 is 0.6, expected a number from 0 up to the one before");
     refuse("[1, 0.5, -0.1]", 2, "behind layer 2 is -0.1");
-    refuse("[1, \"0.5\", 0]", 2, "behind layer 1");
+    refuse("[1, \"0.5\", 0]", 2, "behind layer 1 is no number");
     refuse("[1, 0.5, 0", 2, "curve.json");
     assert_fails(or_curve_read("/nowhere/curve.json", 2, NULL, &curve), OR_ERR_INPUT, "/nowhere/curve.json");
     or_curve_free(&curve);
