@@ -89,6 +89,7 @@ typedef struct or_forecast {
     double link[OR_PLAN_STAGES];  /* to the next stage; the last has none: 0 */
     double slowest;               /* of all these */
     double through;               /* of a wave that meets no other: the sum */
+    double first;                 /* share of a wave that the first and the last one have: small ones */
     double every; /* so often a wave is through, of whichever replica: `slowest`, or more where those in
                                    * flight are too few to keep it busy while others are on their way */
     double requests_per_second; /* riders of a wave over `every` */
@@ -98,7 +99,8 @@ typedef struct or_forecast {
 void or_forecast_make(const or_plan *plan, int replicas, const or_rank_cost *ranks, const or_load *load,
                       or_forecast *forecast);
 
-/* Seconds for `waves` waves, one behind the other: the pipelines fill, then one is done every `every` seconds. */
+/* Seconds for `waves` waves, one behind the other: the pipelines fill by a small one, then one is done every `every`
+ * seconds. */
 double or_forecast_seconds(const or_forecast *forecast, double waves);
 
 /* Bytes that a stage would take: layers first + 1 .. last, the stage's number being `stage`. */

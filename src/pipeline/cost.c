@@ -2,6 +2,7 @@
 #include <offramp/cost.h>
 
 #include "memory.h"
+#include "wave.h"
 
 #include <offramp/model.h>
 
@@ -101,6 +102,7 @@ static void forecast_one(const or_plan *plan, const or_rank_cost *ranks, const o
         forecast->through += stage + link;
         forecast->slowest = fmax(forecast->slowest, fmax(stage, link));
     }
+    forecast->first = load->in_flight > 0 ? 1 : fmin(1, OR_WAVE_LEAST / load->rows);
     const double round = forecast->through + (n > 1 ? ranks[n - 1].latency : 0);
     forecast->every = forecast->slowest;
     if (load->in_flight > 0) forecast->every = fmax(forecast->every, round * load->riders / load->in_flight);
@@ -124,7 +126,8 @@ void or_forecast_make(const or_plan *plan, int replicas, const or_rank_cost *ran
 
 double or_forecast_seconds(const or_forecast *forecast, double waves)
 {
-    return forecast->through + (waves - 1) * forecast->every;
+    const double filling = forecast->first * (forecast->through - forecast->slowest);
+    return filling + forecast->slowest + (waves - 1) * forecast->every;
 }
 
 /* ---- the best plan ------------------------------------------------------------------------------------ */

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "machine.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A prompt that is scored, until it is answered and its silent riders are home. */
@@ -230,12 +231,14 @@ typedef struct queue {
     size_t next;
     size_t there; /* requests that the job has by now */
     bool more;    /* and others may follow */
+    size_t rows;  /* that were begun */
     bool ready;   /* `request` holds request `next` */
     or_request request;
 } queue;
 
 /* The wave that is being filled. */
 typedef struct filling {
+    size_t budget; /* rows that it may have with scored prompts */
     size_t rows;   /* that it may come to have in this stage (or_stage_burden()) */
     size_t riders; /* of continuations that ask */
 } filling;
@@ -275,8 +278,8 @@ static or_status feed_prefix(or_pipeline *p, size_t index, const or_request *req
     or_pages *pages = &p->tracker->schedule.pages;
     or_prefix *prefix = &p->tracker->tracks[index]->prefix;
     or_feed feed;
-    while (or_prefix_waits(prefix) && or_prefix_is_fed(prefix, pages) && f->rows < p->wave_tokens) {
-        or_prefix_feed(prefix, pages, index, request, p->wave_tokens - f->rows, &feed);
+    while (or_prefix_waits(prefix) && or_prefix_is_fed(prefix, pages) && f->rows < f->budget) {
+        or_prefix_feed(prefix, pages, index, request, f->budget - f->rows, &feed);
         p->tracker->n_silent++;
         OR_TRY(board(p, &feed.rider, feed.tokens, NULL, feed.pages));
         f->rows += (size_t)feed.rider.rows;
@@ -287,13 +290,13 @@ static or_status feed_prefix(or_pipeline *p, size_t index, const or_request *req
 /* A prompt that is scored, if it fits behind what comes before it. */
 static or_status take_prompt(or_pipeline *p, size_t index, const or_request *request, filling *f, bool *taken)
 {
-    if (f->rows >= p->wave_tokens) return OR_OK; /* so that none takes pages before its time */
+    if (f->rows >= f->budget) return OR_OK; /* so that none takes pages before its time */
     OR_TRY(open_track(p, index, request));
     OR_TRY(feed_prefix(p, index, request, f));
     const or_prefix *prefix = &p->tracker->tracks[index]->prefix;
     if (or_prefix_waits(prefix) || !or_prefix_is_fed(prefix, &p->tracker->schedule.pages)) return OR_OK;
     const size_t sizes[2] = {f->rows, request->n_tokens - (size_t)or_prefix_positions(prefix)};
-    if (f->rows > 0 && or_take_within(sizes, 2, p->wave_tokens) < 2) return OR_OK;
+    if (f->rows > 0 && or_take_within(sizes, 2, f->budget) < 2) return OR_OK;
     OR_TRY(admit(p, index, request));
     f->rows += sizes[1];
     *taken = true;
@@ -330,11 +333,19 @@ static or_status take_request(or_pipeline *p, queue *q, filling *f, bool *taken)
     return *taken ? feed_wave(p, f) : OR_OK;
 }
 
+/* What is left has about the rows of what was begun. */
+static size_t budget_of(const or_pipeline *p, const queue *q)
+{
+    const double each = q->next > 0 ? (double)q->rows / (double)q->next : INFINITY,
+                 left = q->more ? INFINITY : each * (double)(q->there - q->next);
+    return or_wave_budget(p->wave_tokens, p->plan.n_stages, q->rows, left);
+}
+
 /* Fills the running wave: continuations that are under way, then the next requests in order, up to the
  * token budget; the first rider is taken whatever its size. It may stay empty. */
 static or_status fill_wave(or_pipeline *p, queue *q, bool admitting)
 {
-    filling f = {0};
+    filling f = {.budget = budget_of(p, q)};
     or_wave_clear(&p->running);
     if (p->tracker->schedule.n_slots > 0) OR_TRY(feed_wave(p, &f));
     for (bool taken = true; admitting && taken && q->next < q->there;) {
@@ -344,6 +355,7 @@ static or_status fill_wave(or_pipeline *p, queue *q, bool admitting)
         q->ready = false;
         q->next++;
     }
+    q->rows += f.rows;
     if (p->running.n_riders == 0) return OR_OK;
     p->stage.stats.waves_in++;
     or_stage_arrive(&p->stage, &p->running);

@@ -100,6 +100,7 @@ typedef struct or_sim_source {
     or_sim_track *tracks; /* [n_requests] */
     uint32_t *queue;      /* [sequences] a ring of those with something to feed */
     size_t queue_first, n_queued, next, n_active, n_riders, n_done;
+    size_t rows;     /* that were begun */
     size_t n_asking; /* of continuations, in the wave that is filled */
     or_run_stats *stats;
 } or_sim_source;

@@ -102,13 +102,12 @@ static or_status feed(or_sim_source *s, or_sim_wave *wave)
 }
 
 /* The next request, if it has arrived and there is room for it. */
-static or_status take_request(or_sim_source *s, double now, or_sim_wave *wave, bool *taken)
+static or_status take_request(or_sim_source *s, double now, size_t budget, or_sim_wave *wave, bool *taken)
 {
     const size_t next = s->next;
     const or_sim_request *r = &s->what->requests[next];
-    *taken = r->arrival <= now &&
-             (r->tokens > 0 ? s->n_active < s->what->sequences
-                            : wave->n == 0 || wave->rows + (size_t)r->rows <= s->what->wave_tokens);
+    *taken = r->arrival <= now && (r->tokens > 0 ? s->n_active < s->what->sequences
+                                                 : wave->n == 0 || wave->rows + (size_t)r->rows <= budget);
     if (!*taken) return OR_OK;
     s->next++;
     s->tracks[next].admitted = now;
@@ -121,12 +120,24 @@ static or_status take_request(or_sim_source *s, double now, or_sim_wave *wave, b
     return board(s, &rider, wave);
 }
 
+/* While requests still come, nobody knows how many are left. */
+static size_t budget_of(const or_sim_source *s, double now)
+{
+    const size_t n = s->what->n_requests;
+    const bool more = n > 0 && s->what->requests[n - 1].arrival > now;
+    const double each = s->next > 0 ? (double)s->rows / (double)s->next : INFINITY,
+                 left = more ? INFINITY : each * (double)(n - s->next);
+    return or_wave_budget(s->what->wave_tokens, s->what->plan->n_stages, s->rows, left);
+}
+
 or_status or_sim_fill(or_sim_source *s, double now, or_sim_wave *wave)
 {
+    const size_t budget = budget_of(s, now);
     s->n_asking = 0;
     OR_TRY(feed(s, wave));
     for (bool taken = true; taken && s->next < s->what->n_requests;)
-        OR_TRY(take_request(s, now, wave, &taken));
+        OR_TRY(take_request(s, now, budget, wave, &taken));
+    s->rows += wave->rows;
     if (wave->n > 0) s->stats->stage[0].waves_in++;
     return OR_OK;
 }

@@ -6,6 +6,7 @@
  */
 #include "wave.h"
 
+#include <math.h>
 #include <string.h>
 
 void or_wave_init(or_wave *wave, size_t width, bool taps)
@@ -201,4 +202,11 @@ size_t or_take_within(const size_t *sizes, size_t n, size_t budget)
     size_t taken = 0, sum = 0;
     while (taken < n && (taken == 0 || sum + sizes[taken] <= budget)) sum += sizes[taken++];
     return taken;
+}
+
+size_t or_wave_budget(size_t most, int n_stages, size_t begun, double left)
+{
+    if (n_stages == 1) return most;
+    const double share = fmin((double)begun, left / n_stages), rows = fmax(share, OR_WAVE_LEAST);
+    return rows < (double)most ? (size_t)rows : most;
 }

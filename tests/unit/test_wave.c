@@ -806,9 +806,27 @@ static void taking_fills_the_budget(void **state)
     assert_int_equal(or_take_within((const size_t[]){1, 9, 1}, 3, 5), 1); /* in order */
 }
 
+static void waves_are_small_at_both_ends(void **state)
+{
+    (void)state;
+    assert_int_equal(or_wave_budget(1024, 1, 0, 100), 1024); /* nobody waits */
+    assert_int_equal(or_wave_budget(1024, 2, 0, INFINITY), 128);
+    assert_int_equal(or_wave_budget(1024, 2, 300, INFINITY), 300);
+    assert_int_equal(or_wave_budget(1024, 2, 5000, INFINITY), 1024);
+    assert_int_equal(or_wave_budget(1024, 4, 5000, 2000), 500);
+    assert_int_equal(or_wave_budget(1024, 4, 5000, 100), 128);
+    assert_int_equal(or_wave_budget(64, 4, 0, 10), 64);
+    /* all of a job: no wave but the last is smaller than it has to be, and there are few */
+    size_t begun = 0, waves = 0;
+    for (const size_t all = 100000; begun < all; waves++)
+        begun += or_wave_budget(1024, 4, begun, (double)(all - begun));
+    assert_in_range(waves, 100000 / 1024, 100000 / 1024 + 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(waves_are_small_at_both_ends),
         cmocka_unit_test(random_operations_keep_riders_whole),
         cmocka_unit_test(damaged_waves_are_refused),
         cmocka_unit_test(riders_keep_their_state),
