@@ -23,13 +23,14 @@
 #include <offramp/trace.h>
 
 typedef struct or_train_options {
-    const char *classifier; /* "svm", "gap" */
+    const char *classifier; /* "svm", "crf", "gap" */
     unsigned features;      /* bit 1u << or_feature; 0: the classifier's default */
     const char *kernel;     /* svm: "rbf" or "linear" */
     double c, gamma;        /* svm: cost; RBF width, 0 = 1 / number of features */
     double error_weight; /* svm: cost of a row that would leave wrongly, in rows that would stay needlessly.
                                * An SVM ranks rows well near its border only; a weight w puts the border where
                                * w / (w + 1) of the rows are right, so near the target instead of near 1/2 */
+    double l2; /* crf: weight of the squared weights beside the log-likelihood of all chains, above 0 */
     double target_agreement; /* with full depth, 0..1; 0: keep the classifier's own threshold (gap: 0.8) */
     double threshold;        /* used when target_agreement is 0 and this is > 0 */
     double test_share;       /* of the instances, 0..0.5 */
@@ -38,10 +39,12 @@ typedef struct or_train_options {
      * of a whole prompt. Any policy may be used for both. */
     bool generation;
     uint64_t seed;
-    size_t max_rows; /* rows fitted at most; more are sub-sampled by the seed */
+    /* Rows fitted at most, by a crf in whole instances; more are sub-sampled by the seed. 0: the classifier's
+     * own number, svm 4000, crf 1000000. */
+    size_t max_rows;
 } or_train_options;
 
-void or_train_defaults(or_train_options *options); /* svm, rbf, weight 20, 0.99, 0.2, seed 1, 4000 rows */
+void or_train_defaults(or_train_options *options); /* svm, rbf, weight 20, l2 1, 0.99, 0.2, seed 1 */
 
 /* How a policy does on some instances, replayed from their trace. */
 typedef struct or_train_result {

@@ -14,26 +14,28 @@
 
 static or_list traces, features;
 static char *classifier, *kernel, *output, *use;
-static double target, c_value, gamma_value, error_weight, threshold, test_share;
+static double target, c_value, gamma_value, error_weight, l2, threshold, test_share;
 static int64_t seed, max_rows, shortlist;
 static or_common common;
 
 static or_option options[] = {
     {"trace", OR_OPTION_PATHS, &traces, "FILE", "trace.csv of offramp trace, may be given several times", 0,
      0, false},
-    {"classifier", OR_OPTION_TEXT, &classifier, "KIND", "svm or gap (svm)", 0, 0, false},
+    {"classifier", OR_OPTION_TEXT, &classifier, "KIND", "svm, crf or gap (svm)", 0, 0, false},
     {"features", OR_OPTION_LIST, &features, "F,F...",
-     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable (svm: gap,top_prob,layer,stable)", 0, 0,
-     false},
+     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable (svm, crf: gap,top_prob,layer,stable)", 0,
+     0, false},
     {"kernel", OR_OPTION_TEXT, &kernel, "K", "svm: rbf or linear (rbf)", 0, 0, false},
     {"c", OR_OPTION_REAL, &c_value, "X", "svm: cost of an error (1)", 1e-6, 1e9, false},
     {"gamma", OR_OPTION_REAL, &gamma_value, "X", "svm: width of the rbf; 0: 1 / features (0)", 0, 1e9, false},
     {"error-weight", OR_OPTION_REAL, &error_weight, "X",
      "svm: cost of leaving wrongly, in needless stays (20)", 1e-6, 1e6, false},
+    {"l2", OR_OPTION_REAL, &l2, "X", "crf: weight of its squared weights beside the log-likelihood (1)", 1e-6,
+     1e9, false},
     {"target-agreement", OR_OPTION_REAL, &target, "X",
      "with full depth; 0: no calibration, use --threshold (0.99)", 0, 1, false},
-    {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8)", -1e9, 1e9,
-     false},
+    {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8, crf: 0.95)",
+     -1e9, 1e9, false},
     {"for", OR_OPTION_TEXT, &use, "USE",
      "price of a layer beside a ramp's: scoring, of a whole prompt; generation, of one token (scoring)", 0, 0,
      false},
@@ -42,8 +44,8 @@ static or_option options[] = {
      OR_SHORTLIST, false},
     {"test-share", OR_OPTION_REAL, &test_share, "X", "of the instances, held out for the report (0.2)", 0,
      0.5, false},
-    {"max-rows", OR_OPTION_INT, &max_rows, "N", "rows fitted at most, sub-sampled by --seed (4000)", 10, 1e7,
-     false},
+    {"max-rows", OR_OPTION_INT, &max_rows, "N",
+     "rows fitted at most, sub-sampled by --seed; 0: svm 4000, crf 1000000 (0)", 0, 1e7, false},
     {"seed", OR_OPTION_INT, &seed, "N", "of the split and the sub-sample (1)", 0, 9e15, false},
     {"output", OR_OPTION_TEXT, &output, "FILE", "policy.json to write (an SVM's model lies beside it)", 0, 0,
      false},
@@ -69,6 +71,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     c_value = defaults.c;
     gamma_value = defaults.gamma;
     error_weight = defaults.error_weight;
+    l2 = defaults.l2;
     threshold = defaults.threshold;
     test_share = defaults.test_share;
     seed = (int64_t)defaults.seed;
@@ -93,6 +96,7 @@ static or_status collect(or_train_options *train)
     train->c = c_value;
     train->gamma = gamma_value;
     train->error_weight = error_weight;
+    train->l2 = l2;
     train->threshold = threshold;
     train->test_share = test_share;
     train->seed = (uint64_t)seed;

@@ -3,7 +3,7 @@
  *   a ramp after every layer
  *   one after every second layer
  *   ramps where they pay, as the first shows on the fit part (ramps.c); fitted anew, since `stable` counts
- *   ramps
+ *   ramps and the chain of a CRF is over them
  *   no ramp at all, when none of these saves work
  *
  * Each is fitted on the fit part and given its threshold on the calibration part, where also the best one is
@@ -26,26 +26,53 @@ static const size_t *calibration_part(const or_train_job *job)
     return job->parts.order + job->parts.n_fit;
 }
 
-/* The rows of the fit part at the policy's ramps; more than max_rows are thinned, each row with the same
- * chance (Knuth, TAOCP 3.4.2, algorithm S). The memory is in *x and *right. */
+/* Rows that are fitted together or not at all: those of an instance, or one. */
+static size_t chain_length(const or_train_job *job, const or_policy *policy)
+{
+    const int ramps = or_policy_ramp_count(policy);
+    return job->ops->chains && ramps > 0 ? (size_t)ramps : 1;
+}
+
+/* So many of those to come are to be taken, each with the same chance (Knuth, TAOCP 3.4.2, algorithm S). */
+typedef struct sample {
+    uint64_t state;
+    size_t left, wanted;
+} sample;
+
+static bool takes(sample *s)
+{
+    if (or_draw(&s->state, s->left--) >= s->wanted) return false;
+    s->wanted--;
+    return true;
+}
+
+/* The rows of the fit part at the policy's ramps; more than max_rows are thinned, row by row or, for a
+ * classifier of chains, by whole instances, of which one is taken at least. The memory is in *x and *right.
+ * */
 static or_status gather_rows(const or_train_job *job, const or_policy *policy, double **x, bool **right,
                              or_candidate *made)
 {
-    size_t all = job->parts.n_fit * (size_t)or_policy_ramp_count(policy);
-    size_t wanted = all < job->options->max_rows ? all : job->options->max_rows;
-    size_t left = all, taken = 0;
-    uint64_t state = job->options->seed ^ UINT64_C(0x5eed0f12e0f5a3b7); /* apart from the split's */
-    OR_TRY(OR_NEW(*x, wanted * (size_t)policy->n_features));
-    OR_TRY(OR_NEW(*right, wanted));
+    const size_t most = job->options->max_rows ? job->options->max_rows : job->ops->max_rows;
+    const size_t all = job->parts.n_fit * (size_t)or_policy_ramp_count(policy),
+                 chain = chain_length(job, policy);
+    const size_t units = all / chain, room = most < chain ? 1 : most / chain,
+                 wanted = units < room ? units : room;
+    size_t taken = 0;
+    sample sampled = {job->options->seed ^ UINT64_C(0x5eed0f12e0f5a3b7), units,
+                      wanted}; /* apart from the split's */
+    OR_TRY(OR_NEW(*x, wanted * chain * (size_t)policy->n_features));
+    OR_TRY(OR_NEW(*right, wanted * chain));
     for (size_t i = 0; i < job->parts.n_fit; i++) {
         const or_trace_item *item = &job->trace->items[fit_part(job)[i]];
-        or_ramp_state ramps = {-1, 0};
+        or_ramp_state ramps = OR_RAMP_STATE_START;
+        size_t passed = 0;
+        bool takes_it = false;
         for (int layer = 1; layer < policy->n_layers; layer++) {
             if (!policy->ramp[layer]) continue;
             or_observation seen = item->seen[layer - 1];
             seen.stable = or_ramp_state_update(&ramps, seen.token);
-            /* of `left` rows to come wanted - taken are to be taken, so in the end exactly `wanted` are */
-            if (or_draw(&state, left--) >= wanted - taken) continue;
+            if (passed++ % chain == 0) takes_it = takes(&sampled);
+            if (!takes_it) continue;
             or_policy_features(policy, &seen, *x + taken * (size_t)policy->n_features);
             (*right)[taken++] = seen.token == item->final_token;
         }
@@ -79,7 +106,7 @@ static or_status fit_candidate(const or_train_job *job, const bool *ramp, or_can
                          right[0] ? "the full model's token" : "another token than the full model");
         goto unwind;
     }
-    or_fit_rows rows = {x, right, made->fit_rows, policy->n_features};
+    or_fit_rows rows = {x, right, made->fit_rows, policy->n_features, chain_length(job, policy)};
     OR_TRY_GOTO(unwind, job->ops->fit(&rows, job->options, &policy->model));
     /* from here on or_policy_free() releases the model by its kind */
     policy->ops = job->ops;

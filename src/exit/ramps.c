@@ -1,9 +1,10 @@
 /* ramps.c - which layers get a ramp.
  *
  * A ramp is paid by every request that is still there and repaid by those that leave at it; with a shortlist
- * the first one is dearer than the others. And a ramp less is one chance less to leave wrongly, which lets the
- * threshold of the others fall. So a set of ramps is worth what the recorded requests take under the lowest
- * threshold that the set may have: the rule is that of calibrate.c, on some hundred thresholds, the levels.
+ * the first one is dearer than the others. And a ramp less is one chance less to leave wrongly, which lets
+ * the threshold of the others fall. So a set of ramps is worth what the recorded requests take under the
+ * lowest threshold that the set may have: the rule is that of calibrate.c, on some hundred thresholds, the
+ * levels.
  *
  *   level      0 is never (INFINITY), 1 the strictest, the last the laxest
  *   first      of an instance and a ramp: the strictest level at which the instance would leave there
@@ -14,14 +15,16 @@
  *           9              12       12 .. 39
  *       full depth                   0 .. 11
  *
- * One pass over the instances thus counts the steps and the errors of all levels. The set is found by local search: add,
- * drop or, where neither helps, exchange the one ramp that saves most, until nothing saves anything; from all
- * layers, every second one, every third and none. tests/unit/test_train.c holds it against trying all sets.
+ * One pass over the instances thus counts the steps and the errors of all levels. The set is found by local
+ * search: add, drop or, where neither helps, exchange the one ramp that saves most, until nothing saves
+ * anything; from all layers, every second one, every third and none. tests/unit/test_train.c holds it against
+ * trying all sets.
  *
- * Scores are held fixed meanwhile, as the classifier for all ramps gives them (`stable` would change a little
- * with the set); training then fits and calibrates anew for the chosen set and keeps it only where it does
- * better. The search looks at the fit part alone: the calibration part must not know the candidates it is
- * to judge, or its promise on agreement would no longer hold.
+ * Scores are held fixed meanwhile, as the classifier for all ramps gives them (with the set `stable` would
+ * change a little, and so would what a CRF remembers, whose chain is over the ramps that there are); training
+ * then fits and calibrates anew for the chosen set and keeps it only where it does better. The search looks
+ * at the fit part alone: the calibration part must not know the candidates it is to judge, or its promise on
+ * agreement would no longer hold.
  */
 #include "train_internal.h"
 
@@ -118,7 +121,8 @@ static void count_instance(const search *s, size_t i, int size)
           (tally){{[LAYERS] = s->scores->n_ramps + 1, [LATER_RAMPS] = size > 0 ? size - 1 : 0, [HEADS] = 1}});
 }
 
-/* Multiply-adds that the instances take under the set `ramp` [n_ramps + 1] and its laxest level that is allowed. */
+/* Multiply-adds that the instances take under the set `ramp` [n_ramps + 1] and its laxest level that is
+ * allowed. */
 static double work_of(const search *s, const bool *ramp)
 {
     tally sum = {{0}}, best = {{0}};
@@ -149,8 +153,8 @@ static void flip(bool *ramp, int a, int b)
     if (b != a) ramp[b] = !ramp[b];
 }
 
-/* Takes the step that lowers *work most; false when none does. Strictly lower each time, so the search comes to an
- * end; a tie stays with the lowest layers. An exchange is of a ramp there is for one there is not. */
+/* Takes the step that lowers *work most; false when none does. Strictly lower each time, so the search comes
+ * to an end; a tie stays with the lowest layers. An exchange is of a ramp there is for one there is not. */
 static bool best_step(const search *s, bool exchange, bool *ramp, double *work)
 {
     int best_a = 0, best_b = 0;

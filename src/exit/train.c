@@ -5,8 +5,8 @@
  *              |   '-> which ramps pay --> classifier for those ------ calibration part --> threshold, result C
  *              '- test: the best of A, B and C (candidate.c) is reported, with the others beside it
  *
- * Agreement is counted over requests. Where a trace asks one question at several numbers of shots, these are not
- * quite as many independent instances as the bound on the agreement takes them for.
+ * Agreement is counted over requests. Where a trace asks one question at several numbers of shots, these are
+ * not quite as many independent instances as the bound on the agreement takes them for.
  */
 #include "train_internal.h"
 
@@ -16,7 +16,8 @@
 #include <math.h>
 #include <string.h>
 
-/* An SVM's time grows with the square of its rows at least: more than these is surely a slip. */
+/* An SVM's time grows with the square of its rows at least, a CRF's memory with them: more than these is
+ * surely a slip. */
 enum { MOST_ROWS = 1000000 };
 
 void or_train_defaults(or_train_options *options)
@@ -25,10 +26,10 @@ void or_train_defaults(or_train_options *options)
                                   .kernel = "rbf",
                                   .c = 1,
                                   .error_weight = 20,
+                                  .l2 = 1,
                                   .target_agreement = 0.99,
                                   .test_share = 0.2,
-                                  .seed = 1,
-                                  .max_rows = 4000};
+                                  .seed = 1};
 }
 
 /* Conditions are written as !(x >= 0), which NaN fails as well. */
@@ -51,8 +52,10 @@ static or_status check_options(const or_train_options *options)
         wrong = "the weight of errors must be a number above 0";
     else if (!(options->gamma >= 0) || !isfinite(options->gamma))
         wrong = "gamma must be a number above 0, or 0 for 1 / number of features";
-    else if (options->max_rows < 2 || options->max_rows > MOST_ROWS)
-        wrong = "the rows fitted at most must be within 2..1000000";
+    else if (!(options->l2 > 0) || !isfinite(options->l2))
+        wrong = "the weight l2 must be a number above 0";
+    else if (options->max_rows == 1 || options->max_rows > MOST_ROWS)
+        wrong = "the rows fitted at most must be within 2..1000000, or 0 for the classifier's own";
     else if (options->shortlist < 0 || options->shortlist == 1 || options->shortlist > OR_SHORTLIST)
         wrong = "the shortlist must have 2..64 tokens, or 0 for none";
     return wrong ? or_fail(OR_ERR_USAGE, "policy cannot be trained", NULL, "%s", wrong) : OR_OK;
@@ -217,7 +220,8 @@ static or_status add_survivors(const or_train_job *job, or_policy *policy)
     return OR_OK;
 }
 
-/* What the test part shows goes into the report, the survivors and the policy's notes, and decides nothing. */
+/* What the test part shows goes into the report, the survivors and the policy's notes, and decides nothing.
+ * */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report)
 {

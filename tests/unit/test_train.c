@@ -304,8 +304,8 @@ static void test_ramps_against_trying_everything(void **state)
     }
 }
 
-/* The ramp after layer 2 is as sure as that after layer 4, and wrong for every other instance: only without it
- * may the threshold be so low that they leave. (Ramps that nobody comes to stay: they cost nothing.) */
+/* The ramp after layer 2 is as sure as that after layer 4, and wrong for every other instance: only without
+ * it may the threshold be so low that they leave. (Ramps that nobody comes to stay: they cost nothing.) */
 static void test_a_ramp_that_errs_is_left_out(void **state)
 {
     (void)state;
@@ -330,6 +330,7 @@ static void test_a_ramp_that_errs_is_left_out(void **state)
  * before. */
 static int simulate(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token)
 {
+    or_ramp_state carried = OR_RAMP_STATE_START;
     for (int layer = 1; layer < n_layers; layer++) {
         if (!or_policy_has_ramp(policy, layer)) continue;
         or_observation seen = item->seen[layer - 1];
@@ -340,18 +341,18 @@ static int simulate(const or_policy *policy, const or_trace_item *item, int n_la
             seen.stable++;
         }
         *token = seen.token;
-        if (or_policy_fires(policy, &seen)) return layer;
+        if (or_policy_fires(policy, &seen, &carried)) return layer;
     }
     *token = item->final_token;
     return n_layers;
 }
 
 /* With a shortlist of 50 of the 1000 tokens a ramp behind the first has a twentieth of a head, 2.5e5. */
-static void check_replay(int shortlist)
+static void check_replay(const char *classifier, int shortlist)
 {
     char path[1024];
     or_trace trace = make_trace(300, 12, 31, 20);
-    or_train_options options = defaults("svm");
+    or_train_options options = defaults(classifier);
     options.features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_STABLE | 1u << OR_FEATURE_LAYER;
     options.shortlist = shortlist;
     or_train_report report;
@@ -395,8 +396,10 @@ static void check_replay(int shortlist)
 static void test_replay_is_what_the_pipeline_does(void **state)
 {
     (void)state;
-    check_replay(0);
-    check_replay(50);
+    check_replay("svm", 0);
+    check_replay("svm", 50);
+    check_replay("crf", 0);
+    check_replay("crf", 50);
 }
 
 static void test_oracle_leaves_where_the_token_stays(void **state)
@@ -499,6 +502,8 @@ static void test_training_reaches_its_target(void **state)
     check_training(&options, 0.25);
     options.kernel = "linear";
     check_training(&options, 0.2);
+    options = defaults("crf");
+    check_training(&options, 0.25);
     options = defaults("gap");
     check_training(&options, 0.1);
 }
@@ -516,7 +521,7 @@ static void test_the_same_again_gives_the_same_files(void **state)
     or_trace trace = make_trace(200, 8, 3, 40);
     or_train_options options = defaults("svm");
     or_train_report report;
-    or_buffer json[3], svm[3];
+    or_buffer json[3], svm[3], crf[2];
     for (int i = 0; i < 3; i++) {
         char path[1024], file[1024];
         policy_path(path);
@@ -531,9 +536,18 @@ static void test_the_same_again_gives_the_same_files(void **state)
     assert_string_not_equal(json[0].data, json[2].data);
     assert_non_null(strstr(json[0].data, "\"tasks\": [\"one\", \"two\"]"));
     assert_non_null(strstr(json[0].data, "\"target_agreement\": 0.95"));
+    for (int i = 0; i < 2; i++) {
+        char path[1024];
+        options = defaults("crf");
+        assert_ok(or_train(&trace, &options, policy_path(path), &report));
+        crf[i] = contents(path);
+    }
+    assert_string_equal(crf[0].data, crf[1].data);
+    assert_non_null(strstr(crf[0].data, "\"training\": {\"l2\": 1, "));
     for (int i = 0; i < 3; i++) {
         or_buffer_free(&json[i]);
         or_buffer_free(&svm[i]);
+        if (i < 2) or_buffer_free(&crf[i]);
     }
     or_trace_free(&trace);
 }
@@ -552,10 +566,24 @@ static void test_rows_are_thinned(void **state)
     assert_true(report.fit_rows_all >= 80 && report.fit_rows_all <= 80 * 7);
     or_trace_free(&trace);
 
+    /* a crf is fitted to whole instances: of 7 ramps or fewer each, and to one at least */
+    options = defaults("crf");
+    options.max_rows = 100;
+    trace = make_trace(200, 8, 3, 0);
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    const size_t chain = report.fit_rows_all / 80;
+    assert_true(chain >= 1 && chain <= 7);
+    assert_int_equal(report.fit_rows, 100 / chain * chain);
+    options.max_rows = 2;
+    assert_ok(or_train(&trace, &options, path, &report));
+    assert_int_equal(report.fit_rows, report.fit_rows_all / 80 == 1 ? 2 : report.fit_rows_all / 80);
+    or_trace_free(&trace);
+
     /* from all layers of all instances: the first rows there are would all be wrong ones */
     trace = make_trace(60, 41, 4, 0);
     for (size_t i = 0; i < trace.count; i++)
         for (int l = 0; l < 41; l++) trace.items[i].seen[l].token = l < 30 ? 99 : trace.items[i].final_token;
+    options = defaults("svm");
     options.max_rows = 30;
     assert_ok(or_train(&trace, &options, path, &report));
     assert_int_equal(report.fit_rows, 30);
@@ -807,6 +835,8 @@ static void test_options_that_are_refused(void **state)
     REFUSES(options.error_weight = 0, OR_ERR_USAGE, "weight of errors");
     REFUSES(options.error_weight = NAN, OR_ERR_USAGE, "weight of errors");
     REFUSES(options.gamma = -1, OR_ERR_USAGE, "gamma");
+    REFUSES(options.l2 = 0, OR_ERR_USAGE, "weight l2");
+    REFUSES(options.l2 = NAN, OR_ERR_USAGE, "weight l2");
     REFUSES(options.max_rows = 1, OR_ERR_USAGE, "rows fitted");
     REFUSES(options.max_rows = 2000000, OR_ERR_USAGE, "rows fitted");
     REFUSES(options.shortlist = 1, OR_ERR_USAGE, "the shortlist must have 2..64 tokens, or 0");
