@@ -1,6 +1,6 @@
 /* crf.c - how long training a crf takes: its classifier fitted to synthetic instances.
  *
- *   cmake --build build --target benchmark_crf && build/tests/benchmark_crf [INSTANCES [LAYERS]]     (20000 16)
+ *   cmake --build build --target benchmark_crf && build/tests/benchmark_crf [INSTANCES [LAYERS]]  (20000 16)
  *
  *   20000 instances of 16 layers, 4 features: fitted in 1.22 s
  *

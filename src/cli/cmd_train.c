@@ -14,7 +14,7 @@
 
 static or_list traces, features;
 static char *classifier, *kernel, *output, *use;
-static double target, c_value, gamma_value, error_weight, l2, threshold, test_share;
+static double target, c_value, gamma_value, error_weight, l2, guarantee, threshold, test_share;
 static int64_t seed, max_rows, shortlist;
 static or_common common;
 
@@ -34,6 +34,9 @@ static or_option options[] = {
      1e9, false},
     {"target-agreement", OR_OPTION_REAL, &target, "X",
      "with full depth; 0: no calibration, use --threshold (0.99)", 0, 1, false},
+    {"guarantee", OR_OPTION_REAL, &guarantee, "X",
+     "confidence with which the target is promised of requests like those traced, as 0.95; 0: no promise (0)",
+     0, 1, false},
     {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8, crf: 0.95)",
      -1e9, 1e9, false},
     {"for", OR_OPTION_TEXT, &use, "USE",
@@ -59,7 +62,8 @@ static const or_command_text text = {
         "Fits an exit policy to traces, calibrates its threshold to a target agreement with full depth,\n"
         "chooses the layers that have a ramp, and says how it does on instances it has not seen.",
     .example =
-        "offramp train --trace sst2-trace.csv --classifier svm --target-agreement 0.99 --output sst2.json",
+        "offramp train --trace sst2-trace.csv --classifier svm --target-agreement 0.99 --output sst2.json\n"
+        "offramp train --trace sst2-trace.csv --classifier crf --guarantee 0.95 --output sst2-crf.json",
 };
 
 /* Numbers get their defaults from train.c, so that they are written down once; texts stay NULL. */
@@ -72,6 +76,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     gamma_value = defaults.gamma;
     error_weight = defaults.error_weight;
     l2 = defaults.l2;
+    guarantee = defaults.guarantee;
     threshold = defaults.threshold;
     test_share = defaults.test_share;
     seed = (int64_t)defaults.seed;
@@ -97,6 +102,7 @@ static or_status collect(or_train_options *train)
     train->gamma = gamma_value;
     train->error_weight = error_weight;
     train->l2 = l2;
+    train->guarantee = guarantee;
     train->threshold = threshold;
     train->test_share = test_share;
     train->seed = (uint64_t)seed;
@@ -137,6 +143,16 @@ static void print_ramps(const or_train_report *report)
            report->test.instances > 0 ? "the held out" : "the calibration");
 }
 
+/* Of requests like those of the trace; the errors are of the calibration part. */
+static void print_promise(const or_train_options *train, const or_train_promise *promise)
+{
+    if (promise->guarantee == 0) return;
+    printf(
+        "promised with confidence %g: an agreement of at least %g on requests like these (%zu errors of %zu "
+        "questions show %.4f)\n",
+        promise->guarantee, train->target_agreement, promise->errors, promise->questions, promise->bound);
+}
+
 /* Two rows of the same figures: what the threshold was chosen on, and what nothing was chosen on. The
  * second is the one to believe.
  *
@@ -153,6 +169,7 @@ static void print_report(const or_train_options *train, const or_train_report *r
     print_result("calibration", &report->calibration);
     print_result("held out", &report->test);
     print_ramps(report);
+    print_promise(train, &report->promise);
     if (train->shortlist > 0)
         printf("work saved is an estimate: it takes a shortlist of %d tokens to show what all tokens show\n",
                train->shortlist);

@@ -9,6 +9,10 @@
  * Each is fitted on the fit part and given its threshold on the calibration part, where also the best one is
  * found. Taking the best of three on the data that calibrated them bends the promise on agreement a little
  * (three events must not happen instead of one); the test part tells.
+ *
+ * With a guarantee nothing may bend. The best one is the one that saves most on the fit part, under a
+ * threshold that keeps the target there; only then do the calibration part's labels say under which threshold
+ * it runs. (That it is dropped for no ramps at all where it saves nothing is no matter: then none is wrong.)
  */
 #include "train_internal.h"
 
@@ -116,6 +120,37 @@ unwind:
     return status;
 }
 
+/* Errors that are the target's share of the fit part. */
+static long allowed_on_fit(const or_train_job *job)
+{
+    return (long)floor((1 - job->options->target_agreement) * (double)job->parts.n_fit + 1e-9);
+}
+
+/* What the candidate saves on the fit part, and then the lowest threshold under which the promise is kept. */
+static or_status promise(const or_train_job *job, or_candidate *made)
+{
+    const or_train_options *options = job->options;
+    const size_t n_fit = job->parts.n_fit, count = job->parts.n_calibration;
+    const long allowed = or_guarantee_errors(options->target_agreement, options->guarantee, count);
+    or_policy *policy = made->policy;
+    or_scores fit = {0}, calibration = {0};
+    or_levels levels;
+    or_train_result result;
+    or_status status = OR_OK;
+    OR_TRY_GOTO(unwind, or_scores_make(policy, job->trace, fit_part(job), n_fit, &fit));
+    OR_TRY_GOTO(unwind, or_calibrate(&fit, allowed_on_fit(job), &policy->threshold));
+    or_replay_result(policy, job->trace, fit_part(job), n_fit, &result);
+    made->saved = result.work_saved;
+    OR_TRY_GOTO(unwind, or_levels_make(&fit, &levels));
+    OR_TRY_GOTO(unwind, or_scores_make(policy, job->trace, calibration_part(job), count, &calibration));
+    OR_TRY_GOTO(unwind, or_guarantee_keep(&calibration, &levels, allowed, &policy->threshold, &made->errors));
+    or_replay_result(policy, job->trace, calibration_part(job), count, &made->calibration);
+unwind:
+    or_scores_free(&calibration);
+    or_scores_free(&fit);
+    return status;
+}
+
 /* Sets the threshold - to keep the target, or without one the user's own or the kind's - and measures the
  * policy under it on the calibration part. */
 static or_status calibrate_candidate(const or_train_job *job, or_candidate *made)
@@ -135,6 +170,7 @@ static or_status calibrate_candidate(const or_train_job *job, or_candidate *made
     }
     if (status == OR_OK)
         or_replay_result(policy, job->trace, calibration_part(job), count, &made->calibration);
+    made->saved = made->calibration.work_saved;
     return status;
 }
 
@@ -153,7 +189,7 @@ static or_status make_candidate(const or_train_job *job, const bool *ramp, const
     if (status == OR_ERR_INPUT && ramp != everywhere) status = fit_candidate(job, everywhere, made);
     OR_TRY(status);
     memcpy(made->policy->ramp, ramp, ((size_t)meta->n_layers + 1) * sizeof *ramp);
-    return calibrate_candidate(job, made);
+    return job->options->guarantee > 0 ? promise(job, made) : calibrate_candidate(job, made);
 }
 
 /* ramp = the set that saves most on the fit part, as the policy `all` with ramps everywhere scores it. */
@@ -163,7 +199,7 @@ static or_status choose_ramps(const or_train_job *job, const or_policy *all, boo
     or_prices prices = or_prices_of_trace(all, &job->trace->meta);
     /* errors are counted on the fit part, so that nothing of the calibration part gets into the choice */
     const double target = job->options->target_agreement;
-    const long allowed = (long)floor((1 - target) * (double)job->parts.n_fit + 1e-9);
+    const long allowed = allowed_on_fit(job);
     or_status status = or_scores_make(all, job->trace, fit_part(job), job->parts.n_fit, &scores);
     if (status == OR_OK)
         status = or_ramps_choose(&scores, target > 0 ? NULL : &all->threshold, allowed, &prices, ramp);
@@ -176,6 +212,7 @@ static void take_away_ramps(const or_train_job *job, or_candidate *made)
 {
     or_ramps_every(0, made->policy->n_layers, made->policy->ramp);
     made->policy->threshold = INFINITY;
+    made->errors = 0;
     or_replay_result(made->policy, job->trace, calibration_part(job), job->parts.n_calibration,
                      &made->calibration);
 }
@@ -183,8 +220,7 @@ static void take_away_ramps(const or_train_job *job, or_candidate *made)
 /* A tie goes to the fewer ramps. */
 static bool is_better(const or_candidate *a, const or_candidate *b)
 {
-    if (a->calibration.work_saved != b->calibration.work_saved)
-        return a->calibration.work_saved > b->calibration.work_saved;
+    if (a->saved != b->saved) return a->saved > b->saved;
     return or_policy_ramp_count(a->policy) < or_policy_ramp_count(b->policy);
 }
 

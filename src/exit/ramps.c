@@ -31,8 +31,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_LEVELS = 1024 };
-
 /* What is counted of all instances at a level: steps (the first ramps are everyone's) and wrong tokens. */
 enum { LAYERS, LATER_RAMPS, CONFIRMS, HEADS, WRONG, KINDS };
 typedef struct tally {
@@ -43,47 +41,21 @@ typedef struct search {
     const or_scores *scores; /* of ramps after all layers but the last: ramp r is after layer r + 1 */
     const or_prices *prices;
     int64_t allowed; /* instances that may get a wrong token */
-    int n_levels;
-    double level[MOST_LEVELS]; /* falling, from INFINITY */
-    uint16_t *first;           /* [count, n_ramps]; n_levels: it never leaves there */
-    tally *at;                 /* [n_levels + 1]: as the difference to the level before */
-    int *set;                  /* [n_ramps]: the ramps of the set that is looked at, ascending */
+    or_levels levels;
+    uint16_t *first; /* [count, n_ramps]; levels.count: it never leaves there */
+    tally *at;       /* [levels.count + 1]: as the difference to the level before */
+    int *set;        /* [n_ramps]: the ramps of the set that is looked at, ascending */
 } search;
 
 /* ---- levels ------------------------------------------------------------------------------------------ */
 
-static int highest_first(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x < y) - (x > y);
-}
-
-/* Every score that there is, or of many every so-manieth. One that is not a number would never fire. */
-static or_status make_levels(search *s)
-{
-    size_t cells = s->scores->count * (size_t)s->scores->n_ramps, n = 0;
-    double *sorted;
-    OR_TRY(OR_NEW(sorted, cells));
-    for (size_t i = 0; i < cells; i++)
-        if (!isnan(s->scores->score[i])) sorted[n++] = s->scores->score[i];
-    qsort(sorted, n, sizeof *sorted, highest_first);
-    size_t distinct = 0, every = 1;
-    for (size_t i = 0; i < n; i++) distinct += i == 0 || sorted[i] != sorted[i - 1];
-    if (distinct > MOST_LEVELS - 1) every = (n + MOST_LEVELS - 2) / (MOST_LEVELS - 1);
-    s->n_levels = 1; /* never */
-    for (size_t i = every - 1; i < n; i += every)
-        if (sorted[i] < s->level[s->n_levels - 1]) s->level[s->n_levels++] = sorted[i];
-    free(sorted);
-    return OR_OK;
-}
-
 /* The first of the falling levels that the score reaches, n_levels when it reaches none. */
 static int level_of(const search *s, double score)
 {
-    int low = 1, high = s->n_levels;
+    int low = 1, high = s->levels.count;
     while (low < high) {
         int middle = (low + high) / 2;
-        if (score >= s->level[middle])
+        if (score >= s->levels.at[middle])
             high = middle;
         else
             low = middle + 1;
@@ -106,7 +78,7 @@ static void count(const search *s, int from, int to, tally one)
 static void count_instance(const search *s, size_t i, int size)
 {
     const size_t row = i * (size_t)s->scores->n_ramps;
-    int stays = s->n_levels; /* at the levels below it is still there; at level 0 it always is */
+    int stays = s->levels.count; /* at the levels below it is still there; at level 0 it always is */
     for (int passed = 0; passed < size && stays > 1; passed++) {
         const int ramp = s->set[passed], level = s->first[row + (size_t)ramp];
         if (level >= stays) continue;
@@ -129,9 +101,9 @@ static double work_of(const search *s, const bool *ramp)
     int size = 0;
     for (int layer = 1; layer <= s->scores->n_ramps; layer++)
         if (ramp[layer]) s->set[size++] = layer - 1;
-    memset(s->at, 0, ((size_t)s->n_levels + 1) * sizeof *s->at);
+    memset(s->at, 0, ((size_t)s->levels.count + 1) * sizeof *s->at);
     for (size_t i = 0; i < s->scores->count; i++) count_instance(s, i, size);
-    for (int level = 0; level < s->n_levels; level++) {
+    for (int level = 0; level < s->levels.count; level++) {
         for (int kind = 0; kind < KINDS; kind++) sum.of[kind] += s->at[level].of[kind];
         if (sum.of[WRONG] > s->allowed) break; /* not at level 0, where nobody leaves */
         best = sum;
@@ -195,7 +167,7 @@ static or_status open_search(search *s)
     const or_scores *scores = s->scores;
     const size_t cells = scores->count * (size_t)scores->n_ramps;
     OR_TRY(OR_NEW(s->first, cells));
-    OR_TRY(OR_NEW(s->at, (size_t)s->n_levels + 1));
+    OR_TRY(OR_NEW(s->at, (size_t)s->levels.count + 1));
     OR_TRY(OR_NEW(s->set, (size_t)scores->n_ramps));
     for (size_t i = 0; i < cells; i++) s->first[i] = (uint16_t)level_of(s, scores->score[i]);
     return OR_OK;
@@ -206,15 +178,16 @@ or_status or_ramps_choose(const or_scores *scores, const double *threshold, long
 {
     static const int starts[] = {1, 2, 3, 0}; /* a tie goes to the first of them */
     const size_t size = (size_t)scores->n_ramps + 2;
-    search s = {.scores = scores, .prices = prices, .allowed = allowed, .n_levels = 2, .level = {INFINITY}};
+    search s = {
+        .scores = scores, .prices = prices, .allowed = allowed, .levels = {.count = 2, .at = {INFINITY}}};
     bool *found = NULL;
     double least = INFINITY;
     or_status status = OR_OK;
     if (threshold) {
-        s.level[1] = *threshold;
+        s.levels.at[1] = *threshold;
         s.allowed = (int64_t)scores->count;
     } else {
-        OR_TRY_GOTO(unwind, make_levels(&s));
+        OR_TRY_GOTO(unwind, or_levels_make(scores, &s.levels));
     }
     OR_TRY_GOTO(unwind, open_search(&s));
     OR_TRY_GOTO(unwind, OR_NEW(found, size));
