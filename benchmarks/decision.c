@@ -51,10 +51,11 @@ static double decision_ns(const or_policy *policy, int n_layers)
     or_observation seen[DECISIONS];
     uint64_t state = 1;
     double least = 0;
+    or_ramp_state ramps = OR_RAMP_STATE_START;
     for (size_t i = 0; i < DECISIONS; i++) seen[i] = draw_observation(&state, n_layers);
     for (int round = 0; round < ROUNDS; round++) {
         const double begin = cpu_ns();
-        for (size_t i = 0; i < DECISIONS; i++) fired += or_policy_fires(policy, &seen[i]);
+        for (size_t i = 0; i < DECISIONS; i++) fired += or_policy_fires(policy, &seen[i], &ramps);
         const double took = (cpu_ns() - begin) / DECISIONS;
         if (round == 0 || took < least) least = took;
     }

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), MAKE_MODEL,
-# CHECK_RESIDENT and WIDEN_MODEL (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
+# CHECK_RESIDENT, WIDEN_MODEL and REPLAY (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
 # failed check; `skip` ends it as skipped.
 set -uo pipefail
-: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${WIDEN_MODEL:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
+: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${WIDEN_MODEL:?}" "${REPLAY:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
@@ -68,6 +68,14 @@ gap_policy() {
     jq -n --argjson layers "$2" --argjson threshold "$3" --argjson ramps "$4" --argjson shortlist "${5:-0}" \
         '{format: "offramp-policy-1", classifier: "gap", features: ["gap"], layers: $layers, ramps: $ramps,
           shortlist: $shortlist, threshold: $threshold, fingerprint: "0000000000000000"}' >"$1"
+}
+
+# crf_policy FILE LAYERS THRESHOLD RAMPS [SHORTLIST]: likewise one that remembers, of gap and stable, by hand.
+crf_policy() {
+    jq -n --argjson layers "$2" --argjson threshold "$3" --argjson ramps "$4" --argjson shortlist "${5:-0}" \
+        '{format: "offramp-policy-1", classifier: "crf", features: ["gap", "stable"], layers: $layers, ramps: $ramps,
+          shortlist: $shortlist, threshold: $threshold, fingerprint: "0000000000000000",
+          crf: {offset: [0.3, 0.1], scale: [3, 5], weights: [2, 1], steps: [1, -1, -1, 1]}}' >"$1"
 }
 
 # demo_requests N: a request for each of the first N test instances of every demo task, behind two examples of it.

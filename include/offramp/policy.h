@@ -5,8 +5,10 @@
  * vector and its classifier into a score; the request exits when the score reaches the policy's threshold
  * (AdaInfer, arXiv 2403.02181, section 4: features gap and top prob, classifiers SVM and CRF).
  *
- * A decision is a pure function of the request's own observations: it does not depend on other requests,
- * ranks or threads. Local; a policy is read-only once loaded, but one thread at a time may ask it.
+ * A decision is a pure function of the request's own observations, at this ramp and at those of the policy
+ * before: it does not depend on other requests, ranks or threads. What the earlier ones leave behind travels
+ * with the request, in or_ramp_state. Local; a policy is read-only once loaded, but one thread at a time may
+ * ask it.
  */
 #ifndef OFFRAMP_POLICY_H
 #define OFFRAMP_POLICY_H
@@ -14,6 +16,7 @@
 #include <offramp/model.h>
 #include <offramp/status.h>
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,13 +36,19 @@ typedef struct or_observation {
     int32_t stable;   /* ramps in a row, this one included, with this same token; 1 = it just changed */
 } or_observation;
 
-/* What a request carries from ramp to ramp for `stable`; begins as {-1, 0}. */
+/* What a request carries from one of its policy's ramps to the next: for `stable`, and what the classifier
+ * has to remember. Plain numbers, also on the wire. */
 typedef struct or_ramp_state {
     int32_t token;
     int32_t stable;
+    double message; /* the classifier's: a CRF's log-odds that the last token was the full model's */
 } or_ramp_state;
 
-/* Updates the state by a ramp that saw `token`, and returns the new `stable`. */
+/* Before the first ramp: no token, and none that could be the full model's. */
+#define OR_RAMP_STATE_START ((or_ramp_state){-1, 0, -INFINITY})
+
+/* Updates the state by a ramp that saw `token`, and returns the new `stable`. The message is left to
+ * or_policy_fires(). */
 int32_t or_ramp_state_update(or_ramp_state *state, int32_t token);
 
 /* The features a policy may name, in this order. */
@@ -67,9 +76,9 @@ typedef struct or_policy or_policy;
 or_status or_policy_load(const char *path, or_policy **policy);
 void or_policy_free(or_policy *policy); /* NULL is fine */
 
-/* For measuring what ramps cost: a policy that asks its classifier and lets nobody leave. The classifier is that
- * of the file `path`, or the gap where that is NULL; its ramps are ramps[n_ramps], layers 1 .. n_layers - 1 of
- * a model of any depth (OR_ERR_USAGE for others), or with n_ramps 0 those of the file. */
+/* For measuring what ramps cost: a policy that asks its classifier and lets nobody leave. The classifier is
+ * that of the file `path`, or the gap where that is NULL; its ramps are ramps[n_ramps], layers 1 .. n_layers
+ * - 1 of a model of any depth (OR_ERR_USAGE for others), or with n_ramps 0 those of the file. */
 or_status or_policy_probe(const char *path, int n_layers, const int *ramps, size_t n_ramps,
                           or_policy **policy);
 
@@ -77,15 +86,15 @@ or_status or_policy_probe(const char *path, int n_layers, const int *ramps, size
 or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t fingerprint, bool allow_other);
 
 const char *or_policy_name(const or_policy *policy);         /* file name without folder and .json */
-const char *or_policy_classifier(const or_policy *policy);   /* "svm", "gap" */
+const char *or_policy_classifier(const or_policy *policy);   /* "svm", "crf", "gap" */
 bool or_policy_has_ramp(const or_policy *policy, int layer); /* layer 1..L; L itself never has one */
 int or_policy_last_ramp(const or_policy *policy);            /* 0 when it has none */
 bool or_policy_wants_cosines(const or_policy *policy);
 uint64_t or_policy_fingerprint(const or_policy *policy); /* hash of policy.json, and so of its SVM file */
 uint64_t or_policy_cost(const or_policy *policy);        /* multiply-adds of one decision, for flops_ratio */
 
-/* The share of requests that execute more than l layers, [n_layers + 1], S(0) = 1 .. S(L) = 0, never rising; as
- * training saw it on the instances that chose nothing of the policy (the test part of its trace; with
+/* The share of requests that execute more than l layers, [n_layers + 1], S(0) = 1 .. S(L) = 0, never rising;
+ * as training saw it on the instances that chose nothing of the policy (the test part of its trace; with
  * --test-share 0 the calibration part, which set the threshold). Says what to expect of requests like those
  * of the trace, and decides nothing. NULL: the file does not say. Lives as long as the policy. */
 const double *or_policy_survivors(const or_policy *policy);
@@ -101,7 +110,9 @@ int or_policy_shortlist(const or_policy *policy);
  * computed and then let nobody leave is not in it. */
 double or_policy_ramp_macs(const or_policy *policy, const or_hparams *hparams, int exit_layer);
 
-/* True when a request that showed `seen` at a ramp layer leaves there. */
-bool or_policy_fires(const or_policy *policy, const or_observation *seen);
+/* True when a request that showed `seen` at a ramp layer leaves there; `state` is the request's, with this
+ * ramp counted by or_ramp_state_update(), and is brought on. To be asked once at each of the policy's ramps,
+ * in order. */
+bool or_policy_fires(const or_policy *policy, const or_observation *seen, or_ramp_state *state);
 
 #endif

@@ -12,6 +12,21 @@
  * no threshold reaches the target, the policy has no ramps and never fires. The test part decides nothing:
  * it is for the report, and for the survivors in the policy's file (policy.h).
  *
+ * With a guarantee (a confidence such as 0.95) the target is promised of the very policy that is written, not
+ * on average over calibration parts: the probability that a request drawn like those of the trace gets the
+ * full model's token is at least the target, unless the calibration part was one of the unlucky 1 - guarantee
+ * of all that might have been drawn. Its threshold is found by Learn then Test (arXiv 2110.01052;
+ * src/exit/guarantee.c): thresholds taken from the fit part's scores are tested on the calibration part by
+ * exact binomial tests, from the strictest to the boldest, up to the first that cannot be shown to keep the
+ * target. So that the promise holds,
+ *   - the labels of the calibration part are used for that and for nothing else: of the three sets of ramps
+ *     that one is kept which saves most on the fit part, under the lowest threshold that keeps the target;
+ *   - of each calibration question one number of shots is taken, drawn by the seed, since the tests want
+ *     independent instances.
+ * It speaks of one training: of several policies the one that calibrates best has no promise. And of one
+ * request's next token where the policy is used on requests like these; not of other tasks, nor of running
+ * text; of a policy with a shortlist as far as what the next paragraph assumes is true.
+ *
  * A trace has what the whole distribution shows. Of a policy with a shortlist (policy.h) it is assumed that
  * the shortlist shows the same: what its ramps cost and save is then an estimate, and a rather favourable
  * one. A request whose shortlist is too sure pays for a confirmation and stays; one whose shortlist lacks the
@@ -23,14 +38,16 @@
 #include <offramp/trace.h>
 
 typedef struct or_train_options {
-    const char *classifier; /* "svm", "gap" */
+    const char *classifier; /* "svm", "crf", "gap" */
     unsigned features;      /* bit 1u << or_feature; 0: the classifier's default */
     const char *kernel;     /* svm: "rbf" or "linear" */
     double c, gamma;        /* svm: cost; RBF width, 0 = 1 / number of features */
     double error_weight; /* svm: cost of a row that would leave wrongly, in rows that would stay needlessly.
                                * An SVM ranks rows well near its border only; a weight w puts the border where
                                * w / (w + 1) of the rows are right, so near the target instead of near 1/2 */
+    double l2; /* crf: weight of the squared weights beside the log-likelihood of all chains, above 0 */
     double target_agreement; /* with full depth, 0..1; 0: keep the classifier's own threshold (gap: 0.8) */
+    double guarantee;        /* confidence with which the target is promised, 0..1; 0: no promise */
     double threshold;        /* used when target_agreement is 0 and this is > 0 */
     double test_share;       /* of the instances, 0..0.5 */
     int shortlist;           /* tokens of the policy's shortlist, 2..OR_SHORTLIST; 0: none */
@@ -38,10 +55,12 @@ typedef struct or_train_options {
      * of a whole prompt. Any policy may be used for both. */
     bool generation;
     uint64_t seed;
-    size_t max_rows; /* rows fitted at most; more are sub-sampled by the seed */
+    /* Rows fitted at most, by a crf in whole instances; more are sub-sampled by the seed. 0: the classifier's
+     * own number, svm 4000, crf 1000000. */
+    size_t max_rows;
 } or_train_options;
 
-void or_train_defaults(or_train_options *options); /* svm, rbf, weight 20, 0.99, 0.2, seed 1, 4000 rows */
+void or_train_defaults(or_train_options *options); /* svm, rbf, weight 20, l2 1, 0.99, 0.2, seed 1 */
 
 /* How a policy does on some instances, replayed from their trace. */
 typedef struct or_train_result {
@@ -69,9 +88,18 @@ typedef struct or_train_ramps {
     or_train_result result; /* of the test part; of the calibration part where there is no test part */
 } or_train_ramps;
 
+/* What is promised; with guarantee 0 nothing. The bound is the agreement that so few errors show at that
+ * confidence, at least the target: Clopper and Pearson's, of this threshold as if it had been fixed before.
+ * What is promised is the target. */
+typedef struct or_train_promise {
+    double guarantee, bound;
+    size_t questions, errors; /* of the calibration part; how many get a wrong token under the threshold */
+} or_train_promise;
+
 typedef struct or_train_report {
     size_t fit_instances, fit_rows, fit_rows_all; /* rows used, rows there were */
     or_train_result calibration, test;
+    or_train_promise promise;
     or_train_ramps ramps[OR_TRAIN_SETS];
     double threshold; /* INFINITY: the policy never fires */
     int n_ramps;      /* 0: it saves nothing to have any */

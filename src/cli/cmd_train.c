@@ -14,26 +14,31 @@
 
 static or_list traces, features;
 static char *classifier, *kernel, *output, *use;
-static double target, c_value, gamma_value, error_weight, threshold, test_share;
+static double target, c_value, gamma_value, error_weight, l2, guarantee, threshold, test_share;
 static int64_t seed, max_rows, shortlist;
 static or_common common;
 
 static or_option options[] = {
     {"trace", OR_OPTION_PATHS, &traces, "FILE", "trace.csv of offramp trace, may be given several times", 0,
      0, false},
-    {"classifier", OR_OPTION_TEXT, &classifier, "KIND", "svm or gap (svm)", 0, 0, false},
+    {"classifier", OR_OPTION_TEXT, &classifier, "KIND", "svm, crf or gap (svm)", 0, 0, false},
     {"features", OR_OPTION_LIST, &features, "F,F...",
-     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable (svm: gap,top_prob,layer,stable)", 0, 0,
-     false},
+     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable (svm, crf: gap,top_prob,layer,stable)", 0,
+     0, false},
     {"kernel", OR_OPTION_TEXT, &kernel, "K", "svm: rbf or linear (rbf)", 0, 0, false},
     {"c", OR_OPTION_REAL, &c_value, "X", "svm: cost of an error (1)", 1e-6, 1e9, false},
     {"gamma", OR_OPTION_REAL, &gamma_value, "X", "svm: width of the rbf; 0: 1 / features (0)", 0, 1e9, false},
     {"error-weight", OR_OPTION_REAL, &error_weight, "X",
      "svm: cost of leaving wrongly, in needless stays (20)", 1e-6, 1e6, false},
+    {"l2", OR_OPTION_REAL, &l2, "X", "crf: weight of its squared weights beside the log-likelihood (1)", 1e-6,
+     1e9, false},
     {"target-agreement", OR_OPTION_REAL, &target, "X",
      "with full depth; 0: no calibration, use --threshold (0.99)", 0, 1, false},
-    {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8)", -1e9, 1e9,
-     false},
+    {"guarantee", OR_OPTION_REAL, &guarantee, "X",
+     "confidence with which the target is promised of requests like those traced, as 0.95; 0: no promise (0)",
+     0, 1, false},
+    {"threshold", OR_OPTION_REAL, &threshold, "X", "score from which a request leaves (gap: 0.8, crf: 0.95)",
+     -1e9, 1e9, false},
     {"for", OR_OPTION_TEXT, &use, "USE",
      "price of a layer beside a ramp's: scoring, of a whole prompt; generation, of one token (scoring)", 0, 0,
      false},
@@ -42,8 +47,8 @@ static or_option options[] = {
      OR_SHORTLIST, false},
     {"test-share", OR_OPTION_REAL, &test_share, "X", "of the instances, held out for the report (0.2)", 0,
      0.5, false},
-    {"max-rows", OR_OPTION_INT, &max_rows, "N", "rows fitted at most, sub-sampled by --seed (4000)", 10, 1e7,
-     false},
+    {"max-rows", OR_OPTION_INT, &max_rows, "N",
+     "rows fitted at most, sub-sampled by --seed; 0: svm 4000, crf 1000000 (0)", 0, 1e7, false},
     {"seed", OR_OPTION_INT, &seed, "N", "of the split and the sub-sample (1)", 0, 9e15, false},
     {"output", OR_OPTION_TEXT, &output, "FILE", "policy.json to write (an SVM's model lies beside it)", 0, 0,
      false},
@@ -57,7 +62,8 @@ static const or_command_text text = {
         "Fits an exit policy to traces, calibrates its threshold to a target agreement with full depth,\n"
         "chooses the layers that have a ramp, and says how it does on instances it has not seen.",
     .example =
-        "offramp train --trace sst2-trace.csv --classifier svm --target-agreement 0.99 --output sst2.json",
+        "offramp train --trace sst2-trace.csv --classifier svm --target-agreement 0.99 --output sst2.json\n"
+        "offramp train --trace sst2-trace.csv --classifier crf --guarantee 0.95 --output sst2-crf.json",
 };
 
 /* Numbers get their defaults from train.c, so that they are written down once; texts stay NULL. */
@@ -69,6 +75,8 @@ static or_status parse(int argc, char **argv, bool *helped)
     c_value = defaults.c;
     gamma_value = defaults.gamma;
     error_weight = defaults.error_weight;
+    l2 = defaults.l2;
+    guarantee = defaults.guarantee;
     threshold = defaults.threshold;
     test_share = defaults.test_share;
     seed = (int64_t)defaults.seed;
@@ -93,6 +101,8 @@ static or_status collect(or_train_options *train)
     train->c = c_value;
     train->gamma = gamma_value;
     train->error_weight = error_weight;
+    train->l2 = l2;
+    train->guarantee = guarantee;
     train->threshold = threshold;
     train->test_share = test_share;
     train->seed = (uint64_t)seed;
@@ -133,6 +143,16 @@ static void print_ramps(const or_train_report *report)
            report->test.instances > 0 ? "the held out" : "the calibration");
 }
 
+/* Of requests like those of the trace; the errors are of the calibration part. */
+static void print_promise(const or_train_options *train, const or_train_promise *promise)
+{
+    if (promise->guarantee == 0) return;
+    printf(
+        "promised with confidence %g: an agreement of at least %g on requests like these (%zu errors of %zu "
+        "questions show %.4f)\n",
+        promise->guarantee, train->target_agreement, promise->errors, promise->questions, promise->bound);
+}
+
 /* Two rows of the same figures: what the threshold was chosen on, and what nothing was chosen on. The
  * second is the one to believe.
  *
@@ -149,6 +169,7 @@ static void print_report(const or_train_options *train, const or_train_report *r
     print_result("calibration", &report->calibration);
     print_result("held out", &report->test);
     print_ramps(report);
+    print_promise(train, &report->promise);
     if (train->shortlist > 0)
         printf("work saved is an estimate: it takes a shortlist of %d tokens to show what all tokens show\n",
                train->shortlist);

@@ -3,12 +3,16 @@
  *   a ramp after every layer
  *   one after every second layer
  *   ramps where they pay, as the first shows on the fit part (ramps.c); fitted anew, since `stable` counts
- *   ramps
+ *   ramps and the chain of a CRF is over them
  *   no ramp at all, when none of these saves work
  *
  * Each is fitted on the fit part and given its threshold on the calibration part, where also the best one is
  * found. Taking the best of three on the data that calibrated them bends the promise on agreement a little
  * (three events must not happen instead of one); the test part tells.
+ *
+ * With a guarantee nothing may bend. The best one is the one that saves most on the fit part, under a
+ * threshold that keeps the target there; only then do the calibration part's labels say under which threshold
+ * it runs. (That it is dropped for no ramps at all where it saves nothing is no matter: then none is wrong.)
  */
 #include "train_internal.h"
 
@@ -26,26 +30,53 @@ static const size_t *calibration_part(const or_train_job *job)
     return job->parts.order + job->parts.n_fit;
 }
 
-/* The rows of the fit part at the policy's ramps; more than max_rows are thinned, each row with the same
- * chance (Knuth, TAOCP 3.4.2, algorithm S). The memory is in *x and *right. */
+/* Rows that are fitted together or not at all: those of an instance, or one. */
+static size_t chain_length(const or_train_job *job, const or_policy *policy)
+{
+    const int ramps = or_policy_ramp_count(policy);
+    return job->ops->chains && ramps > 0 ? (size_t)ramps : 1;
+}
+
+/* So many of those to come are to be taken, each with the same chance (Knuth, TAOCP 3.4.2, algorithm S). */
+typedef struct sample {
+    uint64_t state;
+    size_t left, wanted;
+} sample;
+
+static bool takes(sample *s)
+{
+    if (or_draw(&s->state, s->left--) >= s->wanted) return false;
+    s->wanted--;
+    return true;
+}
+
+/* The rows of the fit part at the policy's ramps; more than max_rows are thinned, row by row or, for a
+ * classifier of chains, by whole instances, of which one is taken at least. The memory is in *x and *right.
+ * */
 static or_status gather_rows(const or_train_job *job, const or_policy *policy, double **x, bool **right,
                              or_candidate *made)
 {
-    size_t all = job->parts.n_fit * (size_t)or_policy_ramp_count(policy);
-    size_t wanted = all < job->options->max_rows ? all : job->options->max_rows;
-    size_t left = all, taken = 0;
-    uint64_t state = job->options->seed ^ UINT64_C(0x5eed0f12e0f5a3b7); /* apart from the split's */
-    OR_TRY(OR_NEW(*x, wanted * (size_t)policy->n_features));
-    OR_TRY(OR_NEW(*right, wanted));
+    const size_t most = job->options->max_rows ? job->options->max_rows : job->ops->max_rows;
+    const size_t all = job->parts.n_fit * (size_t)or_policy_ramp_count(policy),
+                 chain = chain_length(job, policy);
+    const size_t units = all / chain, room = most < chain ? 1 : most / chain,
+                 wanted = units < room ? units : room;
+    size_t taken = 0;
+    sample sampled = {job->options->seed ^ UINT64_C(0x5eed0f12e0f5a3b7), units,
+                      wanted}; /* apart from the split's */
+    OR_TRY(OR_NEW(*x, wanted * chain * (size_t)policy->n_features));
+    OR_TRY(OR_NEW(*right, wanted * chain));
     for (size_t i = 0; i < job->parts.n_fit; i++) {
         const or_trace_item *item = &job->trace->items[fit_part(job)[i]];
-        or_ramp_state ramps = {-1, 0};
+        or_ramp_state ramps = OR_RAMP_STATE_START;
+        size_t passed = 0;
+        bool takes_it = false;
         for (int layer = 1; layer < policy->n_layers; layer++) {
             if (!policy->ramp[layer]) continue;
             or_observation seen = item->seen[layer - 1];
             seen.stable = or_ramp_state_update(&ramps, seen.token);
-            /* of `left` rows to come wanted - taken are to be taken, so in the end exactly `wanted` are */
-            if (or_draw(&state, left--) >= wanted - taken) continue;
+            if (passed++ % chain == 0) takes_it = takes(&sampled);
+            if (!takes_it) continue;
             or_policy_features(policy, &seen, *x + taken * (size_t)policy->n_features);
             (*right)[taken++] = seen.token == item->final_token;
         }
@@ -79,13 +110,44 @@ static or_status fit_candidate(const or_train_job *job, const bool *ramp, or_can
                          right[0] ? "the full model's token" : "another token than the full model");
         goto unwind;
     }
-    or_fit_rows rows = {x, right, made->fit_rows, policy->n_features};
+    or_fit_rows rows = {x, right, made->fit_rows, policy->n_features, chain_length(job, policy)};
     OR_TRY_GOTO(unwind, job->ops->fit(&rows, job->options, &policy->model));
     /* from here on or_policy_free() releases the model by its kind */
     policy->ops = job->ops;
 unwind:
     free(right);
     free(x);
+    return status;
+}
+
+/* Errors that are the target's share of the fit part. */
+static long allowed_on_fit(const or_train_job *job)
+{
+    return (long)floor((1 - job->options->target_agreement) * (double)job->parts.n_fit + 1e-9);
+}
+
+/* What the candidate saves on the fit part, and then the lowest threshold under which the promise is kept. */
+static or_status promise(const or_train_job *job, or_candidate *made)
+{
+    const or_train_options *options = job->options;
+    const size_t n_fit = job->parts.n_fit, count = job->parts.n_calibration;
+    const long allowed = or_guarantee_errors(options->target_agreement, options->guarantee, count);
+    or_policy *policy = made->policy;
+    or_scores fit = {0}, calibration = {0};
+    or_levels levels;
+    or_train_result result;
+    or_status status = OR_OK;
+    OR_TRY_GOTO(unwind, or_scores_make(policy, job->trace, fit_part(job), n_fit, &fit));
+    OR_TRY_GOTO(unwind, or_calibrate(&fit, allowed_on_fit(job), &policy->threshold));
+    or_replay_result(policy, job->trace, fit_part(job), n_fit, &result);
+    made->saved = result.work_saved;
+    OR_TRY_GOTO(unwind, or_levels_make(&fit, &levels));
+    OR_TRY_GOTO(unwind, or_scores_make(policy, job->trace, calibration_part(job), count, &calibration));
+    OR_TRY_GOTO(unwind, or_guarantee_keep(&calibration, &levels, allowed, &policy->threshold, &made->errors));
+    or_replay_result(policy, job->trace, calibration_part(job), count, &made->calibration);
+unwind:
+    or_scores_free(&calibration);
+    or_scores_free(&fit);
     return status;
 }
 
@@ -108,6 +170,7 @@ static or_status calibrate_candidate(const or_train_job *job, or_candidate *made
     }
     if (status == OR_OK)
         or_replay_result(policy, job->trace, calibration_part(job), count, &made->calibration);
+    made->saved = made->calibration.work_saved;
     return status;
 }
 
@@ -126,7 +189,7 @@ static or_status make_candidate(const or_train_job *job, const bool *ramp, const
     if (status == OR_ERR_INPUT && ramp != everywhere) status = fit_candidate(job, everywhere, made);
     OR_TRY(status);
     memcpy(made->policy->ramp, ramp, ((size_t)meta->n_layers + 1) * sizeof *ramp);
-    return calibrate_candidate(job, made);
+    return job->options->guarantee > 0 ? promise(job, made) : calibrate_candidate(job, made);
 }
 
 /* ramp = the set that saves most on the fit part, as the policy `all` with ramps everywhere scores it. */
@@ -136,7 +199,7 @@ static or_status choose_ramps(const or_train_job *job, const or_policy *all, boo
     or_prices prices = or_prices_of_trace(all, &job->trace->meta);
     /* errors are counted on the fit part, so that nothing of the calibration part gets into the choice */
     const double target = job->options->target_agreement;
-    const long allowed = (long)floor((1 - target) * (double)job->parts.n_fit + 1e-9);
+    const long allowed = allowed_on_fit(job);
     or_status status = or_scores_make(all, job->trace, fit_part(job), job->parts.n_fit, &scores);
     if (status == OR_OK)
         status = or_ramps_choose(&scores, target > 0 ? NULL : &all->threshold, allowed, &prices, ramp);
@@ -149,6 +212,7 @@ static void take_away_ramps(const or_train_job *job, or_candidate *made)
 {
     or_ramps_every(0, made->policy->n_layers, made->policy->ramp);
     made->policy->threshold = INFINITY;
+    made->errors = 0;
     or_replay_result(made->policy, job->trace, calibration_part(job), job->parts.n_calibration,
                      &made->calibration);
 }
@@ -156,8 +220,7 @@ static void take_away_ramps(const or_train_job *job, or_candidate *made)
 /* A tie goes to the fewer ramps. */
 static bool is_better(const or_candidate *a, const or_candidate *b)
 {
-    if (a->calibration.work_saved != b->calibration.work_saved)
-        return a->calibration.work_saved > b->calibration.work_saved;
+    if (a->saved != b->saved) return a->saved > b->saved;
     return or_policy_ramp_count(a->policy) < or_policy_ramp_count(b->policy);
 }
 

@@ -6,6 +6,7 @@
 /* A new kind is one file and one line here; gap.c says how. */
 static const or_classifier_ops *const table[] = {
     &or_classifier_svm,
+    &or_classifier_crf,
     &or_classifier_gap,
 };
 

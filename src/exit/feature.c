@@ -1,7 +1,7 @@
 /* feature.c - from what a ramp sees to the numbers that a classifier looks at.
  *
- * All features but the cosines lie in 0..1, whatever the depth of the model, so that a figure in a policy file
- * means the same for 16 layers and for 80.
+ * All features but the cosines lie in 0..1, whatever the depth of the model, so that a figure in a policy
+ * file means the same for 16 layers and for 80.
  */
 #include <offramp/policy.h>
 
@@ -18,7 +18,8 @@ static const char *const names[OR_FEATURE_COUNT] = {
     [OR_FEATURE_STABLE] = "stable",
 };
 
-/* A state begins with token -1, which no vocabulary has: the first ramp finds another token and counts 1. */
+/* A state begins (OR_RAMP_STATE_START) with token -1, which no vocabulary has: the first ramp finds another
+ * token and counts 1. */
 int32_t or_ramp_state_update(or_ramp_state *state, int32_t token)
 {
     state->stable = state->token == token ? state->stable + 1 : 1;

@@ -9,7 +9,8 @@
  *      or_classifier_<name>; the model that fit() makes is any struct of your own behind void *;
  *   2. declare the struct in classifier.h and name it in the table of classifier.c;
  *   3. give it a case in tests/unit/test_classifier.c: fit, save, load, and the same score bit for bit.
- * score() must be a pure function of x: a request's exit may not depend on what was asked before.
+ * score() must be a pure function of x and of what the request carries from its own ramps before: its exit
+ * may not depend on other requests. crf.c is one that carries something.
  */
 #include "classifier.h"
 
@@ -20,9 +21,9 @@ static or_status gap_fit(const or_fit_rows *rows, const or_train_options *option
     return OR_OK;
 }
 
-static double gap_score(const void *model, const double *x)
+static double gap_score(const void *model, const double *x, double *message)
 {
-    (void)model;
+    (void)model, (void)message;
     return x[0];
 }
 
@@ -49,6 +50,7 @@ const or_classifier_ops or_classifier_gap = {
     .features = 1u << OR_FEATURE_GAP,
     .only_features = true,
     .threshold = 0.8,
+    .max_rows = 4000, /* none is looked at */
     .fit = gap_fit,
     .score = gap_score,
     .cost = gap_cost,

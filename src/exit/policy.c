@@ -4,11 +4,11 @@
  *  "ramps": [3, 4, 7], "shortlist": 16, "threshold": 0.37, "fingerprint": "16 hexadecimal digits",
  *  "survivors": [1, 1, 1, 0.9, 0.7, ..., 0],   decides nothing: for plans
  *  "calibration": {...}, "training": {...},    for people, not read
- *  "svm": {...}}                               what the classifier itself stores
+ *  "svm": {...}}                               what the classifier itself stores ("crf" of a crf)
  *
  * "threshold": "never" is a policy that exits nobody: what training makes when no threshold reaches the
- * target. "shortlist" may be absent or 0: every ramp computes the whole distribution. "survivors" may be absent,
- * as in a file written by hand.
+ * target. "shortlist" may be absent or 0: every ramp computes the whole distribution. "survivors" may be
+ * absent, as in a file written by hand.
  */
 #include "policy_internal.h"
 
@@ -402,15 +402,15 @@ void or_policy_features(const or_policy *policy, const or_observation *seen, dou
         x[i] = or_feature_value(policy->features[i], seen, policy->n_layers);
 }
 
-double or_policy_score(const or_policy *policy, const or_observation *seen)
+double or_policy_score(const or_policy *policy, const or_observation *seen, or_ramp_state *state)
 {
     double x[OR_FEATURE_COUNT];
     or_policy_features(policy, seen, x);
-    return policy->ops->score(policy->model, x);
+    return policy->ops->score(policy->model, x, &state->message);
 }
 
-bool or_policy_fires(const or_policy *policy, const or_observation *seen)
+bool or_policy_fires(const or_policy *policy, const or_observation *seen, or_ramp_state *state)
 {
     /* INFINITY means never; a score that is not a number (a broken model's) does not fire either */
-    return isfinite(policy->threshold) && or_policy_score(policy, seen) >= policy->threshold;
+    return isfinite(policy->threshold) && or_policy_score(policy, seen, state) >= policy->threshold;
 }

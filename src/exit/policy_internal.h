@@ -9,8 +9,8 @@
 enum { OR_MAX_LAYERS = 4096 }; /* deeper models are refused as broken files */
 
 /* Invariants: 1 <= n_features, all different; ramp[0] and ramp[n_layers] are false; shortlist is 0 or
- * 2..OR_SHORTLIST; threshold is finite, or INFINITY for a policy that never fires; survivors fall from 1 to 0;
- * `model` was made by `ops`. */
+ * 2..OR_SHORTLIST; threshold is finite, or INFINITY for a policy that never fires; survivors fall from 1 to
+ * 0; `model` was made by `ops`. */
 struct or_policy {
     char *path; /* of its file, for messages and for what lies beside it */
     char *name;
@@ -30,9 +30,10 @@ struct or_policy {
 /* A policy without ramps that never fires and has no classifier yet: what load and training start from. */
 or_status or_policy_new(const char *path, int n_layers, or_policy **policy);
 
-/* x [n_features] = what the classifier looks at; and its score. */
+/* x [n_features] = what the classifier looks at; and its score, which brings the state on as
+ * or_policy_fires() does. */
 void or_policy_features(const or_policy *policy, const or_observation *seen, double *x);
-double or_policy_score(const or_policy *policy, const or_observation *seen);
+double or_policy_score(const or_policy *policy, const or_observation *seen, or_ramp_state *state);
 
 int or_policy_ramp_count(const or_policy *policy);
 

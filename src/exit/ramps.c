@@ -1,9 +1,10 @@
 /* ramps.c - which layers get a ramp.
  *
  * A ramp is paid by every request that is still there and repaid by those that leave at it; with a shortlist
- * the first one is dearer than the others. And a ramp less is one chance less to leave wrongly, which lets the
- * threshold of the others fall. So a set of ramps is worth what the recorded requests take under the lowest
- * threshold that the set may have: the rule is that of calibrate.c, on some hundred thresholds, the levels.
+ * the first one is dearer than the others. And a ramp less is one chance less to leave wrongly, which lets
+ * the threshold of the others fall. So a set of ramps is worth what the recorded requests take under the
+ * lowest threshold that the set may have: the rule is that of calibrate.c, on some hundred thresholds, the
+ * levels.
  *
  *   level      0 is never (INFINITY), 1 the strictest, the last the laxest
  *   first      of an instance and a ramp: the strictest level at which the instance would leave there
@@ -14,21 +15,21 @@
  *           9              12       12 .. 39
  *       full depth                   0 .. 11
  *
- * One pass over the instances thus counts the steps and the errors of all levels. The set is found by local search: add,
- * drop or, where neither helps, exchange the one ramp that saves most, until nothing saves anything; from all
- * layers, every second one, every third and none. tests/unit/test_train.c holds it against trying all sets.
+ * One pass over the instances thus counts the steps and the errors of all levels. The set is found by local
+ * search: add, drop or, where neither helps, exchange the one ramp that saves most, until nothing saves
+ * anything; from all layers, every second one, every third and none. tests/unit/test_train.c holds it against
+ * trying all sets.
  *
- * Scores are held fixed meanwhile, as the classifier for all ramps gives them (`stable` would change a little
- * with the set); training then fits and calibrates anew for the chosen set and keeps it only where it does
- * better. The search looks at the fit part alone: the calibration part must not know the candidates it is
- * to judge, or its promise on agreement would no longer hold.
+ * Scores are held fixed meanwhile, as the classifier for all ramps gives them (with the set `stable` would
+ * change a little, and so would what a CRF remembers, whose chain is over the ramps that there are); training
+ * then fits and calibrates anew for the chosen set and keeps it only where it does better. The search looks
+ * at the fit part alone: the calibration part must not know the candidates it is to judge, or its promise on
+ * agreement would no longer hold.
  */
 #include "train_internal.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { MOST_LEVELS = 1024 };
 
 /* What is counted of all instances at a level: steps (the first ramps are everyone's) and wrong tokens. */
 enum { LAYERS, LATER_RAMPS, CONFIRMS, HEADS, WRONG, KINDS };
@@ -40,47 +41,21 @@ typedef struct search {
     const or_scores *scores; /* of ramps after all layers but the last: ramp r is after layer r + 1 */
     const or_prices *prices;
     int64_t allowed; /* instances that may get a wrong token */
-    int n_levels;
-    double level[MOST_LEVELS]; /* falling, from INFINITY */
-    uint16_t *first;           /* [count, n_ramps]; n_levels: it never leaves there */
-    tally *at;                 /* [n_levels + 1]: as the difference to the level before */
-    int *set;                  /* [n_ramps]: the ramps of the set that is looked at, ascending */
+    or_levels levels;
+    uint16_t *first; /* [count, n_ramps]; levels.count: it never leaves there */
+    tally *at;       /* [levels.count + 1]: as the difference to the level before */
+    int *set;        /* [n_ramps]: the ramps of the set that is looked at, ascending */
 } search;
 
 /* ---- levels ------------------------------------------------------------------------------------------ */
 
-static int highest_first(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x < y) - (x > y);
-}
-
-/* Every score that there is, or of many every so-manieth. One that is not a number would never fire. */
-static or_status make_levels(search *s)
-{
-    size_t cells = s->scores->count * (size_t)s->scores->n_ramps, n = 0;
-    double *sorted;
-    OR_TRY(OR_NEW(sorted, cells));
-    for (size_t i = 0; i < cells; i++)
-        if (!isnan(s->scores->score[i])) sorted[n++] = s->scores->score[i];
-    qsort(sorted, n, sizeof *sorted, highest_first);
-    size_t distinct = 0, every = 1;
-    for (size_t i = 0; i < n; i++) distinct += i == 0 || sorted[i] != sorted[i - 1];
-    if (distinct > MOST_LEVELS - 1) every = (n + MOST_LEVELS - 2) / (MOST_LEVELS - 1);
-    s->n_levels = 1; /* never */
-    for (size_t i = every - 1; i < n; i += every)
-        if (sorted[i] < s->level[s->n_levels - 1]) s->level[s->n_levels++] = sorted[i];
-    free(sorted);
-    return OR_OK;
-}
-
 /* The first of the falling levels that the score reaches, n_levels when it reaches none. */
 static int level_of(const search *s, double score)
 {
-    int low = 1, high = s->n_levels;
+    int low = 1, high = s->levels.count;
     while (low < high) {
         int middle = (low + high) / 2;
-        if (score >= s->level[middle])
+        if (score >= s->levels.at[middle])
             high = middle;
         else
             low = middle + 1;
@@ -103,7 +78,7 @@ static void count(const search *s, int from, int to, tally one)
 static void count_instance(const search *s, size_t i, int size)
 {
     const size_t row = i * (size_t)s->scores->n_ramps;
-    int stays = s->n_levels; /* at the levels below it is still there; at level 0 it always is */
+    int stays = s->levels.count; /* at the levels below it is still there; at level 0 it always is */
     for (int passed = 0; passed < size && stays > 1; passed++) {
         const int ramp = s->set[passed], level = s->first[row + (size_t)ramp];
         if (level >= stays) continue;
@@ -118,16 +93,17 @@ static void count_instance(const search *s, size_t i, int size)
           (tally){{[LAYERS] = s->scores->n_ramps + 1, [LATER_RAMPS] = size > 0 ? size - 1 : 0, [HEADS] = 1}});
 }
 
-/* Multiply-adds that the instances take under the set `ramp` [n_ramps + 1] and its laxest level that is allowed. */
+/* Multiply-adds that the instances take under the set `ramp` [n_ramps + 1] and its laxest level that is
+ * allowed. */
 static double work_of(const search *s, const bool *ramp)
 {
     tally sum = {{0}}, best = {{0}};
     int size = 0;
     for (int layer = 1; layer <= s->scores->n_ramps; layer++)
         if (ramp[layer]) s->set[size++] = layer - 1;
-    memset(s->at, 0, ((size_t)s->n_levels + 1) * sizeof *s->at);
+    memset(s->at, 0, ((size_t)s->levels.count + 1) * sizeof *s->at);
     for (size_t i = 0; i < s->scores->count; i++) count_instance(s, i, size);
-    for (int level = 0; level < s->n_levels; level++) {
+    for (int level = 0; level < s->levels.count; level++) {
         for (int kind = 0; kind < KINDS; kind++) sum.of[kind] += s->at[level].of[kind];
         if (sum.of[WRONG] > s->allowed) break; /* not at level 0, where nobody leaves */
         best = sum;
@@ -149,8 +125,8 @@ static void flip(bool *ramp, int a, int b)
     if (b != a) ramp[b] = !ramp[b];
 }
 
-/* Takes the step that lowers *work most; false when none does. Strictly lower each time, so the search comes to an
- * end; a tie stays with the lowest layers. An exchange is of a ramp there is for one there is not. */
+/* Takes the step that lowers *work most; false when none does. Strictly lower each time, so the search comes
+ * to an end; a tie stays with the lowest layers. An exchange is of a ramp there is for one there is not. */
 static bool best_step(const search *s, bool exchange, bool *ramp, double *work)
 {
     int best_a = 0, best_b = 0;
@@ -191,7 +167,7 @@ static or_status open_search(search *s)
     const or_scores *scores = s->scores;
     const size_t cells = scores->count * (size_t)scores->n_ramps;
     OR_TRY(OR_NEW(s->first, cells));
-    OR_TRY(OR_NEW(s->at, (size_t)s->n_levels + 1));
+    OR_TRY(OR_NEW(s->at, (size_t)s->levels.count + 1));
     OR_TRY(OR_NEW(s->set, (size_t)scores->n_ramps));
     for (size_t i = 0; i < cells; i++) s->first[i] = (uint16_t)level_of(s, scores->score[i]);
     return OR_OK;
@@ -202,15 +178,16 @@ or_status or_ramps_choose(const or_scores *scores, const double *threshold, long
 {
     static const int starts[] = {1, 2, 3, 0}; /* a tie goes to the first of them */
     const size_t size = (size_t)scores->n_ramps + 2;
-    search s = {.scores = scores, .prices = prices, .allowed = allowed, .n_levels = 2, .level = {INFINITY}};
+    search s = {
+        .scores = scores, .prices = prices, .allowed = allowed, .levels = {.count = 2, .at = {INFINITY}}};
     bool *found = NULL;
     double least = INFINITY;
     or_status status = OR_OK;
     if (threshold) {
-        s.level[1] = *threshold;
+        s.levels.at[1] = *threshold;
         s.allowed = (int64_t)scores->count;
     } else {
-        OR_TRY_GOTO(unwind, make_levels(&s));
+        OR_TRY_GOTO(unwind, or_levels_make(scores, &s.levels));
     }
     OR_TRY_GOTO(unwind, open_search(&s));
     OR_TRY_GOTO(unwind, OR_NEW(found, size));

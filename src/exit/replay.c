@@ -6,12 +6,12 @@
 /* Exit layer n_layers is a run to the end, where the head gives the token. */
 int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token)
 {
-    or_ramp_state state = {-1, 0};
+    or_ramp_state state = OR_RAMP_STATE_START;
     for (int layer = 1; layer < n_layers; layer++) {
         if (!or_policy_has_ramp(policy, layer)) continue;
         or_observation seen = item->seen[layer - 1];
         seen.stable = or_ramp_state_update(&state, seen.token);
-        if (!or_policy_fires(policy, &seen)) continue;
+        if (!or_policy_fires(policy, &seen, &state)) continue;
         *token = seen.token;
         return layer;
     }
@@ -52,8 +52,8 @@ void or_replay_result(const or_policy *policy, const or_trace *trace, const size
     result->oracle_saved = 1 - (double)oracle / n / n_layers;
 }
 
-/* Counted in whole numbers, which doubles hold exactly: first who leaves behind layer l + 1, then, from the end
- * on, who goes beyond l. */
+/* Counted in whole numbers, which doubles hold exactly: first who leaves behind layer l + 1, then, from the
+ * end on, who goes beyond l. */
 void or_replay_survivors(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
                          double *survivors)
 {
@@ -68,7 +68,8 @@ void or_replay_survivors(const or_policy *policy, const or_trace *trace, const s
 }
 
 /* Every ramp is asked, also those behind the first that fires: calibration tries all thresholds on the
- * scores. What is allocated is in *scores after a failure, too. */
+ * scores. (What travels from ramp to ramp does not depend on the threshold.) What is allocated is in *scores
+ * after a failure, too. */
 or_status or_scores_make(const or_policy *policy, const or_trace *trace, const size_t *chosen, size_t count,
                          or_scores *scores)
 {
@@ -79,13 +80,13 @@ or_status or_scores_make(const or_policy *policy, const or_trace *trace, const s
     OR_TRY(OR_NEW(scores->right, cells));
     for (size_t i = 0; i < count; i++) {
         const or_trace_item *item = &trace->items[chosen[i]];
-        or_ramp_state state = {-1, 0};
+        or_ramp_state state = OR_RAMP_STATE_START;
         for (int layer = 1; layer < policy->n_layers; layer++) {
             if (!policy->ramp[layer]) continue;
             /* the trace counted `stable` over all layers; here it counts over the policy's ramps */
             or_observation seen = item->seen[layer - 1];
             seen.stable = or_ramp_state_update(&state, seen.token);
-            scores->score[at] = or_policy_score(policy, &seen);
+            scores->score[at] = or_policy_score(policy, &seen, &state);
             scores->right[at++] = seen.token == item->final_token;
         }
     }

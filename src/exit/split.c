@@ -99,6 +99,21 @@ unwind:
     return status;
 }
 
+/* The items of a question lie together in the order. */
+void or_parts_thin(const or_trace *trace, uint64_t seed, or_parts *parts)
+{
+    size_t *items = parts->order + parts->n_fit, kept = 0;
+    uint64_t state = seed ^ UINT64_C(0x0ddc1a9e5b7f3d21); /* apart from the split's */
+    for (size_t from = 0, to; from < parts->n_calibration; from = to) {
+        const entry first = {&trace->items[items[from]], 0};
+        for (to = from + 1; to < parts->n_calibration; to++)
+            if (compare_questions(&first, &(entry){&trace->items[items[to]], 0}) != 0) break;
+        items[kept++] = items[from + or_draw(&state, to - from)];
+    }
+    memmove(items + kept, items + parts->n_calibration, parts->n_test * sizeof *items);
+    parts->n_calibration = kept;
+}
+
 const size_t *or_parts_judging(const or_parts *parts, size_t *count)
 {
     *count = parts->n_test > 0 ? parts->n_test : parts->n_calibration;

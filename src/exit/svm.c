@@ -3,22 +3,22 @@
  *   score(x) = sum_i coef_i K(sv_i, z) - rho,   z_j = (x_j - offset_j) scale_j,
  *   K(u, v) = u.v  or  exp(-gamma |u - v|^2)
  *
- * turned so that above 0 is the side of "this token stays". offset and scale bring every feature to mean 0 and
- * variance 1 over the fitted rows; without that the RBF kernel would see little but the widest feature.
+ * turned so that above 0 is the side of "this token stays". offset and scale (scale.h) bring every feature to
+ * mean 0 and variance 1; without that the RBF kernel would see little but the widest feature.
  *
  * On disk: offset, scale and the name and hash of the model file in policy.json, the model file beside it in
  * libsvm's own format. libsvm writes support vectors with 8 digits, so the model that fit() returns has been
- * through such a file (in memory) and save() writes those very bytes: what was calibrated is what runs. The sum itself is
- * not libsvm's but svm_sum.c's, which is several times as fast.
+ * through such a file (in memory) and save() writes those very bytes: what was calibrated is what runs. The
+ * sum itself is not libsvm's but svm_sum.c's, which is several times as fast.
  */
 #include "classifier.h"
 #include "file.h"
 #include "policy_internal.h"
+#include "scale.h"
 #include "svm_file.h"
 #include "svm_sum.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <svm.h>
@@ -35,7 +35,7 @@ typedef struct svm {
     or_buffer text; /* the model file */
     int n_features;
     double sign; /* libsvm's decision value is positive for the model's first label */
-    double offset[OR_FEATURE_COUNT], scale[OR_FEATURE_COUNT];
+    or_scale scale;
 } svm;
 
 static void svm_release(void *model)
@@ -48,24 +48,21 @@ static void svm_release(void *model)
     free(self);
 }
 
-static double scaled(const svm *self, const double *x, int j)
-{
-    return (x[j] - self->offset[j]) * self->scale[j];
-}
-
 /* z [n_features] and the end mark that libsvm wants. */
 static void scale_row(const svm *self, const double *x, struct svm_node *z)
 {
-    for (int j = 0; j < self->n_features; j++) z[j] = (struct svm_node){j + 1, scaled(self, x, j)};
+    for (int j = 0; j < self->n_features; j++)
+        z[j] = (struct svm_node){j + 1, or_scale_at(&self->scale, x, j)};
     z[self->n_features] = (struct svm_node){-1, 0};
 }
 
 /* Two classes have one decision value; `value` is the sum above before its sign is turned. */
-static double svm_score(const void *model, const double *x)
+static double svm_score(const void *model, const double *x, double *message)
 {
     const svm *self = model;
     double z[OR_FEATURE_COUNT];
-    for (int j = 0; j < self->n_features; j++) z[j] = scaled(self, x, j);
+    (void)message; /* each ramp is judged by itself */
+    for (int j = 0; j < self->n_features; j++) z[j] = or_scale_at(&self->scale, x, j);
     return self->sign * or_svm_sum_at(&self->sum, z);
 }
 
@@ -121,23 +118,6 @@ static void be_silent(const char *text)
     (void)text;
 }
 
-/* Two passes, the mean first: sums of squares alone lose their digits where a feature varies little. */
-static void fit_scale(svm *self, const or_fit_rows *rows)
-{
-    for (int j = 0; j < rows->n_features; j++) {
-        double sum = 0, squares = 0;
-        for (size_t i = 0; i < rows->rows; i++) sum += rows->x[i * (size_t)rows->n_features + (size_t)j];
-        double mean = sum / (double)rows->rows;
-        for (size_t i = 0; i < rows->rows; i++) {
-            double d = rows->x[i * (size_t)rows->n_features + (size_t)j] - mean;
-            squares += d * d;
-        }
-        double deviation = sqrt(squares / (double)rows->rows);
-        self->offset[j] = mean;
-        self->scale[j] = deviation > 1e-12 ? 1 / deviation : 0; /* a feature that never varies says nothing */
-    }
-}
-
 /* Solves the problem and writes the model file into self->text. The solved model borrows its vectors from
  * `problem`, which goes when svm_fit() returns; the one read back from the text has its own. */
 static or_status solve(svm *self, const struct svm_problem *problem, const struct svm_parameter *parameter)
@@ -177,7 +157,7 @@ static or_status svm_fit(const or_fit_rows *rows, const or_train_options *option
     OR_TRY_GOTO(unwind, OR_NEW(x, rows->rows));
     OR_TRY_GOTO(unwind, OR_NEW(y, rows->rows));
     self->n_features = rows->n_features;
-    fit_scale(self, rows);
+    or_scale_fit(rows->x, rows->rows, rows->n_features, &self->scale);
     for (size_t i = 0; i < rows->rows; i++) {
         x[i] = nodes + i * stride;
         scale_row(self, rows->x + i * (size_t)rows->n_features, x[i]);
@@ -215,17 +195,6 @@ static or_status beside(const char *path, const char *name, char **file)
     return status;
 }
 
-/* With as many digits as read back to the same double. */
-static or_status put_numbers(or_buffer *json, const char *key, const double *values, int count)
-{
-    OR_TRY(or_buffer_printf(json, ",\n    \"%s\": [", key));
-    for (int i = 0; i < count; i++) {
-        if (i > 0) OR_TRY(or_buffer_puts(json, ", "));
-        OR_TRY(or_json_put_double(json, values[i]));
-    }
-    return or_buffer_puts(json, "]");
-}
-
 /* Writes POLICY.svm beside POLICY.json and appends
  *
  *   "svm": {"file": "POLICY.svm", "hash": "16 hexadecimal digits", "offset": [...], "scale": [...]} */
@@ -241,37 +210,14 @@ static or_status svm_save(const void *model, const char *path, or_buffer *json)
     OR_TRY_GOTO(unwind, or_buffer_puts(json, ",\n  \"svm\": {\n    \"file\": "));
     OR_TRY_GOTO(unwind, or_json_put_string(json, name));
     uint64_t hash = XXH3_64bits(self->text.data, self->text.size);
-    OR_TRY_GOTO(unwind, or_buffer_printf(json, ",\n    \"hash\": \"%016" PRIx64 "\"", hash));
-    OR_TRY_GOTO(unwind, put_numbers(json, "offset", self->offset, self->n_features));
-    OR_TRY_GOTO(unwind, put_numbers(json, "scale", self->scale, self->n_features));
+    OR_TRY_GOTO(unwind, or_buffer_printf(json, ",\n    \"hash\": \"%016" PRIx64 "\",", hash));
+    OR_TRY_GOTO(unwind, or_scale_put(&self->scale, self->n_features, json));
     OR_TRY_GOTO(unwind, or_buffer_puts(json, "\n  }"));
 unwind:
     free(file);
     free(name);
     free(stem);
     return status;
-}
-
-/* values [count], each finite and at least `low`. */
-static or_status read_numbers(const cJSON *object, const char *key, const char *where, int count, double low,
-                              double *values)
-{
-    const cJSON *array;
-    OR_TRY(or_json_array(object, key, where, &array));
-    if (cJSON_GetArraySize(array) != count)
-        return or_fail(OR_ERR_INPUT, "wrong field", where,
-                       "\"%s\" has %d elements, expected one per feature: %d", key, cJSON_GetArraySize(array),
-                       count);
-    int i = 0;
-    for (const cJSON *item = array->child; item; item = item->next) {
-        double value = item->valuedouble;
-        if (!cJSON_IsNumber(item) || !isfinite(value) || value < low)
-            return or_fail(OR_ERR_INPUT, "wrong field", where,
-                           "element %d of \"%s\" is out of range, expected a finite number%s", i + 1, key,
-                           low == 0 ? " from 0" : "");
-        values[i++] = value;
-    }
-    return OR_OK;
 }
 
 /* Reads the model file into self->text and compares its hash with the one that policy.json wrote down. */
@@ -305,8 +251,7 @@ static or_status svm_open(const cJSON *policy, const char *path, int n_features,
     or_status status = OR_OK;
     OR_TRY_GOTO(unwind, OR_NEW(self, 1));
     self->n_features = n_features;
-    OR_TRY_GOTO(unwind, read_numbers(entry, "offset", path, n_features, -HUGE_VAL, self->offset));
-    OR_TRY_GOTO(unwind, read_numbers(entry, "scale", path, n_features, 0, self->scale));
+    OR_TRY_GOTO(unwind, or_scale_read(entry, path, n_features, &self->scale));
     OR_TRY_GOTO(unwind, read_model_file(self, entry, path, &file));
     OR_TRY_GOTO(unwind, parse_model(self, file));
     *model = self;
@@ -335,6 +280,7 @@ const or_classifier_ops or_classifier_svm = {
     .features =
         1u << OR_FEATURE_GAP | 1u << OR_FEATURE_TOP_PROB | 1u << OR_FEATURE_LAYER | 1u << OR_FEATURE_STABLE,
     .threshold = 0,
+    .max_rows = 4000, /* its time grows with the square of the rows at least */
     .fit = svm_fit,
     .score = svm_score,
     .cost = svm_cost,

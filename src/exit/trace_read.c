@@ -183,7 +183,7 @@ static or_status add_row(or_trace *trace, int n_layers, const cursor *at, const 
     }
     if (*done == 0) {
         OR_TRY(begin_item(trace, n_layers, row));
-        *state = (or_ramp_state){-1, 0};
+        *state = OR_RAMP_STATE_START;
     }
     or_trace_item *item = &trace->items[trace->count - 1];
     if (!same_item(item, row))
@@ -201,7 +201,7 @@ static or_status read_rows(const char *path, const or_buffer *text, int n_layers
 {
     cursor at = {.path = path};
     trace_row row = {0};
-    or_ramp_state state = {-1, 0};
+    or_ramp_state state = OR_RAMP_STATE_START;
     int done = n_layers;
     or_status status = OR_OK;
     OR_TRY(next_line(&at, text->data));

@@ -5,8 +5,8 @@
  *              |   '-> which ramps pay --> classifier for those ------ calibration part --> threshold, result C
  *              '- test: the best of A, B and C (candidate.c) is reported, with the others beside it
  *
- * Agreement is counted over requests. Where a trace asks one question at several numbers of shots, these are not
- * quite as many independent instances as the bound on the agreement takes them for.
+ * Agreement is counted over requests. Where a trace asks one question at several numbers of shots, these are
+ * not quite as many independent instances as the bound on the agreement takes them for.
  */
 #include "train_internal.h"
 
@@ -16,7 +16,8 @@
 #include <math.h>
 #include <string.h>
 
-/* An SVM's time grows with the square of its rows at least: more than these is surely a slip. */
+/* An SVM's time grows with the square of its rows at least, a CRF's memory with them: more than these is
+ * surely a slip. */
 enum { MOST_ROWS = 1000000 };
 
 void or_train_defaults(or_train_options *options)
@@ -25,10 +26,10 @@ void or_train_defaults(or_train_options *options)
                                   .kernel = "rbf",
                                   .c = 1,
                                   .error_weight = 20,
+                                  .l2 = 1,
                                   .target_agreement = 0.99,
                                   .test_share = 0.2,
-                                  .seed = 1,
-                                  .max_rows = 4000};
+                                  .seed = 1};
 }
 
 /* Conditions are written as !(x >= 0), which NaN fails as well. */
@@ -37,6 +38,10 @@ static or_status check_options(const or_train_options *options)
     const char *wrong = NULL;
     if (!(options->target_agreement >= 0 && options->target_agreement < 1))
         wrong = "the target agreement must be 0 (keep the threshold) or a share below 1";
+    else if (!(options->guarantee >= 0 && options->guarantee < 1))
+        wrong = "the guarantee must be 0 (none) or a confidence below 1";
+    else if (options->guarantee > 0 && options->target_agreement == 0)
+        wrong = "a guarantee needs a target agreement above 0";
     else if (!(options->test_share >= 0 && options->test_share <= 0.5))
         wrong = "the test share must be within 0..0.5";
     else if (!isfinite(options->threshold) || options->threshold < 0)
@@ -51,8 +56,10 @@ static or_status check_options(const or_train_options *options)
         wrong = "the weight of errors must be a number above 0";
     else if (!(options->gamma >= 0) || !isfinite(options->gamma))
         wrong = "gamma must be a number above 0, or 0 for 1 / number of features";
-    else if (options->max_rows < 2 || options->max_rows > MOST_ROWS)
-        wrong = "the rows fitted at most must be within 2..1000000";
+    else if (!(options->l2 > 0) || !isfinite(options->l2))
+        wrong = "the weight l2 must be a number above 0";
+    else if (options->max_rows == 1 || options->max_rows > MOST_ROWS)
+        wrong = "the rows fitted at most must be within 2..1000000, or 0 for the classifier's own";
     else if (options->shortlist < 0 || options->shortlist == 1 || options->shortlist > OR_SHORTLIST)
         wrong = "the shortlist must have 2..64 tokens, or 0 for none";
     return wrong ? or_fail(OR_ERR_USAGE, "policy cannot be trained", NULL, "%s", wrong) : OR_OK;
@@ -78,9 +85,24 @@ static size_t calibration_needed(double target)
     return count;
 }
 
+/* The same for a promise, whose calibration part holds a question once. */
+static or_status check_promise(const or_train_job *job)
+{
+    const or_train_options *options = job->options;
+    const size_t needed = or_guarantee_needed(options->target_agreement, options->guarantee);
+    if (job->parts.n_fit >= 1 && job->parts.n_calibration >= needed) return OR_OK;
+    return or_fail(
+        OR_ERR_INPUT, "trace too small", NULL,
+        "%zu questions calibrate, expected %zu (of %zu in the trace) to promise an agreement of %g with "
+        "confidence %g: trace more, or promise less",
+        job->parts.n_calibration, needed, instances_needed(job, needed), options->target_agreement,
+        options->guarantee);
+}
+
 /* Refused before any work, with the number of instances that would do. */
 static or_status check_size(const or_train_job *job)
 {
+    if (job->options->guarantee > 0) return check_promise(job);
     double target = job->options->target_agreement;
     size_t needed = target > 0 ? calibration_needed(target) : 1;
     if (job->parts.n_fit >= 1 && job->parts.n_calibration >= needed) return OR_OK;
@@ -124,6 +146,7 @@ static or_status open_job(or_train_job *job)
                        "the model has %d layers, expected 2..%d", job->trace->meta.n_layers, OR_MAX_LAYERS);
     OR_TRY(check_prices(options, &job->trace->meta));
     OR_TRY(or_parts_make(job->trace, options->test_share, options->seed, &job->parts));
+    if (options->guarantee > 0) or_parts_thin(job->trace, options->seed, &job->parts);
     return check_size(job);
 }
 
@@ -179,6 +202,16 @@ static or_status put_ramps(const or_train_job *job, const or_train_ramps *compar
     return or_buffer_puts(out, "}");
 }
 
+/* "instances", which follows, are the questions of the promise. */
+static or_status put_promise(const or_train_promise *promise, or_buffer *out)
+{
+    if (promise->guarantee == 0) return OR_OK;
+    OR_TRY(or_buffer_puts(out, "\"guarantee\": "));
+    OR_TRY(or_json_put_double(out, promise->guarantee));
+    OR_TRY(put_member(out, "bound", promise->bound));
+    return or_buffer_printf(out, ", \"errors\": %zu, ", promise->errors);
+}
+
 /* How the policy came about, for people and for tables: nothing of it is read back, and no times are in it,
  * so that the same training gives the same bytes. */
 static or_status put_notes(const or_train_job *job, const or_candidate *best, const or_train_report *report,
@@ -191,6 +224,7 @@ static or_status put_notes(const or_train_job *job, const or_candidate *best, co
         OR_TRY(or_json_put_double(out, options->target_agreement));
         OR_TRY(or_buffer_puts(out, ", "));
     }
+    OR_TRY(put_promise(&report->promise, out));
     OR_TRY(put_result(out, &best->calibration));
     OR_TRY(or_buffer_puts(out, "},\n  \"training\": {"));
     if (options->generation) OR_TRY(or_buffer_puts(out, "\"for\": \"generation\", "));
@@ -208,6 +242,18 @@ static or_status put_notes(const or_train_job *job, const or_candidate *best, co
     return or_buffer_puts(out, "}");
 }
 
+/* A policy that never fires agrees always. */
+static or_train_promise promise_of(const or_train_job *job, const or_candidate *best)
+{
+    const double guarantee = job->options->guarantee;
+    const size_t questions = job->parts.n_calibration;
+    or_train_promise promise = {
+        .guarantee = guarantee, .questions = questions, .errors = best->errors, .bound = 1};
+    if (guarantee > 0 && isfinite(best->policy->threshold))
+        promise.bound = or_guarantee_bound(guarantee, best->errors, questions);
+    return promise;
+}
+
 static or_status add_survivors(const or_train_job *job, or_policy *policy)
 {
     size_t count;
@@ -217,7 +263,8 @@ static or_status add_survivors(const or_train_job *job, or_policy *policy)
     return OR_OK;
 }
 
-/* What the test part shows goes into the report, the survivors and the policy's notes, and decides nothing. */
+/* What the test part shows goes into the report, the survivors and the policy's notes, and decides nothing.
+ * */
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report)
 {
@@ -232,6 +279,7 @@ or_status or_train(const or_trace *trace, const or_train_options *options, const
     OR_TRY_GOTO(unwind, open_job(&job));
     OR_TRY_GOTO(unwind, or_candidate_find(&job, &best, report->ramps));
     if (job.parts.n_test > 0) report->test = report->ramps[OR_TRAIN_CHOSEN].result;
+    report->promise = promise_of(&job, &best);
     OR_TRY_GOTO(unwind, add_survivors(&job, best.policy));
     OR_TRY_GOTO(unwind, put_notes(&job, &best, report, &notes));
     OR_TRY_GOTO(unwind, or_policy_save(best.policy, notes.data));

@@ -21,6 +21,10 @@ typedef struct or_parts {
 or_status or_parts_make(const or_trace *trace, double test_share, uint64_t seed, or_parts *parts);
 void or_parts_free(or_parts *parts);
 
+/* Keeps one item of each question of the calibration part, drawn by the seed, so that they are independent of
+ * each other; the others are then in no part. */
+void or_parts_thin(const or_trace *trace, uint64_t seed, or_parts *parts);
+
 /* The instances that chose nothing: the test part; without one the calibration part. *count > 0 of them. */
 const size_t *or_parts_judging(const or_parts *parts, size_t *count);
 
@@ -78,7 +82,40 @@ or_status or_scores_make(const or_policy *policy, const or_trace *trace, const s
                          or_scores *scores);
 void or_scores_free(or_scores *scores);
 
+/* ---- levels.c: thresholds that stand for all ---- */
+
+enum { OR_LEVELS = 1024 };
+
+/* at[count] falls: first INFINITY, under which none leaves, then every score that there is, or of many every
+ * so-manieth. */
+typedef struct or_levels {
+    int count;
+    double at[OR_LEVELS];
+} or_levels;
+
+or_status or_levels_make(const or_scores *scores, or_levels *levels);
+
 /* ---- calibrate.c: the threshold ---- */
+
+/* From this threshold on down, the instance leaves at a ramp where its token is right or not. */
+typedef struct or_exit_event {
+    double score;
+    size_t instance;
+    bool right;
+} or_exit_event;
+
+/* How many instances leave with a wrong token, as the threshold falls from INFINITY. */
+typedef struct or_descent {
+    or_exit_event *events; /* [count], strictest first; next: those not yet reached */
+    size_t count, next;
+    bool *wrong; /* per instance, at the threshold reached */
+    long errors;
+} or_descent;
+
+/* or_descent_free() also after a failure. */
+or_status or_descent_begin(const or_scores *scores, or_descent *descent);
+long or_descent_to(or_descent *descent, double threshold); /* no higher than the last one */
+void or_descent_free(or_descent *descent);
 
 /* Errors that `count` calibration instances may make under a target agreement; -1: even none are too many. */
 long or_errors_allowed(double target, size_t count);
@@ -86,6 +123,25 @@ long or_errors_allowed(double target, size_t count);
 /* The lowest of the scores that can be the threshold, INFINITY when not even the highest can: going down from
  * the highest, every threshold on the way leaves at most `allowed` instances with a wrong token. */
 or_status or_calibrate(const or_scores *scores, long allowed, double *threshold);
+
+/* ---- guarantee.c: the threshold that keeps a promise ---- */
+
+/* Errors that `count` independent calibration instances may make for the promise that at least `target` of
+ * all requests agree, with confidence `guarantee`, both above 0 and below 1; -1: even none are too many. */
+long or_guarantee_errors(double target, double guarantee, size_t count);
+
+/* The fewest instances of which no error is enough for the promise: target^n <= 1 - guarantee. */
+size_t or_guarantee_needed(double target, double guarantee);
+
+/* The agreement that so few errors show at that confidence (Clopper and Pearson, Biometrika 26, 1934), for a
+ * threshold that was fixed beforehand. */
+double or_guarantee_bound(double guarantee, size_t errors, size_t count);
+
+/* The lowest of the levels before the first that leaves more than `allowed` instances with a wrong token, and
+ * how many it leaves; INFINITY and 0 when the first level below that does. The levels must not be made of
+ * `scores`. */
+or_status or_guarantee_keep(const or_scores *scores, const or_levels *levels, long allowed, double *threshold,
+                            size_t *errors);
 
 /* ---- ramps.c: which layers have a ramp ---- */
 
@@ -114,6 +170,8 @@ typedef struct or_train_job {
 typedef struct or_candidate {
     or_policy *policy;
     or_train_result calibration;
+    double saved;                  /* of work, by which candidates are compared (candidate.c) */
+    size_t errors;                 /* wrong tokens of the calibration part */
     size_t fit_rows, fit_rows_all; /* rows fitted; rows there were */
 } or_candidate;
 

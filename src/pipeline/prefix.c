@@ -42,7 +42,7 @@ void or_prefix_feed(or_prefix *prefix, or_pages *pages, size_t index, const or_r
     const int32_t from = prefix->fed, all = or_prefix_positions(prefix) - from,
                   rows = (size_t)all < most ? all : (int32_t)most;
     *feed = (or_feed){
-        .rider = {.index = index, .rows = rows, .policy = -1, .state = {-1, 0}},
+        .rider = {.index = index, .rows = rows, .policy = -1, .state = OR_RAMP_STATE_START},
         .tokens = request->tokens + from,
         .pages = prefix->pages,
     };

@@ -194,7 +194,7 @@ static bool leaves_here(or_stage *stage, or_rider *rider, or_record *record)
     if (rider->step.exits_at > 0) return rider->step.exits_at == layer;
     const bool ramp = policy && or_policy_has_ramp(policy, layer);
     if (ramp || !policy) record->seen.stable = or_ramp_state_update(&rider->state, record->seen.token);
-    return ramp && or_policy_fires(policy, &record->seen);
+    return ramp && or_policy_fires(policy, &record->seen, &rider->state);
 }
 
 /* At full depth: it leaves with its last row. Under verify the rows before that waited as drafts. */

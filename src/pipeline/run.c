@@ -214,7 +214,7 @@ static or_status admit(or_pipeline *p, size_t index, const or_request *request)
         .policy = request->policy,
         .observe = request->observe,
         .n_choices = (int32_t)request->n_choices,
-        .state = {-1, 0},
+        .state = OR_RAMP_STATE_START,
         .step = {.position = position,
                  .n_pages = t->prefix.n_pages,
                  .exits_at = request->exits ? request->exits[0] : 0},

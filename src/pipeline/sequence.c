@@ -102,7 +102,7 @@ bool or_sequence_next(const or_sequence *q, const or_pages *pages, int32_t most,
     const int32_t from = q->again ? q->fed - 1 : q->fed, wanted = q->again ? q->fed : rows_end(q);
     const int32_t end = wanted - from > most ? from + most : wanted;
     *feed = (or_feed){
-        .rider = {.index = q->index, .rows = end - from, .policy = -1, .state = {-1, 0}},
+        .rider = {.index = q->index, .rows = end - from, .policy = -1, .state = OR_RAMP_STATE_START},
         .tokens = q->tokens + from,
         .pages = q->pages,
     };

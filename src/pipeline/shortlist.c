@@ -9,8 +9,8 @@
  */
 #include "stage.h"
 
-/* The observation that the shortlist makes. `stable` counts its token for the ramp's; the whole
- * distribution, if it is computed, counts anew from the state before. */
+/* The observation that the shortlist makes. The state counts its token for the ramp's, and remembers what it
+ * showed; the whole distribution, if it is computed, counts anew from the state before. */
 or_status or_shortlist_check(or_stage *stage, const or_wave *wave, size_t r, bool *whole)
 {
     or_rider *rider = &wave->riders[r];
@@ -38,7 +38,7 @@ or_status or_shortlist_check(or_stage *stage, const or_wave *wave, size_t r, boo
     }
     seen.stable = or_ramp_state_update(&state, seen.token);
     stage->stats.macs += (double)k * h->d_embed;
-    *whole = or_policy_fires(policy, &seen);
+    *whole = or_policy_fires(policy, &seen, &state);
     if (!*whole) rider->state = state;
     return OR_OK;
 }

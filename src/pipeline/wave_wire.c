@@ -18,7 +18,7 @@ typedef struct wire_head {
     int32_t layer;
     uint64_t width, taps, n_riders, n_rows, n_list, n_ghosts;
 } wire_head;
-enum { MAGIC = 0x6f726d78 };
+enum { MAGIC = 0x6f726d79 };
 
 /* Bytes of a wave with these counts; false when they exceed what MPI can send at once. The counts may come
  * from the wire: with each at most 2^31 no product overflows 128 bits. */
@@ -125,7 +125,8 @@ static bool rider_fits(const or_rider *rider, const or_wave_limits *limits)
 {
     if (rider->rows < 1 || rider->n_choices < 0 || rider->policy < -1 || !is_flag(rider->observe))
         return false;
-    if (rider->state.stable < 0 || rider->state.stable > limits->n_layers) return false;
+    if (rider->state.stable < 0 || rider->state.stable > limits->n_layers || isnan(rider->state.message))
+        return false;
     if (rider->policy >= 0 && (size_t)rider->policy >= limits->n_policies) return false;
     if (rider->n_short < 0 || rider->n_short > OR_SHORTLIST) return false;
     if (!tokens_fit(rider->shortlist, rider->n_short, (size_t)limits->n_vocab)) return false;

@@ -52,9 +52,10 @@ model=$demo/model
 gap_policy "$scratch/bad.json" 16 0 '[3, 8, 12]'
 gap_policy "$scratch/middling.json" 16 0.5 '[2, 4, 6, 8, 10, 12, 14]'
 gap_policy "$scratch/short.json" 16 0.5 '[2, 4, 6, 8, 10, 12, 14]' 8
+crf_policy "$scratch/crf.json" 16 0.6 '[2, 4, 6, 8, 10, 12, 14]' 8
 policies=()
-for policy in "$demo/policy/svm.json" "$scratch"/{bad,middling,short}.json; do policies+=(--policy "$policy"); done
-names='["svm", "bad", "middling", "short", "full"]'
+for policy in "$demo/policy/svm.json" "$scratch"/{bad,middling,short,crf}.json; do policies+=(--policy "$policy"); done
+names='["svm", "bad", "middling", "short", "crf", "full"]'
 demo_requests 3 | jq -c --argjson policies "$names" "$vary" >"$scratch/plain.jsonl"
 {
     cat "$scratch/plain.jsonl"
@@ -69,6 +70,8 @@ run base 1 --threads 1
 holds 'all(.[]; .error == null)'
 holds 'any(.[]; .finish == "stop") and any(.[]; .finish == "length")'
 holds '[.[].exit_layers // [] | .[]] | unique | contains([3, 4, 16])' # bad, middling, full
+jq -es --slurpfile in "$in" '[range(length) as $i | select($in[$i].policy == "crf") | .[$i].exit_layers // [] | .[]] |
+    any(. < 16) and any(. == 16)' "$base" >/dev/null || fail "the crf lets all leave, or none"
 run two 2 --threads 2 --batch 3
 run three 3 --threads 1 --batch 1 --plan 1,2,13
 run four 4 --threads 1 --batch 64 --wave-tokens 40

@@ -477,7 +477,7 @@ static inline bool admit_scored(stages *s, trial *t)
                             .rows = (int32_t)r->n_tokens - position,
                             .policy = r->policy,
                             .observe = 1,
-                            .state = {-1, 0},
+                            .state = OR_RAMP_STATE_START,
                             .step = {.position = position, .n_pages = t->prefix.n_pages}};
     board_rider(s, &rider, r->tokens + position, t->prefix.pages);
     s->n_scored++;

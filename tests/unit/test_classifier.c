@@ -44,14 +44,14 @@ static or_fit_rows make_rows(data_set *out, bool ring, bool first_right)
         out->right[0] = first_right;
         out->right[i] = !first_right;
     }
-    return (or_fit_rows){out->x, out->right, ROWS, WIDE};
+    return (or_fit_rows){out->x, out->right, ROWS, WIDE, 1};
 }
 
 static double accuracy(const or_classifier_ops *ops, const void *model, const or_fit_rows *rows)
 {
     int good = 0;
     for (size_t i = 0; i < rows->rows; i++)
-        good += (ops->score(model, rows->x + i * WIDE) > 0) == rows->right[i];
+        good += (ops->score(model, rows->x + i * WIDE, NULL) > 0) == rows->right[i];
     return (double)good / (double)rows->rows;
 }
 
@@ -72,8 +72,10 @@ static void test_table(void **state)
     assert_ptr_equal(ops, &or_classifier_svm);
     assert_ok(or_classifier_find("gap", NULL, &ops));
     assert_ptr_equal(ops, &or_classifier_gap);
+    assert_ok(or_classifier_find("crf", NULL, &ops));
+    assert_ptr_equal(ops, &or_classifier_crf);
     assert_fails(or_classifier_find("forest", "p.json", &ops), OR_ERR_INPUT,
-                 "(p.json): found \"forest\", expected one of: svm, gap");
+                 "(p.json): found \"forest\", expected one of: svm, crf, gap");
 }
 
 static void test_gap(void **state)
@@ -85,7 +87,7 @@ static void test_gap(void **state)
     or_fit_rows rows = make_rows(&data, false, true);
     or_train_options options = with_kernel("rbf");
     assert_ok(ops->fit(&rows, &options, &model));
-    assert_true(ops->score(model, &(double){0.625}) == 0.625);
+    assert_true(ops->score(model, &(double){0.625}, NULL) == 0.625);
     assert_int_equal(ops->cost(model), 0);
     assert_true(ops->threshold == 0.8);
     ops->free(model);
@@ -106,7 +108,8 @@ static void test_svm_separates(void **state)
         void *model;
         assert_ok(ops->fit(&rows, &linear, &model));
         assert_true(accuracy(ops, model, &rows) > 0.97);
-        assert_true(ops->score(model, (double[]){0.95, 500, 7}) > ops->score(model, (double[]){0.7, 500, 7}));
+        assert_true(ops->score(model, (double[]){0.95, 500, 7}, NULL) >
+                    ops->score(model, (double[]){0.7, 500, 7}, NULL));
         ops->free(model);
         assert_ok(ops->fit(&rows, &rbf, &model));
         assert_true(accuracy(ops, model, &rows) > 0.97);
@@ -140,7 +143,7 @@ static void test_svm_weighs_errors(void **state)
         void *model;
         assert_ok(ops->fit(&rows, &options, &model));
         for (int i = 0; i < ROWS; i++) {
-            bool leaves = ops->score(model, data.x + i * WIDE) > 0;
+            bool leaves = ops->score(model, data.x + i * WIDE, NULL) > 0;
             leave_wrongly[w] += leaves && !data.right[i];
             stay_needlessly[w] += !leaves && data.right[i];
         }
@@ -161,7 +164,8 @@ static void test_svm_ignores_a_feature_that_never_varied(void **state)
     or_train_options options = with_kernel("rbf");
     void *model;
     assert_ok(ops->fit(&rows, &options, &model));
-    assert_true(ops->score(model, (double[]){0.8, 100, 7}) == ops->score(model, (double[]){0.8, 100, 70}));
+    assert_true(ops->score(model, (double[]){0.8, 100, 7}, NULL) ==
+                ops->score(model, (double[]){0.8, 100, 70}, NULL));
     ops->free(model);
 }
 
@@ -204,8 +208,8 @@ static void test_svm_comes_back_bit_for_bit(void **state)
         assert_string_equal(or_json_find(entry, "file")->valuestring, "exits.svm");
         assert_ok(ops->load(json, path, WIDE, &again));
         for (int i = 0; i < ROWS; i++) {
-            double before = ops->score(model, data.x + i * WIDE),
-                   after = ops->score(again, data.x + i * WIDE);
+            double before = ops->score(model, data.x + i * WIDE, NULL),
+                   after = ops->score(again, data.x + i * WIDE, NULL);
             assert_memory_equal(&before, &after, sizeof before);
         }
         assert_true(ops->cost(model) == ops->cost(again));
@@ -260,9 +264,9 @@ static void test_svm_adds_up_what_the_file_says(void **state)
                         cJSON_GetArrayItem(or_json_find(entry, "offset"), j)->valuedouble) *
                        cJSON_GetArrayItem(or_json_find(entry, "scale"), j)->valuedouble;
             const double sum = sum_of_file(text.data, rbf, 3, z, &norm);
-            assert_near(fabs(ops->score(model, rows.x + i * WIDE)), fabs(sum), 1e-11 * norm);
+            assert_near(fabs(ops->score(model, rows.x + i * WIDE, NULL)), fabs(sum), 1e-11 * norm);
         }
-        assert_true(isnan(ops->score(model, (double[WIDE]){0, NAN})));
+        assert_true(isnan(ops->score(model, (double[WIDE]){0, NAN}, NULL)));
         or_buffer_free(&text);
         cJSON_Delete(json);
         ops->free(model);
@@ -291,8 +295,8 @@ static void test_svm_of_another_label_order(void **state)
     put_file(file, text.data, text.size);
     assert_ok(or_classifier_svm.load(json, path, WIDE, &turned));
     for (int i = 0; i < ROWS; i++)
-        assert_true(or_classifier_svm.score(turned, data.x + i * WIDE) ==
-                    -or_classifier_svm.score(model, data.x + i * WIDE));
+        assert_true(or_classifier_svm.score(turned, data.x + i * WIDE, NULL) ==
+                    -or_classifier_svm.score(model, data.x + i * WIDE, NULL));
     or_classifier_svm.free(model);
     or_classifier_svm.free(turned);
     or_buffer_free(&text);
@@ -415,7 +419,7 @@ static void test_svm_files_with_random_damage(void **state)
         cJSON *vouching = cJSON_Duplicate(json, true);
         put_hash(vouching, &text);
         if (or_classifier_svm.load(vouching, path, WIDE, &model) == OR_OK) {
-            (void)or_classifier_svm.score(model, data.x);
+            (void)or_classifier_svm.score(model, data.x, NULL);
             or_classifier_svm.free(model);
             passed++;
         } else {

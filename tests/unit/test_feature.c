@@ -43,7 +43,7 @@ static void test_values(void **state)
 static void test_stable_counts_equal_tokens_in_a_row(void **state)
 {
     (void)state;
-    or_ramp_state ramps = {-1, 0};
+    or_ramp_state ramps = OR_RAMP_STATE_START;
     const int32_t tokens[] = {0, 0, 5, 5, 5, 0, 5};
     const int32_t stable[] = {1, 2, 1, 2, 3, 1, 1};
     for (int i = 0; i < 7; i++) assert_int_equal(or_ramp_state_update(&ramps, tokens[i]), stable[i]);

@@ -16,6 +16,19 @@ static const char *const fields[][2] = {
     {"fingerprint", "\"00ff00ff00ff00ff\""},
 };
 
+/* Of a request at its first ramp. */
+static bool fires(const or_policy *policy, const or_observation *seen)
+{
+    or_ramp_state ramps = OR_RAMP_STATE_START;
+    return or_policy_fires(policy, seen, &ramps);
+}
+
+static double score(const or_policy *policy, const or_observation *seen)
+{
+    or_ramp_state ramps = OR_RAMP_STATE_START;
+    return or_policy_score(policy, seen, &ramps);
+}
+
 /* A gap policy whose member `key` is `value`, or absent when that is NULL. */
 static const char *policy_with(const char *key, const char *value)
 {
@@ -52,11 +65,11 @@ static void test_gap_policy(void **state)
     assert_false(or_policy_wants_cosines(policy));
     assert_int_equal(or_policy_cost(policy), 0);
     or_observation seen = {.layer = 2, .gap = 0.625f};
-    assert_true(or_policy_fires(policy, &seen)); /* reaching the threshold is enough */
+    assert_true(fires(policy, &seen)); /* reaching the threshold is enough */
     seen.gap = nextafterf(0.625f, 0);
-    assert_false(or_policy_fires(policy, &seen));
+    assert_false(fires(policy, &seen));
     seen.gap = NAN;
-    assert_false(or_policy_fires(policy, &seen));
+    assert_false(fires(policy, &seen));
     or_policy_free(policy);
     or_policy_free(NULL);
 }
@@ -125,7 +138,7 @@ static void test_a_policy_that_never_fires(void **state)
     or_policy *policy;
     or_observation seen = {.layer = 2, .gap = INFINITY};
     assert_ok(or_policy_load(policy_with("threshold", "\"never\""), &policy));
-    assert_false(or_policy_fires(policy, &seen));
+    assert_false(fires(policy, &seen));
     or_policy_free(policy);
     assert_ok(or_policy_load(policy_with("ramps", "[]"), &policy));
     assert_int_equal(or_policy_last_ramp(policy), 0);
@@ -178,7 +191,7 @@ static void test_every_field_is_checked(void **state)
         {"format", "\"offramp-policy-2\"",
          "its format is \"offramp-policy-2\", expected \"offramp-policy-1\""},
         {"classifier", NULL, "\"classifier\" is nothing"},
-        {"classifier", "\"oracle\"", "found \"oracle\", expected one of: svm, gap"},
+        {"classifier", "\"oracle\"", "found \"oracle\", expected one of: svm, crf, gap"},
         {"features", NULL, "\"features\" is nothing"},
         {"features", "[]", "\"features\" is empty"},
         {"features", "[\"gap\", \"gap\"]", "names gap twice"},
@@ -253,7 +266,7 @@ static or_policy *svm_policy(const char *path)
     or_train_options options;
     or_train_defaults(&options);
     assert_ok(or_policy_new(path, 8, &policy));
-    assert_ok(or_classifier_svm.fit(&(or_fit_rows){x, right, ROWS, 2}, &options, &policy->model));
+    assert_ok(or_classifier_svm.fit(&(or_fit_rows){x, right, ROWS, 2, 1}, &options, &policy->model));
     policy->ops = &or_classifier_svm;
     policy->n_features = 2;
     policy->features[0] = OR_FEATURE_GAP;
@@ -292,10 +305,10 @@ static void test_what_is_saved_is_loaded(void **state)
     for (int i = 0; i < 500; i++) {
         or_observation seen = {.gap = (float)(random_bits(&seed) / 4294967296.0),
                                .cos_mlp = (float)(random_bits(&seed) / 4294967296.0)};
-        double before = or_policy_score(made, &seen), after = or_policy_score(policy, &seen);
+        double before = score(made, &seen), after = score(policy, &seen);
         assert_memory_equal(&before, &after, sizeof before);
-        assert_int_equal(or_policy_fires(policy, &seen), after >= 1.0 / 3);
-        fired += or_policy_fires(policy, &seen);
+        assert_int_equal(fires(policy, &seen), after >= 1.0 / 3);
+        fired += fires(policy, &seen);
     }
     assert_true(fired > 50 && fired < 450);
     or_policy_free(made);
@@ -394,20 +407,20 @@ static void test_a_probe_asks_and_lets_nobody_leave(void **state)
     const or_observation sure = {.layer = 2, .gap = 1, .top_prob = 1, .stable = 4};
     assert_ok(or_policy_probe(policy_with(NULL, NULL), 8, NULL, 0, &policy));
     assert_int_equal(or_policy_ramp_count(policy), 3);
-    assert_false(or_policy_fires(policy, &sure));
+    assert_false(fires(policy, &sure));
     or_policy_free(policy);
     assert_ok(or_policy_probe(source_path("configs/demo/policy/svm.json"), 40, (int[]){2, 39}, 2, &policy));
     assert_string_equal(or_policy_classifier(policy), "svm");
     assert_ok(or_policy_check(policy, 40, 0, true));
     for (int layer = 0; layer <= 40; layer++)
         assert_int_equal(or_policy_has_ramp(policy, layer), layer == 2 || layer == 39);
-    assert_true(isfinite(or_policy_score(policy, &sure)));
-    assert_false(or_policy_fires(policy, &sure));
+    assert_true(isfinite(score(policy, &sure)));
+    assert_false(fires(policy, &sure));
     or_policy_free(policy);
     assert_ok(or_policy_probe(NULL, 4, (int[]){3}, 1, &policy));
-    assert_true(or_policy_score(policy, &sure) == 1);
+    assert_true(score(policy, &sure) == 1);
     assert_int_equal(or_policy_last_ramp(policy), 3);
-    assert_false(or_policy_fires(policy, &sure));
+    assert_false(fires(policy, &sure));
     or_policy_free(policy);
     assert_fails(or_policy_probe(NULL, 4, (int[]){4}, 1, &policy), OR_ERR_USAGE, "after layer 4");
     assert_null(policy);

@@ -76,7 +76,7 @@ static void test_what_is_written_is_read(void **state)
         assert_true(item->index == items[i].index);
         assert_int_equal(item->final_token, items[i].final_token);
         assert_int_equal(item->answer_token, items[i].answer_token);
-        or_ramp_state ramps = {-1, 0};
+        or_ramp_state ramps = OR_RAMP_STATE_START;
         for (int l = 0; l < LAYERS; l++) {
             seen[i][l].stable = or_ramp_state_update(&ramps, seen[i][l].token);
             assert_memory_equal(&item->seen[l], &seen[i][l], sizeof seen[i][l]);

@@ -114,6 +114,46 @@ static void test_parts_share_no_question(void **state)
     or_trace_free(&trace);
 }
 
+/* Each question of the calibration part once, at any of its numbers of shots; the other parts stay. */
+static void test_thinned_parts_hold_a_question_once(void **state)
+{
+    (void)state;
+    or_trace trace = make_trace(300, 2, 5, 0);
+    for (size_t i = 0; i < trace.count; i++) {
+        trace.items[i].shots = (int)(i / 100);
+        trace.items[i].index = (int64_t)(i % 100);
+        trace.items[i].task[0] = 'x';
+        trace.items[i].task[1] = '\0';
+    }
+    or_parts whole, parts;
+    assert_ok(or_parts_make(&trace, 0.2, 1, &whole));
+    assert_ok(or_parts_make(&trace, 0.2, 1, &parts));
+    or_parts_thin(&trace, 1, &parts);
+    assert_int_equal(whole.n_calibration, 120);
+    assert_int_equal(parts.n_calibration, 40);
+    assert_int_equal(parts.n_fit, whole.n_fit);
+    assert_int_equal(parts.n_test, whole.n_test);
+    assert_memory_equal(parts.order, whole.order, whole.n_fit * sizeof *whole.order);
+    assert_memory_equal(parts.order + parts.n_fit + 40, whole.order + whole.n_fit + 120,
+                        whole.n_test * sizeof *whole.order);
+    int with_shots[3] = {0};
+    bool met[100] = {false};
+    for (size_t i = 0; i < 40; i++) {
+        const or_trace_item *item = &trace.items[parts.order[parts.n_fit + i]];
+        assert_false(met[item->index]);
+        met[item->index] = true;
+        with_shots[item->shots]++;
+        bool known = false;
+        for (size_t k = 0; k < 120; k++)
+            known |= whole.order[whole.n_fit + k] == parts.order[parts.n_fit + i];
+        assert_true(known);
+    }
+    for (int i = 0; i < 3; i++) assert_true(with_shots[i] > 4);
+    or_parts_free(&whole);
+    or_parts_free(&parts);
+    or_trace_free(&trace);
+}
+
 static void test_part_sizes(void **state)
 {
     (void)state;
@@ -304,8 +344,8 @@ static void test_ramps_against_trying_everything(void **state)
     }
 }
 
-/* The ramp after layer 2 is as sure as that after layer 4, and wrong for every other instance: only without it
- * may the threshold be so low that they leave. (Ramps that nobody comes to stay: they cost nothing.) */
+/* The ramp after layer 2 is as sure as that after layer 4, and wrong for every other instance: only without
+ * it may the threshold be so low that they leave. (Ramps that nobody comes to stay: they cost nothing.) */
 static void test_a_ramp_that_errs_is_left_out(void **state)
 {
     (void)state;
@@ -330,6 +370,7 @@ static void test_a_ramp_that_errs_is_left_out(void **state)
  * before. */
 static int simulate(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token)
 {
+    or_ramp_state carried = OR_RAMP_STATE_START;
     for (int layer = 1; layer < n_layers; layer++) {
         if (!or_policy_has_ramp(policy, layer)) continue;
         or_observation seen = item->seen[layer - 1];
@@ -340,18 +381,18 @@ static int simulate(const or_policy *policy, const or_trace_item *item, int n_la
             seen.stable++;
         }
         *token = seen.token;
-        if (or_policy_fires(policy, &seen)) return layer;
+        if (or_policy_fires(policy, &seen, &carried)) return layer;
     }
     *token = item->final_token;
     return n_layers;
 }
 
 /* With a shortlist of 50 of the 1000 tokens a ramp behind the first has a twentieth of a head, 2.5e5. */
-static void check_replay(int shortlist)
+static void check_replay(const char *classifier, int shortlist)
 {
     char path[1024];
     or_trace trace = make_trace(300, 12, 31, 20);
-    or_train_options options = defaults("svm");
+    or_train_options options = defaults(classifier);
     options.features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_STABLE | 1u << OR_FEATURE_LAYER;
     options.shortlist = shortlist;
     or_train_report report;
@@ -395,8 +436,10 @@ static void check_replay(int shortlist)
 static void test_replay_is_what_the_pipeline_does(void **state)
 {
     (void)state;
-    check_replay(0);
-    check_replay(50);
+    check_replay("svm", 0);
+    check_replay("svm", 50);
+    check_replay("crf", 0);
+    check_replay("crf", 50);
 }
 
 static void test_oracle_leaves_where_the_token_stays(void **state)
@@ -499,6 +542,8 @@ static void test_training_reaches_its_target(void **state)
     check_training(&options, 0.25);
     options.kernel = "linear";
     check_training(&options, 0.2);
+    options = defaults("crf");
+    check_training(&options, 0.25);
     options = defaults("gap");
     check_training(&options, 0.1);
 }
@@ -510,13 +555,126 @@ static or_buffer contents(const char *path)
     return text;
 }
 
+/* What is promised is kept on fresh instances, is what the file says, and is more than without a promise. */
+static void test_a_guarantee(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"svm", "crf", "gap"};
+    or_trace trace = make_trace(1500, 12, 43, 60), fresh = make_trace(4000, 12, 1043, 60);
+    size_t *all;
+    assert_ok(OR_NEW(all, fresh.count));
+    for (size_t i = 0; i < fresh.count; i++) all[i] = i;
+    for (int k = 0; k < 3; k++) {
+        char path[1024], text[100];
+        or_train_options options = defaults(kinds[k]);
+        or_train_report plain, report;
+        or_train_result result;
+        or_policy *policy;
+        assert_ok(or_train(&trace, &options, policy_path(path), &plain));
+        assert_true(plain.promise.guarantee == 0);
+        options.guarantee = 0.95;
+        assert_ok(or_train(&trace, &options, path, &report));
+        const or_train_promise *promise = &report.promise;
+        assert_true(promise->guarantee == 0.95 && promise->bound >= 0.95 && promise->bound < 1);
+        assert_int_equal(promise->questions, 600);
+        assert_int_equal(report.calibration.instances, 600);
+        assert_true((long)promise->errors <= or_guarantee_errors(0.95, 0.95, 600));
+        assert_near(report.calibration.agreement, 1 - (double)promise->errors / 600, 1e-12);
+        assert_true(report.n_ramps > 0 && report.calibration.work_saved > 0.05);
+        assert_ok(or_policy_load(path, &policy));
+        or_replay_result(policy, &fresh, all, fresh.count, &result);
+        assert_true(result.agreement >= 0.95);
+        or_policy_free(policy);
+        or_buffer json = contents(path);
+        snprintf(text, sizeof text, "\"errors\": %zu, \"instances\": 600", promise->errors);
+        assert_non_null(strstr(
+            json.data, "\"calibration\": {\"target_agreement\": 0.95, \"guarantee\": 0.95, \"bound\": 0.9"));
+        assert_non_null(strstr(json.data, text));
+        or_buffer_free(&json);
+    }
+    free(all);
+    or_trace_free(&trace);
+    or_trace_free(&fresh);
+}
+
+/* The calibration part chooses the threshold and nothing else: with so many of it wrong at odd layers that
+ * another set of ramps would calibrate better, the classifier and its ramps are the same, and the threshold
+ * is stricter. */
+static void test_a_guarantee_keeps_the_calibration_part_out(void **state)
+{
+    (void)state;
+    or_trace trace = make_trace(1000, 12, 44, 60);
+    or_train_options options = defaults("svm");
+    or_train_report reports[2];
+    or_buffer svm[2];
+    or_parts parts;
+    bool ramp[2][13];
+    options.guarantee = 0.9;
+    options.target_agreement = 0.9;
+    assert_ok(or_parts_make(&trace, options.test_share, options.seed, &parts));
+    for (int i = 0; i < 2; i++) {
+        char path[1024], file[1024];
+        or_policy *policy;
+        policy_path(path);
+        snprintf(file, sizeof file, "%.*s.svm", (int)strlen(path) - 5, path);
+        assert_ok(or_train(&trace, &options, path, &reports[i]));
+        assert_true(reports[i].n_ramps > 0);
+        svm[i] = contents(file);
+        assert_ok(or_policy_load(path, &policy));
+        memcpy(ramp[i], policy->ramp, 13);
+        or_policy_free(policy);
+        for (size_t k = 0; k < parts.n_calibration; k += 7)
+            for (int l = 0; l < 11; l += 2) trace.items[parts.order[parts.n_fit + k]].seen[l].token = 999;
+    }
+    assert_memory_equal(ramp[0], ramp[1], 13);
+    assert_string_equal(svm[0].data, svm[1].data);
+    assert_true(reports[1].threshold > reports[0].threshold);
+    /* the set that a choice by the calibration part would have come to now does better */
+    assert_true(reports[1].ramps[OR_TRAIN_SECOND].result.work_saved >
+                reports[1].calibration.work_saved + 0.03);
+    or_parts_free(&parts);
+    for (int i = 0; i < 2; i++) or_buffer_free(&svm[i]);
+    or_trace_free(&trace);
+}
+
+static void test_too_few_for_a_guarantee(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_train_options options = defaults("gap");
+    or_train_report report;
+    options.target_agreement =
+        0.9; /* 0.9^22 <= 0.1: 22 must calibrate, 43 without a test part, 53 with one */
+    options.guarantee = 0.9;
+    options.test_share = 0;
+    or_trace trace = make_trace(42, 4, 2, 0);
+    assert_fails(
+        or_train(&trace, &options, policy_path(path), &report), OR_ERR_INPUT,
+        "21 questions calibrate, expected 22 (of 43 in the trace) to promise an agreement of 0.9 with "
+        "confidence 0.9");
+    assert_false(or_path_exists(path));
+    or_trace_free(&trace);
+    trace = make_trace(86, 4, 2, 0); /* two numbers of shots of 43 questions */
+    for (size_t i = 0; i < trace.count; i++) {
+        trace.items[i].index = (int64_t)(i % 43);
+        trace.items[i].task[0] = 'x';
+        trace.items[i].task[1] = '\0';
+    }
+    assert_ok(or_train(&trace, &options, path, &report));
+    assert_int_equal(report.promise.questions, 22);
+    trace.items[0].index = 1; /* one question less */
+    trace.items[43].index = 1;
+    assert_fails(or_train(&trace, &options, path, &report), OR_ERR_INPUT, "21 questions calibrate");
+    or_trace_free(&trace);
+}
+
 static void test_the_same_again_gives_the_same_files(void **state)
 {
     (void)state;
     or_trace trace = make_trace(200, 8, 3, 40);
     or_train_options options = defaults("svm");
     or_train_report report;
-    or_buffer json[3], svm[3];
+    or_buffer json[3], svm[3], crf[2];
     for (int i = 0; i < 3; i++) {
         char path[1024], file[1024];
         policy_path(path);
@@ -531,9 +689,18 @@ static void test_the_same_again_gives_the_same_files(void **state)
     assert_string_not_equal(json[0].data, json[2].data);
     assert_non_null(strstr(json[0].data, "\"tasks\": [\"one\", \"two\"]"));
     assert_non_null(strstr(json[0].data, "\"target_agreement\": 0.95"));
+    for (int i = 0; i < 2; i++) {
+        char path[1024];
+        options = defaults("crf");
+        assert_ok(or_train(&trace, &options, policy_path(path), &report));
+        crf[i] = contents(path);
+    }
+    assert_string_equal(crf[0].data, crf[1].data);
+    assert_non_null(strstr(crf[0].data, "\"training\": {\"l2\": 1, "));
     for (int i = 0; i < 3; i++) {
         or_buffer_free(&json[i]);
         or_buffer_free(&svm[i]);
+        if (i < 2) or_buffer_free(&crf[i]);
     }
     or_trace_free(&trace);
 }
@@ -552,10 +719,24 @@ static void test_rows_are_thinned(void **state)
     assert_true(report.fit_rows_all >= 80 && report.fit_rows_all <= 80 * 7);
     or_trace_free(&trace);
 
+    /* a crf is fitted to whole instances: of 7 ramps or fewer each, and to one at least */
+    options = defaults("crf");
+    options.max_rows = 100;
+    trace = make_trace(200, 8, 3, 0);
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    const size_t chain = report.fit_rows_all / 80;
+    assert_true(chain >= 1 && chain <= 7);
+    assert_int_equal(report.fit_rows, 100 / chain * chain);
+    options.max_rows = 2;
+    assert_ok(or_train(&trace, &options, path, &report));
+    assert_int_equal(report.fit_rows, report.fit_rows_all / 80 == 1 ? 2 : report.fit_rows_all / 80);
+    or_trace_free(&trace);
+
     /* from all layers of all instances: the first rows there are would all be wrong ones */
     trace = make_trace(60, 41, 4, 0);
     for (size_t i = 0; i < trace.count; i++)
         for (int l = 0; l < 41; l++) trace.items[i].seen[l].token = l < 30 ? 99 : trace.items[i].final_token;
+    options = defaults("svm");
     options.max_rows = 30;
     assert_ok(or_train(&trace, &options, path, &report));
     assert_int_equal(report.fit_rows, 30);
@@ -796,6 +977,10 @@ static void test_options_that_are_refused(void **state)
     REFUSES(options.target_agreement = 1, OR_ERR_USAGE, "target agreement");
     REFUSES(options.target_agreement = -0.1, OR_ERR_USAGE, "target agreement");
     REFUSES(options.target_agreement = NAN, OR_ERR_USAGE, "target agreement");
+    REFUSES(options.guarantee = 1, OR_ERR_USAGE, "guarantee");
+    REFUSES(options.guarantee = -0.1, OR_ERR_USAGE, "guarantee");
+    REFUSES((options.guarantee = 0.9, options.target_agreement = 0), OR_ERR_USAGE,
+            "needs a target agreement");
     REFUSES(options.test_share = 0.6, OR_ERR_USAGE, "test share");
     REFUSES(options.test_share = -0.1, OR_ERR_USAGE, "test share");
     REFUSES(options.threshold = -1, OR_ERR_USAGE, "threshold");
@@ -807,6 +992,8 @@ static void test_options_that_are_refused(void **state)
     REFUSES(options.error_weight = 0, OR_ERR_USAGE, "weight of errors");
     REFUSES(options.error_weight = NAN, OR_ERR_USAGE, "weight of errors");
     REFUSES(options.gamma = -1, OR_ERR_USAGE, "gamma");
+    REFUSES(options.l2 = 0, OR_ERR_USAGE, "weight l2");
+    REFUSES(options.l2 = NAN, OR_ERR_USAGE, "weight l2");
     REFUSES(options.max_rows = 1, OR_ERR_USAGE, "rows fitted");
     REFUSES(options.max_rows = 2000000, OR_ERR_USAGE, "rows fitted");
     REFUSES(options.shortlist = 1, OR_ERR_USAGE, "the shortlist must have 2..64 tokens, or 0");
@@ -827,6 +1014,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_share_no_question),
+        cmocka_unit_test(test_thinned_parts_hold_a_question_once),
         cmocka_unit_test(test_part_sizes),
         cmocka_unit_test(test_draw_is_within_and_even),
         cmocka_unit_test(test_errors_allowed),
@@ -836,6 +1024,9 @@ int main(void)
         cmocka_unit_test(test_replay_is_what_the_pipeline_does),
         cmocka_unit_test(test_oracle_leaves_where_the_token_stays),
         cmocka_unit_test(test_training_reaches_its_target),
+        cmocka_unit_test(test_a_guarantee),
+        cmocka_unit_test(test_a_guarantee_keeps_the_calibration_part_out),
+        cmocka_unit_test(test_too_few_for_a_guarantee),
         cmocka_unit_test(test_the_same_again_gives_the_same_files),
         cmocka_unit_test(test_rows_are_thinned),
         cmocka_unit_test(test_own_threshold_without_a_target),

@@ -158,7 +158,7 @@ static void riders_keep_their_state(void **state)
                             .policy = 2,
                             .observe = 1,
                             .n_choices = 1,
-                            .state = {.token = 4095, .stable = 7}};
+                            .state = {.token = 4095, .stable = 7, .message = -1.0 / 3}};
     add(&wave, 1, 3, 2, 0);
     wave.layer = 5;
     assert_ok(or_wave_add(&other, &rider, &(int32_t){3}, NULL));
@@ -216,7 +216,7 @@ static or_rider step_rider(uint64_t index, int rows, int position)
     return (or_rider){.index = index,
                       .rows = rows,
                       .policy = -1,
-                      .state = {-1, 0},
+                      .state = OR_RAMP_STATE_START,
                       .step = {.sequence = index,
                                .slot = (int32_t)(index % limits.n_slots),
                                .position = position,
@@ -411,7 +411,8 @@ static void dropped_rows_conflict(void **state)
     or_wave_free(&empty);
 }
 
-/* Prefixes and who reads them find their pages, whoever else comes and goes, and are not counted as requests. */
+/* Prefixes and who reads them find their pages, whoever else comes and goes, and are not counted as requests.
+ * */
 static void prefixes_travel_with_their_prompts(void **state)
 {
     (void)state;
@@ -581,6 +582,7 @@ static void every_wrong_step_is_refused(void **state)
                  {AT_RIDER(0, observe), 4, 2, sums},
                  {AT_RIDER(0, state.stable), 4, -1, sums},
                  {AT_RIDER(0, state.stable), 4, 10, sums},
+                 {AT_RIDER(0, state.message), 8, INT64_C(0x7ff8) << 48, sums}, /* no number */
                  {AT_RIDER(0, n_short), 4, -1, sums},
                  {AT_RIDER(0, n_short), 4, OR_SHORTLIST + 1, sums},
                  {AT_RIDER(0, shortlist[1]), 4, -1, sums},
