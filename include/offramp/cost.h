@@ -44,9 +44,9 @@ typedef struct or_rank_cost {
 typedef struct or_load {
     int n_layers;
     double rows, riders; /* of a wave as it begins */
-    double
-        in_flight; /* riders under way in a pipeline at most, who come back for another round; 0: any number */
-    double row_bytes; /* of a row on the wire */
+    double in_flight;    /* riders under way in a pipeline at most, who go round again; 0: any number */
+    double requests;     /* of the job; 0: any number */
+    double row_bytes;    /* of a row on the wire */
     const double
         *survivors;   /* [n_layers + 1] share of riders that execute more than l layers: S(0) = 1, never
                               * more than before; S(n_layers) is not looked at. NULL: nobody leaves */
@@ -85,6 +85,7 @@ double or_link_seconds(const or_rank_cost *rank, const or_load *load, int last);
 /* What a plan makes of a load. Stages and links are those of the slowest replica. */
 typedef struct or_forecast {
     int n_stages;
+    int pipelines;                /* that have something to do: the replicas, or fewer requests */
     double stage[OR_PLAN_STAGES]; /* seconds of a wave */
     double link[OR_PLAN_STAGES];  /* to the next stage; the last has none: 0 */
     double slowest;               /* of all these */
@@ -99,8 +100,7 @@ typedef struct or_forecast {
 void or_forecast_make(const or_plan *plan, int replicas, const or_rank_cost *ranks, const or_load *load,
                       or_forecast *forecast);
 
-/* Seconds for `waves` waves, one behind the other: the pipelines fill by a small one, then one is done every `every`
- * seconds. */
+/* Seconds for `waves` waves: the pipelines fill by a small one each, then one is done every `every` seconds. */
 double or_forecast_seconds(const or_forecast *forecast, double waves);
 
 /* Bytes that a stage would take: layers first + 1 .. last, the stage's number being `stage`. */
@@ -108,7 +108,8 @@ typedef uint64_t or_stage_bytes(const void *context, int stage, int first, int l
 
 /* The plan for pipelines of n_stages ranks whose slowest stage (or link), of all replicas, is fastest; among equal
  * ones the one with the least sum of squares of stage times, then the one with more layers in front. Exact: dynamic
- * programming over the layers and stages, O(replicas n_stages n_layers^2). Stages that take more than their rank's
+ * programming over the layers and stages, O(replicas n_stages n_layers^2). Where few are in flight, and the way
+ * round is what they wait for, another plan may reach more: that is not looked for. Stages that take more than their rank's
  * `memory` are not considered; bytes may be NULL where no rank has a limit. OR_ERR_USAGE with more stages than
  * layers, OR_ERR_INPUT when no plan fits. */
 or_status or_plan_best(int n_stages, int replicas, const or_rank_cost *ranks, const or_load *load,
@@ -137,7 +138,7 @@ or_status or_plan_auto(int n_ranks, int replicas, const or_rank_cost *ranks, con
                        const or_plan_sizes *sizes, or_layout *layout);
 
 /* What would do better than `layout` on its ranks; false where nothing would: ... */
-/* ... the fewest ranks, of those of a pipeline, that reach as much; */
+/* ... the fewest ranks, of those of a pipeline, that reach as much (to half a per cent); */
 bool or_layout_fewer(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
                      const or_plan_sizes *sizes, or_layout *fewer);
 /* ... the best other number of replicas on all the ranks, where it reaches 3 % more or better. */

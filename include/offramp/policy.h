@@ -86,7 +86,7 @@ or_status or_policy_probe(const char *path, int n_layers, const int *ramps, size
 or_status or_policy_check(const or_policy *policy, int n_layers, uint64_t fingerprint, bool allow_other);
 
 const char *or_policy_name(const or_policy *policy);         /* file name without folder and .json */
-const char *or_policy_classifier(const or_policy *policy);   /* "svm", "crf", "gap" */
+const char *or_policy_classifier(const or_policy *policy);   /* "svm", "crf", "gap", "top_prob", "fixed" */
 bool or_policy_has_ramp(const or_policy *policy, int layer); /* layer 1..L; L itself never has one */
 int or_policy_last_ramp(const or_policy *policy);            /* 0 when it has none */
 bool or_policy_wants_cosines(const or_policy *policy);

@@ -38,7 +38,7 @@
 #include <offramp/trace.h>
 
 typedef struct or_train_options {
-    const char *classifier; /* "svm", "crf", "gap" */
+    const char *classifier; /* "svm", "crf", "gap", "top_prob", "fixed" */
     unsigned features;      /* bit 1u << or_feature; 0: the classifier's default */
     const char *kernel;     /* svm: "rbf" or "linear" */
     double c, gamma;        /* svm: cost; RBF width, 0 = 1 / number of features */

@@ -42,8 +42,8 @@ static or_option options[] = {
     {"survivors", OR_OPTION_PATH, &survivors, "F",
      "the same: [S(0), ... S(L)], or a trace.csv that the policies are replayed on", 0, 0, false},
     {"length", OR_OPTION_INT, &length, "N", "tokens of a prompt (128)", 1, 1 << 24, false},
-    {"batch", OR_OPTION_INT, &batch, "N", "plan for so many continuations at a time; 0: for prompts (0)", 0,
-     65536, false},
+    {"batch", OR_OPTION_INT, &batch, "N",
+     "plan for so many continuations at a time, of each replica; 0: for prompts (0)", 0, 65536, false},
     {"kernels", OR_OPTION_TEXT, &common.kernels, "NAME",
      "avx512_bf16, avx512, avx2, openblas or reference (the first that is usable)", 0, 0, false},
     {"memory-per-rank", OR_OPTION_BYTES, &common.memory_per_rank, "B",
@@ -161,7 +161,7 @@ static or_status print_forecast(const planning *p)
     printf(", the even plan %.4g (%.2fx)\n", tokens_of(p, &other.forecast),
            rate / other.forecast.requests_per_second);
     if (or_layout_fewer(layout, p->costs, &p->work, &p->sizes, &other))
-        printf("%d rank%s would reach %.4g tokens/s: %d are more than this job can use\n",
+        printf("%d rank%s would reach %.4g tokens/s: %d are more than one pipeline can use\n",
                other.plan.n_stages, other.plan.n_stages == 1 ? "" : "s", tokens_of(p, &other.forecast), n);
     if (replicas == 0 && or_layout_replicas(layout, p->costs, &p->work, &p->sizes, &other))
         printf("--replicas %d would reach %.4g tokens/s (%.2fx)\n", other.replicas,

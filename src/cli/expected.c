@@ -135,7 +135,7 @@ or_status or_suggest_plan(const or_pipeline *pipeline, const or_workload *seen, 
     OR_TRY_GOTO(done, OR_NEW(costs, (size_t)n * (size_t)replicas));
     for (int r = 0; r < n * replicas; r++) {
         costs[r] = measured ? measured[r] : or_cost_of_macs(h, seen->length);
-        costs[r].memory = (uint64_t)common->memory_per_rank;
+        if (common->memory_per_rank > 0) costs[r].memory = (uint64_t)common->memory_per_rank;
     }
     /* whatever prompts the present plan has room for, another one has, too */
     const size_t longest = or_pipeline_longest(pipeline), wave = (size_t)common->wave_tokens;

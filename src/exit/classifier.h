@@ -58,7 +58,7 @@ typedef struct or_classifier_ops {
     void (*free)(void *model); /* NULL is fine */
 } or_classifier_ops;
 
-extern const or_classifier_ops or_classifier_gap; /* gap.c */
+extern const or_classifier_ops or_classifier_gap, or_classifier_top_prob, or_classifier_fixed; /* single.c */
 extern const or_classifier_ops or_classifier_svm; /* svm.c */
 extern const or_classifier_ops or_classifier_crf; /* crf.c */
 

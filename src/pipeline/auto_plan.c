@@ -60,36 +60,40 @@ static or_status find_costs(or_pipeline *p, const or_pipeline_options *options, 
     } else if (status == OR_OK) {
         memcpy(p->costs, options->costs, n * sizeof *p->costs);
     }
-    for (size_t r = 0; r < n && options->memory_per_rank > 0; r++)
-        if (p->costs) p->costs[r].memory = options->memory_per_rank;
     return status;
 }
 
-/* What each rank may take, where that is not said: its share of what its host has. Only to see what other plans would
- * fit: the one that was asked for is checked when it is known (open.c). Collective. */
-static or_status share_memory(const or_pipeline *p, or_rank_cost **shares)
+/* What each rank may take, into p->costs: as it is said, or else its share of what its host has. Collective. */
+static or_status limit_memory(or_pipeline *p, const or_pipeline_options *options)
 {
     const size_t n = (size_t)or_transport_size(p->world);
-    uint64_t own = 1, sum, *all = NULL;
+    uint64_t sum, own = options->memory_per_rank, *all = NULL;
     int ranks;
-    or_status status = OR_NEW(*shares, n);
-    if (status == OR_OK) status = OR_NEW(all, n);
-    status = or_transport_agree(p->world, status);
-    if (status == OR_OK) status = or_transport_host_sum(p->world, own, &sum, &ranks);
-    own = status == OR_OK ? or_machine_memory() / (uint64_t)ranks : 0;
+    OR_TRY(or_transport_agree(p->world, OR_NEW(all, n)));
+    or_status status = or_transport_host_sum(p->world, 1, &sum, &ranks);
+    if (own == 0 && status == OR_OK) own = or_machine_memory() / (uint64_t)ranks;
     if (status == OR_OK) status = or_transport_gather(p->world, &own, sizeof own, all);
-    for (size_t r = 0; r < n && status == OR_OK; r++) {
-        (*shares)[r] = p->costs[r];
-        if ((*shares)[r].memory == 0) (*shares)[r].memory = all[r];
-    }
+    for (size_t r = 0; r < n && status == OR_OK; r++) p->costs[r].memory = all[r];
     free(all);
     return status;
 }
 
-/* What the plan is thought to reach, beside the even plan, and what other ways to use the ranks would; `shares` as
- * share_memory() says. */
-static or_status tell(const or_pipeline *p, const or_rank_cost *shares, const or_workload *work,
-                      const or_plan_sizes *sizes, const or_layout *best)
+/* Within what the ranks may take. Where that is a share of the host's memory only, and no plan keeps all within
+ * theirs, any plan will do: the host's ranks are checked together when it is known (open.c). */
+static or_status plan_within(or_pipeline *p, const or_pipeline_options *options, const or_workload *work,
+                             const or_plan_sizes *sizes, or_layout *best)
+{
+    const int n = or_transport_size(p->world);
+    const or_status status = or_plan_auto(n, p->n_replicas, p->costs, work, sizes, best);
+    if (status != OR_ERR_INPUT || options->memory_per_rank > 0) return status;
+    for (int r = 0; r < n; r++) p->costs[r].memory = 0;
+    return or_plan_auto(n, p->n_replicas, p->costs, work, sizes, best);
+}
+
+/* What the plan is thought to reach while it is full, beside the even plan, and what other ways to use the ranks
+ * would. */
+static or_status tell(const or_pipeline *p, const or_workload *work, const or_plan_sizes *sizes,
+                      const or_layout *best)
 {
     const int n = p->plan.n_stages;
     const double rate = best->forecast.requests_per_second,
@@ -103,25 +107,24 @@ static or_status tell(const or_pipeline *p, const or_rank_cost *shares, const or
     or_log_note("plan %s: %.4g tokens/s predicted, even plan %.4g (%.2fx)", layers, rate * tokens,
                 other.forecast.requests_per_second * tokens, rate / other.forecast.requests_per_second);
     free(layers);
-    if (or_layout_fewer(best, shares, work, sizes, &other))
-        or_log_note("%d rank%s would reach %.4g tokens/s: %d are more than this job can use",
+    if (or_layout_fewer(best, p->costs, work, sizes, &other))
+        or_log_note("%d rank%s would reach %.4g tokens/s: %d are more than one pipeline can use",
                     other.plan.n_stages, other.plan.n_stages == 1 ? "" : "s",
                     other.forecast.requests_per_second * tokens, n);
-    if (or_layout_replicas(best, shares, work, sizes, &other))
+    if (or_layout_replicas(best, p->costs, work, sizes, &other))
         or_log_note("--replicas %d would reach %.4g tokens/s (%.2fx)", other.replicas,
                     other.forecast.requests_per_second * tokens, other.forecast.requests_per_second / rate);
     return OR_OK;
 }
 
 /* Rank 0's plan for all. Collective. */
-static or_status find_plan(or_pipeline *p, const or_workload *work, const or_plan_sizes *sizes,
-                           or_layout *best)
+static or_status find_plan(or_pipeline *p, const or_pipeline_options *options, const or_workload *work,
+                           const or_plan_sizes *sizes, or_layout *best)
 {
     or_plan *plans = NULL;
-    const int n = or_transport_size(p->world);
-    or_status status = OR_NEW(plans, (size_t)n);
+    or_status status = OR_NEW(plans, (size_t)or_transport_size(p->world));
     if (status == OR_OK && or_transport_rank(p->world) == 0)
-        status = or_plan_auto(n, p->n_replicas, p->costs, work, sizes, best);
+        status = plan_within(p, options, work, sizes, best);
     status = or_transport_agree(p->world, status);
     if (status == OR_OK) status = or_transport_gather(p->world, &best->plan, sizeof best->plan, plans);
     if (status == OR_OK) p->plan = plans[0];
@@ -134,14 +137,12 @@ or_status or_pipeline_plan_auto(or_pipeline *p, const or_pipeline_options *optio
 {
     const or_workload work = workload_of(options, h);
     const or_plan_sizes sizes = {h, shares, options->wave_tokens, or_threads()};
-    or_rank_cost *limited = NULL;
     or_layout best = {0};
     or_status status = find_costs(p, options, &work, &sizes);
-    if (status == OR_OK) status = find_plan(p, &work, &sizes, &best);
+    if (status == OR_OK) status = limit_memory(p, options);
+    if (status == OR_OK) status = find_plan(p, options, &work, &sizes, &best);
     if (status != OR_OK || options->quiet_plan) return status;
-    status = share_memory(p, &limited);
-    if (status == OR_OK && or_transport_rank(p->world) == 0) status = tell(p, limited, &work, &sizes, &best);
-    free(limited);
+    if (or_transport_rank(p->world) == 0) status = tell(p, &work, &sizes, &best);
     return or_transport_agree(p->world, status);
 }
 

@@ -30,11 +30,13 @@ or_load or_load_of(const or_workload *work, int n_stages, int replicas, size_t w
     size_t riders = work->sequences ? (most + stages - 1) / stages : wave_tokens / length;
     if (riders == 0) riders = 1; /* a longer prompt is a wave by itself */
     if (requests > 0 && riders > requests) riders = requests;
+    if (work->sequences && riders > wave_tokens) riders = wave_tokens;
     return (or_load){
         .n_layers = h->n_layers,
         .rows = (double)(riders * length),
         .riders = (double)riders,
         .in_flight = (double)most,
+        .requests = (double)work->requests,
         .row_bytes = (double)h->d_model * sizeof(float),
         .survivors = work->survivors,
         .ramp = work->ramp,
@@ -102,7 +104,8 @@ static void forecast_one(const or_plan *plan, const or_rank_cost *ranks, const o
         forecast->through += stage + link;
         forecast->slowest = fmax(forecast->slowest, fmax(stage, link));
     }
-    forecast->first = load->in_flight > 0 ? 1 : fmin(1, OR_WAVE_LEAST / load->rows);
+    /* a prompt is not cut */
+    forecast->first = load->in_flight > 0 ? 1 : fmin(1, fmax(OR_WAVE_LEAST / load->rows, 1 / load->riders));
     const double round = forecast->through + (n > 1 ? ranks[n - 1].latency : 0);
     forecast->every = forecast->slowest;
     if (load->in_flight > 0) forecast->every = fmax(forecast->every, round * load->riders / load->in_flight);
@@ -112,14 +115,16 @@ static void forecast_one(const or_plan *plan, const or_rank_cost *ranks, const o
 void or_forecast_make(const or_plan *plan, int replicas, const or_rank_cost *ranks, const or_load *load,
                       or_forecast *forecast)
 {
+    const int at_work = load->requests > 0 && load->requests < replicas ? (int)load->requests : replicas;
     or_forecast one;
     double rate = 0;
     forecast_one(plan, ranks, load, forecast);
-    for (int r = 0; r < replicas; r++) {
+    for (int r = 0; r < at_work; r++) {
         forecast_one(plan, ranks + r * plan->n_stages, load, &one);
         rate += one.requests_per_second;
         if (one.slowest > forecast->slowest) *forecast = one;
     }
+    forecast->pipelines = at_work;
     forecast->requests_per_second = rate;
     if (rate > 0) forecast->every = load->riders / rate;
 }
@@ -127,7 +132,7 @@ void or_forecast_make(const or_plan *plan, int replicas, const or_rank_cost *ran
 double or_forecast_seconds(const or_forecast *forecast, double waves)
 {
     const double filling = forecast->first * (forecast->through - forecast->slowest);
-    return filling + forecast->slowest + (waves - 1) * forecast->every;
+    return filling + forecast->slowest + fmax(0, waves - forecast->pipelines) * forecast->every;
 }
 
 /* ---- the best plan ------------------------------------------------------------------------------------ */

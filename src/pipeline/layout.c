@@ -33,7 +33,7 @@ bool or_layout_fewer(const or_layout *layout, const or_rank_cost *ranks, const o
     if (layout->replicas > 1) return false;
     for (int n = 1; n < layout->plan.n_stages; n++) {
         if (or_plan_auto(n, 1, ranks, work, sizes, fewer) != OR_OK) continue; /* does not fit */
-        if (fewer->forecast.requests_per_second >= layout->forecast.requests_per_second) return true;
+        if (fewer->forecast.requests_per_second >= 0.995 * layout->forecast.requests_per_second) return true;
     }
     return false;
 }

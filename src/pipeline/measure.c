@@ -142,9 +142,8 @@ static int fastest(const or_rank_cost *costs, const bool *done, int n)
 }
 
 /* Whether a rank is of the kind of a faster one: measured at the same rows, and not much slower. */
-static bool is_like(const or_rank_cost *cost, const or_rank_cost *faster, bool same_host)
+static bool is_like(const or_rank_cost *cost, const or_rank_cost *faster, double much)
 {
-    const double much = same_host ? 1.5 : 1.15;
     return cost->layer.n_points == faster->layer.n_points && cost->ramp.n_points == faster->ramp.n_points &&
            longest(cost) <= much * longest(faster);
 }
@@ -165,16 +164,24 @@ static void level_kind(or_rank_cost *costs, const int *kind, int n_kind)
     }
 }
 
-void or_costs_level(or_rank_cost *costs, const char *const *hosts, int n)
+/* Kinds of ranks that are not much slower than the fastest of them; with `hosts` of one host each. */
+static void level_kinds(or_rank_cost *costs, const char *const *hosts, int n, double much)
 {
     bool done[OR_PLAN_STAGES] = {false};
     int kind[OR_PLAN_STAGES];
     for (int first; (first = fastest(costs, done, n)) >= 0;) {
         int n_kind = 0;
-        for (int r = 0; r < n; r++)
-            if (!done[r] && is_like(&costs[r], &costs[first], strcmp(hosts[r], hosts[first]) == 0))
-                kind[n_kind++] = r;
+        for (int r = 0; r < n; r++) {
+            if (done[r] || (hosts && strcmp(hosts[r], hosts[first]) != 0)) continue;
+            if (is_like(&costs[r], &costs[first], much)) kind[n_kind++] = r;
+        }
         for (int k = 0; k < n_kind; k++) done[kind[k]] = true;
         level_kind(costs, kind, n_kind);
     }
+}
+
+void or_costs_level(or_rank_cost *costs, const char *const *hosts, int n)
+{
+    level_kinds(costs, hosts, n, 1.5);
+    level_kinds(costs, NULL, n, 1.15);
 }

@@ -12,9 +12,10 @@
 or_status or_measure_rank(const char *model, const or_shares *shares, int first, int last, size_t length,
                           size_t most, or_rank_cost *cost);
 
-/* Ranks of one kind differ by what else their machines did for a moment: those within 15 % of a faster one (by a layer
- * of the most rows) get the mean of all such; of one host, within 50 %, since its cores are alike as a rule and its other
- * work goes from one to the other. Ranks of different kinds keep the difference. hosts[n_ranks] are names. Pure. */
+/* Ranks of one kind differ by what else their machines did for a moment. First those of one host that are within
+ * 50 % of a faster one (by a layer of the most rows) get the mean of all such, since its cores are alike as a rule
+ * and its other work goes from one to the other; then those of all hosts that are within 15 %. Ranks of different
+ * kinds keep the difference. hosts[n_ranks] are names. Pure. */
 void or_costs_level(or_rank_cost *costs, const char *const *hosts, int n_ranks);
 
 #endif

@@ -287,6 +287,7 @@ or_status or_pipeline_send_held(or_pipeline *p)
     p->credits--;
     p->held = false;
     p->napped = 0;
+    or_wait_end(&p->waiting); /* for the credit */
     OR_TRY(or_transport_send(p->transport, p->rank + 1, OR_TAG_WAVE, bytes, size));
     event.end = or_clock_now();
     or_timeline_add(p->timeline, &event);

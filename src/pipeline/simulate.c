@@ -51,6 +51,15 @@ static void nap_on(sim_stage *s)
     s->nap = or_wait_next(s->look - s->slept);
 }
 
+/* or_wait_end() */
+static void end_wait(sim_stage *s, double now)
+{
+    if (!s->waiting) return;
+    s->waiting = false;
+    s->waits[1] = s->waits[0];
+    s->waits[0] = now - s->slept;
+}
+
 /* There is something to find for a rank that sleeps: it does so when its nap is over. */
 static or_status notice(simulator *sim, sim_stage *s, double now)
 {
@@ -169,6 +178,7 @@ static or_status send_held(simulator *sim, sim_stage *s, double now)
     s->credits--;
     s->held = false;
     s->running = NULL;
+    end_wait(s, now);
     return or_sim_push(&sim->events,
                        (or_sim_event){s->link_free + s->cost->latency, OR_SIM_WAVE, s->number + 1, wave, 0});
 }
@@ -236,11 +246,7 @@ static or_status look(simulator *sim, sim_stage *s, double now)
     OR_TRY(send_held(sim, s, now));
     if (!s->held) OR_TRY(find_wave(sim, s, now));
     if (s->held || !s->running) return sleep_on(sim, s, now);
-    if (s->waiting) {
-        s->waits[1] = s->waits[0];
-        s->waits[0] = now - s->slept;
-        s->waiting = false;
-    }
+    end_wait(s, now);
     return run(sim, s);
 }
 

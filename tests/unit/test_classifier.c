@@ -74,8 +74,12 @@ static void test_table(void **state)
     assert_ptr_equal(ops, &or_classifier_gap);
     assert_ok(or_classifier_find("crf", NULL, &ops));
     assert_ptr_equal(ops, &or_classifier_crf);
+    assert_ok(or_classifier_find("top_prob", NULL, &ops));
+    assert_true(ops->features == 1u << OR_FEATURE_TOP_PROB && ops->only_features);
+    assert_ok(or_classifier_find("fixed", NULL, &ops));
+    assert_true(ops->features == 1u << OR_FEATURE_LAYER && ops->only_features);
     assert_fails(or_classifier_find("forest", "p.json", &ops), OR_ERR_INPUT,
-                 "(p.json): found \"forest\", expected one of: svm, crf, gap");
+                 "(p.json): found \"forest\", expected one of: svm, crf, gap, top_prob, fixed");
 }
 
 static void test_gap(void **state)

@@ -85,7 +85,31 @@ static void replicas_add_up(void **state)
     assert_near(f.requests_per_second, 10 + 5, 1e-12);
     assert_near(f.slowest, 2, 1e-12);
     assert_near(f.stage[0], 2, 1e-12);
-    assert_near(or_forecast_seconds(&f, 4), 3 + 3 * 10 / 15.0, 1e-12);
+    assert_near(or_forecast_seconds(&f, 4), 3 + 2 * 10 / 15.0,
+                1e-12); /* two are under way from the beginning */
+    assert_near(or_forecast_seconds(&f, 2), 3, 1e-12);
+    or_load few = load; /* one request: one pipeline */
+    few.rows = few.riders = few.requests = 1;
+    or_forecast_make(&plan, 2, ranks, &few, &f);
+    assert_int_equal(f.pipelines, 1);
+    assert_near(f.requests_per_second, 10, 1e-12); /* 0.1 s a stage */
+    assert_near(or_forecast_seconds(&f, 1), 0.2, 1e-12);
+}
+
+/* Prompts are not cut: one that is a wave by itself goes through all stages before anything is done. Of many short
+ * ones the first wave is small. */
+static void pipelines_fill_by_small_waves(void **state)
+{
+    (void)state;
+    const or_rank_cost ranks[2] = {{.layer = {1, {1}, {0.001}}}, {.layer = {1, {1}, {0.001}}}};
+    const or_plan plan = {2, {0, 1, 2}};
+    or_load load = {.n_layers = 2, .rows = 1024, .riders = 1};
+    or_forecast f;
+    or_forecast_make(&plan, 1, ranks, &load, &f);
+    assert_near(or_forecast_seconds(&f, 1), 2.048, 1e-12);
+    load.riders = 64;
+    or_forecast_make(&plan, 1, ranks, &load, &f);
+    assert_near(or_forecast_seconds(&f, 10), 10.24 + 0.128, 1e-12);
 }
 
 /* What a job says of itself is shared by its pipelines, but for continuations at a time, which each has. */
@@ -103,6 +127,7 @@ static void a_load_is_that_of_a_pipeline(void **state)
     assert_near(or_load_of(&continued, 4, 1, 1024, &h).riders, 8, 0);
     assert_near(or_load_of(&continued, 4, 2, 1024, &h).riders, 5, 0);
     assert_near(or_load_of(&continued, 4, 2, 1024, &h).in_flight, 20, 0);
+    assert_near(or_load_of(&continued, 4, 1, 3, &h).riders, 3, 0); /* no more than a wave holds */
 }
 
 /* ---- all plans ------------------------------------------------------------------------------------------ */
@@ -305,9 +330,13 @@ static void ranks_of_a_kind_are_alike(void **state)
         assert_near(ranks[r].ramp.seconds[0], 10 * means[r], 1e-12);
     }
     const double disturbed[] = {1, 1.3, 1, 1.3, 1.6}, levelled[] = {1.1, 1.1, 1.1, 1.45, 1.45};
+    const double near[] = {1, 1, 1, 1.1, 1.18};
     for (int r = 0; r < 5; r++) ranks[r].layer.seconds[0] = disturbed[r];
     or_costs_level(ranks, together, 5);
     for (int r = 0; r < 5; r++) assert_near(ranks[r].layer.seconds[0], levelled[r], 1e-12);
+    for (int r = 0; r < 5; r++) ranks[r].layer.seconds[0] = near[r];
+    or_costs_level(ranks, together, 5); /* the second host is 1.14 as a whole */
+    for (int r = 0; r < 5; r++) assert_near(ranks[r].layer.seconds[0], 1.056, 1e-12);
 }
 
 int main(void)
@@ -317,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_forecast_adds_up_what_is_left),
         cmocka_unit_test(who_goes_round_is_awaited),
         cmocka_unit_test(replicas_add_up),
+        cmocka_unit_test(pipelines_fill_by_small_waves),
         cmocka_unit_test(a_load_is_that_of_a_pipeline),
         cmocka_unit_test(copies_and_fewer_ranks_are_weighed),
         cmocka_unit_test(ranks_of_a_kind_are_alike),

@@ -555,6 +555,36 @@ static or_buffer contents(const char *path)
     return text;
 }
 
+/* All leave after the first layer that keeps the target, which one ramp is enough for. */
+static void test_a_fixed_layer(void **state)
+{
+    (void)state;
+    enum { LAYERS = 12 };
+    or_trace trace = make_trace(1000, LAYERS, 43, 60);
+    or_train_options options = defaults("fixed");
+    or_train_report report;
+    or_policy *policy;
+    char path[1024];
+    options.target_agreement = 0.9;
+    options.test_share = 0;
+    assert_ok(or_train(&trace, &options, policy_path(path), &report));
+    assert_ok(or_policy_load(path, &policy));
+    assert_int_equal(report.n_ramps, 1);
+    const int layer = or_policy_last_ramp(policy);
+    size_t right = 0, earlier = 0;
+    for (size_t i = 0; i < trace.count; i++) {
+        int32_t token;
+        const or_observation *seen = trace.items[i].seen;
+        assert_int_equal(or_policy_replay(policy, &trace.items[i], LAYERS, &token), layer);
+        right += token == seen[LAYERS - 1].token;
+        earlier += seen[layer - 2].token == seen[LAYERS - 1].token;
+    }
+    if (right < 880 || earlier >= 900)
+        fail_msg("layer %d: %zu of 1000 right, %zu before", layer, right, earlier);
+    or_policy_free(policy);
+    or_trace_free(&trace);
+}
+
 /* What is promised is kept on fresh instances, is what the file says, and is more than without a promise. */
 static void test_a_guarantee(void **state)
 {
@@ -1024,6 +1054,7 @@ int main(void)
         cmocka_unit_test(test_replay_is_what_the_pipeline_does),
         cmocka_unit_test(test_oracle_leaves_where_the_token_stays),
         cmocka_unit_test(test_training_reaches_its_target),
+        cmocka_unit_test(test_a_fixed_layer),
         cmocka_unit_test(test_a_guarantee),
         cmocka_unit_test(test_a_guarantee_keeps_the_calibration_part_out),
         cmocka_unit_test(test_too_few_for_a_guarantee),
