@@ -5,11 +5,7 @@
 
 /* A new kind is one file and one line here; single.c says how. */
 static const or_classifier_ops *const table[] = {
-    &or_classifier_svm,
-    &or_classifier_crf,
-    &or_classifier_gap,
-    &or_classifier_top_prob,
-    &or_classifier_fixed,
+    &or_classifier_svm, &or_classifier_crf, &or_classifier_gap, &or_classifier_top_prob, &or_classifier_fixed,
 };
 
 enum { N_KINDS = sizeof table / sizeof table[0] };
