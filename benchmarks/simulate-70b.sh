@@ -14,7 +14,7 @@
 #   LOG=""               what was simulated, a line of JSON each: is kept there, and taken from there if it is there
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$here/.. offramp=${OFFRAMP:-offramp} dtype=${DTYPE:-q8_0} threads=${THREADS:-2}
+root=$(dirname "$here") offramp=${OFFRAMP:-offramp} dtype=${DTYPE:-q8_0} threads=${THREADS:-2}
 shape=${SHAPE:-$root/configs/models/llama-2-70b.json},dtype=$dtype
 read -ra ranks <<<"${RANKS:-1 4 8 16 64}"
 read -ra curves <<<"${CURVES:-$(echo "$root"/configs/survivors/80-saves-*.json)}"
