@@ -91,8 +91,9 @@ typedef struct or_forecast {
     double slowest;               /* of all these */
     double through;               /* of a wave that meets no other: the sum */
     double first;                 /* share of a wave that the first and the last one have: small ones */
-    double every; /* so often a wave is through, of whichever replica: `slowest`, or more where those in
-                                   * flight are too few to keep it busy while others are on their way */
+    /* So often a wave is through, of whichever replica: `slowest`, or more where those in flight are too few to keep
+     * it busy while others are on their way. */
+    double every;
     double requests_per_second; /* riders of a wave over `every` */
 } or_forecast;
 
@@ -137,11 +138,16 @@ typedef struct or_layout {
 or_status or_plan_auto(int n_ranks, int replicas, const or_rank_cost *ranks, const or_workload *work,
                        const or_plan_sizes *sizes, or_layout *layout);
 
-/* What would do better than `layout` on its ranks; false where nothing would: ... */
-/* ... the fewest ranks, of those of a pipeline, that reach as much (to half a per cent); */
+/* layout->forecast, for the plan and the replicas that it has. */
+void or_layout_forecast(or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
+                        const or_plan_sizes *sizes);
+
+/* The fewest ranks that reach as much in one pipeline (to half a per cent) as `layout`, which is one. False: all of
+ * its ranks are of use. */
 bool or_layout_fewer(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
                      const or_plan_sizes *sizes, or_layout *fewer);
-/* ... the best other number of replicas on all the ranks, where it reaches 3 % more or better. */
+
+/* The best other number of replicas on the ranks of `layout`. False: none reaches 3 % more. */
 bool or_layout_replicas(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
                         const or_plan_sizes *sizes, or_layout *other);
 

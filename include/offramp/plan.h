@@ -5,6 +5,7 @@
 #include <offramp/checkpoint.h>
 #include <offramp/status.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { OR_PLAN_STAGES = 1024 }; /* most stages a plan can have */
@@ -23,6 +24,9 @@ or_status or_plan_even(int n_layers, int n_ranks, or_plan *plan);
 /* From what --plan says: "even"; "10,20,25,25" (layers per rank, which must fit n_ranks and add up to
  * n_layers); or the name of a file {"layers": [10, 20, 25, 25]}. OR_ERR_USAGE or, for a file, OR_ERR_INPUT. */
 or_status or_plan_parse(const char *text, int n_layers, int n_ranks, or_plan *plan);
+
+/* Whether it is "auto": no plan yet, but one to be made from what work costs (or_plan_auto()). NULL is not. */
+bool or_plan_is_auto(const char *text);
 
 /* The way back: "10,20,25,25", malloc'ed. */
 or_status or_plan_format(const or_plan *plan, char **text);

@@ -27,34 +27,30 @@ static double within(double nap)
     return nap < OR_CLOCK_NAP_MOST ? nap : OR_CLOCK_NAP_MOST;
 }
 
-double or_wait_first(const double last[2])
+double or_wait_seconds(or_wait *wait, double now)
 {
-    return within((last[0] < last[1] ? last[0] : last[1]) / 4);
+    if (wait->waiting) return within((now - wait->begin) / 8);
+    wait->waiting = true;
+    wait->begin = now;
+    return within((wait->last[0] < wait->last[1] ? wait->last[0] : wait->last[1]) / 4);
 }
 
-double or_wait_next(double waited)
+void or_wait_over(or_wait *wait, double now)
 {
-    return within(waited / 8);
+    if (!wait->waiting) return;
+    wait->waiting = false;
+    wait->last[1] = wait->last[0];
+    wait->last[0] = now - wait->begin;
 }
 
 /* Linux lets timers of a thread be late by 50 us, unless the thread asks for better. */
 void or_wait_nap(or_wait *wait)
 {
-    const double now = or_clock_now();
-    if (!wait->waiting) {
-        prctl(PR_SET_TIMERSLACK, 1000UL);
-        wait->waiting = true;
-        wait->begin = now;
-        or_clock_sleep(or_wait_first(wait->last));
-    } else {
-        or_clock_sleep(or_wait_next(now - wait->begin));
-    }
+    if (!wait->waiting) prctl(PR_SET_TIMERSLACK, 1000UL);
+    or_clock_sleep(or_wait_seconds(wait, or_clock_now()));
 }
 
 void or_wait_end(or_wait *wait)
 {
-    if (!wait->waiting) return;
-    wait->waiting = false;
-    wait->last[1] = wait->last[0];
-    wait->last[0] = or_clock_now() - wait->begin;
+    if (wait->waiting) or_wait_over(wait, or_clock_now());
 }

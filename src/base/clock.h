@@ -33,8 +33,8 @@ void or_wait_nap(or_wait *wait);
 /* What was waited for is here. Without a wait that is on, nothing. */
 void or_wait_end(or_wait *wait);
 
-/* The rule, for those who reckon with it: seconds of the first nap, and of that behind `waited` seconds. */
-double or_wait_first(const double last[2]);
-double or_wait_next(double waited);
+/* The rule by itself, for any clock: seconds of the nap that begins `now`; what was waited for is here `now`. */
+double or_wait_seconds(or_wait *wait, double now);
+void or_wait_over(or_wait *wait, double now);
 
 #endif

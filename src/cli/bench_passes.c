@@ -306,9 +306,8 @@ static void free_bench(bench *b)
 static or_status run_passes(bench *b)
 {
     const or_bench_job *job = b->job;
-    const char *plan = job->common->plan;
     pass all = {b, NULL, 0, job->n_tests, 0, job->repeats, 0, b->sides};
-    if (!job->exit_plan && !(plan && strcmp(plan, "auto") == 0)) return run_pass(&all);
+    if (!job->exit_plan && !or_plan_is_auto(job->common->plan)) return run_pass(&all);
     for (size_t i = 0; i < job->n_tests; i++) OR_TRY(run_test_passes(b, i));
     return OR_OK;
 }

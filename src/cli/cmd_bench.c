@@ -185,11 +185,6 @@ static or_status check_exits(void)
                    "--kv is \"%s\", expected deferred, propagate or verify", kv_name);
 }
 
-static bool is_auto(const char *plan)
-{
-    return plan && strcmp(plan, "auto") == 0;
-}
-
 static or_status parse(int argc, char **argv, bool *helped)
 {
     OR_TRY(or_options_parse(argc, argv, options, &text, NULL, 0, helped));
@@ -197,8 +192,8 @@ static or_status parse(int argc, char **argv, bool *helped)
     OR_TRY(or_bench_format_find(output ? output : "md", &format));
     OR_TRY(make_model_path());
     OR_TRY(check_exits());
-    if (survivors && !exit_plan && is_auto(common.plan)) OR_TRY(or_strdup("auto", &exit_plan));
-    columns.predicted = is_auto(common.plan) || is_auto(exit_plan);
+    if (survivors && !exit_plan && or_plan_is_auto(common.plan)) OR_TRY(or_strdup("auto", &exit_plan));
+    columns.predicted = or_plan_is_auto(common.plan) || or_plan_is_auto(exit_plan);
     columns.exits = survivors;
     columns.ramps = !survivors && (ramps.count > 0 || policy_path);
     OR_TRY(read_ramps());
@@ -252,7 +247,7 @@ static or_status check_exit_plan(const or_session *session, int n_layers)
 {
     const int replicas = common.replicas ? (int)common.replicas : 1;
     or_plan plan;
-    if (!exit_plan || is_auto(exit_plan)) return OR_OK;
+    if (!exit_plan || or_plan_is_auto(exit_plan)) return OR_OK;
     return or_plan_parse(exit_plan, n_layers, or_transport_size(session->transport) / replicas, &plan);
 }
 

@@ -63,7 +63,7 @@ static or_status parse(int argc, char **argv, bool *helped)
     if (kv && or_kv_policy_find(kv) < 0)
         return or_fail(OR_ERR_USAGE, "wrong option", NULL,
                        "--kv is \"%s\", expected deferred, propagate or verify", kv);
-    if (adapt && !(common.plan && strcmp(common.plan, "auto") == 0))
+    if (adapt && !or_plan_is_auto(common.plan))
         return or_fail(OR_ERR_USAGE, "wrong option", NULL, "found --adapt, expected --plan auto with it");
     return or_task_options_check(&tasks);
 }

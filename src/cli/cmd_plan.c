@@ -4,16 +4,18 @@
  *   stage  layers         weights   workspace       waves       total   s/wave   load
  *       0  1..6             4 MiB    7.04 MiB       3 MiB      14 MiB   0.0123  100 %
  *       1  7..16            5 MiB    7.04 MiB       3 MiB      15 MiB   0.0121   98 %
- *   predicted: 83250 tokens/s (650.4 prompts/s), the even plan 66900 (1.24x)
+ *   predicted: 83250 tokens/s (650.4 requests/s), the even plan 66900 (1.24x)
  */
 #include "cli.h"
 #include "expected.h"
 #include "plan_simulate.h"
 
 #include "cost_file.h"
+#include "layout.h"
 #include "measure.h"
 #include "threads.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -141,32 +143,14 @@ typedef struct planning {
     or_layout layout; /* the forecast only with costs */
 } planning;
 
-static double tokens_of(const planning *p, const or_forecast *forecast)
+/* An or_layout_say. */
+static void print_line(const char *format, ...)
 {
-    return forecast->requests_per_second * (double)(p->work.sequences ? 1 : p->work.length);
-}
-
-/* "predicted: 83250 tokens/s (650.4 prompts/s)", beside the even plan, and what would do better. */
-static or_status print_forecast(const planning *p)
-{
-    or_layout other;
-    const or_layout *layout = &p->layout;
-    const int n = layout->plan.n_stages;
-    const double rate = layout->forecast.requests_per_second;
-    const or_load load = or_load_of(&p->work, n, p->replicas, p->sizes.wave_tokens, p->h);
-    OR_TRY(or_plan_even(p->h->n_layers, n, &other.plan));
-    or_forecast_make(&other.plan, p->replicas, p->costs, &load, &other.forecast);
-    printf("predicted: %.4g tokens/s", tokens_of(p, &layout->forecast));
-    if (p->work.sequences == 0) printf(" (%.4g prompts/s)", rate);
-    printf(", the even plan %.4g (%.2fx)\n", tokens_of(p, &other.forecast),
-           rate / other.forecast.requests_per_second);
-    if (or_layout_fewer(layout, p->costs, &p->work, &p->sizes, &other))
-        printf("%d rank%s would reach %.4g tokens/s: %d are more than one pipeline can use\n",
-               other.plan.n_stages, other.plan.n_stages == 1 ? "" : "s", tokens_of(p, &other.forecast), n);
-    if (replicas == 0 && or_layout_replicas(layout, p->costs, &p->work, &p->sizes, &other))
-        printf("--replicas %d would reach %.4g tokens/s (%.2fx)\n", other.replicas,
-               tokens_of(p, &other.forecast), other.forecast.requests_per_second / rate);
-    return OR_OK;
+    va_list values;
+    va_start(values, format);
+    vprintf(format, values);
+    va_end(values);
+    putchar('\n');
 }
 
 /* The most bytes that a rank takes. */
@@ -186,6 +170,7 @@ static size_t most_of(const planning *p, const or_plan *plan)
 static or_status print_replicas(const planning *p)
 {
     enum { WIDTH = 28 };
+    const double tokens = p->work.sequences ? 1 : (double)p->work.length; /* of a request */
     printf("\nreplicas  layers of a replica              tokens/s   s/wave through      a rank at most\n");
     for (int n = 1; n <= ranks; n++) {
         or_layout layout;
@@ -197,7 +182,7 @@ static or_status print_replicas(const planning *p)
         OR_TRY(status);
         OR_TRY(or_plan_format(&layout.plan, &layers));
         if (strlen(layers) > WIDTH) strcpy(layers + WIDTH - 2, "..");
-        printf("%8d  %-28s  %12.4g  %15.4g  %18s\n", n, layers, tokens_of(p, &layout.forecast),
+        printf("%8d  %-28s  %12.4g  %15.4g  %18s\n", n, layers, layout.forecast.requests_per_second * tokens,
                layout.forecast.through, or_bytes_text(most_of(p, &layout.plan), bytes));
         free(layers);
     }
@@ -223,17 +208,12 @@ static or_status print_plan(const planning *p)
             worst = s;
         }
     }
-    if (p->costs) OR_TRY(print_forecast(p));
+    if (p->costs) OR_TRY(or_layout_advise(&p->layout, p->costs, &p->work, z, print_line));
     if (replicas > 0) OR_TRY(print_replicas(p));
     if (limit == 0 || most <= limit) return OR_OK;
     const or_stage_memory m = or_plan_memory(plan, worst, p->h, &p->shares, z->wave_tokens, z->threads);
     return refuse(plan, worst, &m,
                   or_plan_ranks_within(limit, plan->n_stages, p->h, &p->shares, z->wave_tokens, z->threads));
-}
-
-static bool is_auto(void)
-{
-    return common.plan && strcmp(common.plan, "auto") == 0;
 }
 
 static or_status read_costs(planning *p)
@@ -274,7 +254,8 @@ static or_status save_costs(const planning *p)
 static or_status find_costs(planning *p)
 {
     const bool exits = survivors || policy_paths.count > 0;
-    const bool times = is_auto() || exits || costs_path || costs_output || simulation.wanted || replicas > 0;
+    const bool times = or_plan_is_auto(common.plan) || exits || costs_path || costs_output ||
+                       simulation.wanted || replicas > 0;
     if (!times) return OR_OK;
     OR_TRY(costs_path ? read_costs(p) : measure_costs(p));
     for (int64_t r = 0; r < ranks; r++) {
@@ -289,12 +270,12 @@ static or_status find_costs(planning *p)
 static or_status make_plan(planning *p)
 {
     or_layout *layout = &p->layout;
-    const int n = (int)ranks / p->replicas;
-    const or_load load = or_load_of(&p->work, n, p->replicas, p->sizes.wave_tokens, p->h);
-    if (is_auto()) return or_plan_auto((int)ranks, p->replicas, p->costs, &p->work, &p->sizes, layout);
+    if (or_plan_is_auto(common.plan))
+        return or_plan_auto((int)ranks, p->replicas, p->costs, &p->work, &p->sizes, layout);
     layout->replicas = p->replicas;
-    OR_TRY(or_plan_parse(common.plan ? common.plan : "even", p->h->n_layers, n, &layout->plan));
-    if (p->costs) or_forecast_make(&layout->plan, p->replicas, p->costs, &load, &layout->forecast);
+    OR_TRY(or_plan_parse(common.plan ? common.plan : "even", p->h->n_layers, (int)ranks / p->replicas,
+                         &layout->plan));
+    if (p->costs) or_layout_forecast(layout, p->costs, &p->work, &p->sizes);
     return OR_OK;
 }
 

@@ -100,7 +100,7 @@ static or_status expect(const or_common *common, const or_policies *policies, co
 or_status or_common_expect(or_common *common, or_session *session, const or_policies *policies,
                            const char *path, bool full, or_expected *e)
 {
-    const bool is_auto = common->plan && strcmp(common->plan, "auto") == 0;
+    const bool is_auto = or_plan_is_auto(common->plan);
     or_status status = OR_OK;
     *e = (or_expected){0};
     if (path && !is_auto)

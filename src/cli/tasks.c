@@ -137,7 +137,7 @@ or_status or_task_set_expect(const or_task_options *options, or_common *common, 
 {
     uint64_t length = UINT64_MAX, requests = UINT64_MAX;
     or_status status = OR_OK;
-    if (!common->plan || strcmp(common->plan, "auto") != 0) return OR_OK;
+    if (!or_plan_is_auto(common->plan)) return OR_OK;
     if (session->rank == 0) status = look_at_all(options, common, set, &length, &requests);
     OR_TRY(or_transport_agree(session->transport, status));
     OR_TRY(or_transport_least(session->transport, &length));

@@ -3,6 +3,7 @@
  */
 #include "pipeline_internal.h"
 
+#include "layout.h"
 #include "log.h"
 #include "machine.h"
 #include "measure.h"
@@ -90,31 +91,14 @@ static or_status plan_within(or_pipeline *p, const or_pipeline_options *options,
     return or_plan_auto(n, p->n_replicas, p->costs, work, sizes, best);
 }
 
-/* What the plan is thought to reach while it is full, beside the even plan, and what other ways to use the ranks
- * would. */
 static or_status tell(const or_pipeline *p, const or_workload *work, const or_plan_sizes *sizes,
                       const or_layout *best)
 {
-    const int n = p->plan.n_stages;
-    const double rate = best->forecast.requests_per_second,
-                 tokens = work->sequences ? 1 : (double)work->length; /* of a request */
-    const or_load load = or_load_of(work, n, p->n_replicas, sizes->wave_tokens, sizes->hparams);
-    or_layout other;
     char *layers = NULL;
-    OR_TRY(or_plan_even(sizes->hparams->n_layers, n, &other.plan));
-    OR_TRY(or_plan_format(&p->plan, &layers));
-    or_forecast_make(&other.plan, p->n_replicas, p->costs, &load, &other.forecast);
-    or_log_note("plan %s: %.4g tokens/s predicted, even plan %.4g (%.2fx)", layers, rate * tokens,
-                other.forecast.requests_per_second * tokens, rate / other.forecast.requests_per_second);
+    OR_TRY(or_plan_format(&best->plan, &layers));
+    or_log_note("plan %s", layers);
     free(layers);
-    if (or_layout_fewer(best, p->costs, work, sizes, &other))
-        or_log_note("%d rank%s would reach %.4g tokens/s: %d are more than one pipeline can use",
-                    other.plan.n_stages, other.plan.n_stages == 1 ? "" : "s",
-                    other.forecast.requests_per_second * tokens, n);
-    if (or_layout_replicas(best, p->costs, work, sizes, &other))
-        or_log_note("--replicas %d would reach %.4g tokens/s (%.2fx)", other.replicas,
-                    other.forecast.requests_per_second * tokens, other.forecast.requests_per_second / rate);
-    return OR_OK;
+    return or_layout_advise(best, p->costs, work, sizes, or_log_note);
 }
 
 /* Rank 0's plan for all. Collective. */

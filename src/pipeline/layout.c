@@ -1,5 +1,5 @@
 /* layout.c - ways to use the ranks of a job, compared by their forecasts: cost.h's or_layout. Pure. */
-#include <offramp/cost.h>
+#include "layout.h"
 
 uint64_t or_plan_stage_bytes(const void *context, int stage, int first, int last)
 {
@@ -12,6 +12,14 @@ uint64_t or_plan_stage_bytes(const void *context, int stage, int first, int last
         .total;
 }
 
+void or_layout_forecast(or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
+                        const or_plan_sizes *sizes)
+{
+    const or_load load =
+        or_load_of(work, layout->plan.n_stages, layout->replicas, sizes->wave_tokens, sizes->hparams);
+    or_forecast_make(&layout->plan, layout->replicas, ranks, &load, &layout->forecast);
+}
+
 or_status or_plan_auto(int n_ranks, int replicas, const or_rank_cost *ranks, const or_workload *work,
                        const or_plan_sizes *sizes, or_layout *layout)
 {
@@ -22,11 +30,11 @@ or_status or_plan_auto(int n_ranks, int replicas, const or_rank_cost *ranks, con
     const or_load load = or_load_of(work, n, replicas, sizes->wave_tokens, sizes->hparams);
     layout->replicas = replicas;
     OR_TRY(or_plan_best(n, replicas, ranks, &load, or_plan_stage_bytes, sizes, &layout->plan));
-    or_forecast_make(&layout->plan, replicas, ranks, &load, &layout->forecast);
+    or_layout_forecast(layout, ranks, work, sizes);
     return OR_OK;
 }
 
-/* Of a pipeline alone: with replicas, fewer ranks are fewer replicas, which is what they are there to be many of. */
+/* With replicas, fewer ranks are fewer replicas, which is what they are there to be many of. */
 bool or_layout_fewer(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
                      const or_plan_sizes *sizes, or_layout *fewer)
 {
@@ -55,4 +63,28 @@ bool or_layout_replicas(const or_layout *layout, const or_rank_cost *ranks, cons
         found = true;
     }
     return found;
+}
+
+static double tokens(const or_layout *layout, const or_workload *work)
+{
+    return layout->forecast.requests_per_second * (work->sequences ? 1 : (double)work->length);
+}
+
+or_status or_layout_advise(const or_layout *layout, const or_rank_cost *ranks, const or_workload *work,
+                           const or_plan_sizes *sizes, or_layout_say *say)
+{
+    const int n = layout->plan.n_stages;
+    const double rate = layout->forecast.requests_per_second;
+    or_layout other = {.replicas = layout->replicas};
+    OR_TRY(or_plan_even(sizes->hparams->n_layers, n, &other.plan));
+    or_layout_forecast(&other, ranks, work, sizes);
+    say("predicted: %.4g tokens/s (%.4g requests/s), the even plan %.4g (%.2fx)", tokens(layout, work), rate,
+        tokens(&other, work), rate / other.forecast.requests_per_second);
+    if (or_layout_fewer(layout, ranks, work, sizes, &other))
+        say("%d rank%s would reach %.4g tokens/s: %d are more than one pipeline can use", other.plan.n_stages,
+            other.plan.n_stages == 1 ? "" : "s", tokens(&other, work), n);
+    if (or_layout_replicas(layout, ranks, work, sizes, &other))
+        say("--replicas %d would reach %.4g tokens/s (%.2fx)", other.replicas, tokens(&other, work),
+            other.forecast.requests_per_second / rate);
+    return OR_OK;
 }

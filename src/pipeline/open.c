@@ -76,7 +76,7 @@ static or_status parse_plan(or_pipeline *p, const or_pipeline_options *options, 
 /* Makes the plan, and says what this rank's stage needs in memory. Collective. */
 static or_status plan_stage(or_pipeline *p, const or_pipeline_options *options, planned *o)
 {
-    if (strcmp(options->plan, "auto") == 0)
+    if (or_plan_is_auto(options->plan))
         OR_TRY(or_pipeline_plan_auto(p, options, &o->h, &o->shares));
     else
         OR_TRY(or_transport_agree(p->world, parse_plan(p, options, o)));

@@ -86,6 +86,11 @@ or_status or_plan_parse(const char *text, int n_layers, int n_ranks, or_plan *pl
     return OR_OK;
 }
 
+bool or_plan_is_auto(const char *text)
+{
+    return text && strcmp(text, "auto") == 0;
+}
+
 or_status or_plan_format(const or_plan *plan, char **text)
 {
     or_buffer out = {0};

@@ -16,7 +16,6 @@
 #include "log.h"
 #include "machine.h"
 
-#include <math.h>
 #include <string.h>
 
 /* A prompt that is scored, until it is answered and its silent riders are home. */
@@ -333,19 +332,12 @@ static or_status take_request(or_pipeline *p, queue *q, filling *f, bool *taken)
     return *taken ? feed_wave(p, f) : OR_OK;
 }
 
-/* What is left has about the rows of what was begun. */
-static size_t budget_of(const or_pipeline *p, const queue *q)
-{
-    const double each = q->next > 0 ? (double)q->rows / (double)q->next : INFINITY,
-                 left = q->more ? INFINITY : each * (double)(q->there - q->next);
-    return or_wave_budget(p->wave_tokens, p->plan.n_stages, q->rows, left);
-}
-
 /* Fills the running wave: continuations that are under way, then the next requests in order, up to the
  * token budget; the first rider is taken whatever its size. It may stay empty. */
 static or_status fill_wave(or_pipeline *p, queue *q, bool admitting)
 {
-    filling f = {.budget = budget_of(p, q)};
+    const size_t left = q->more ? SIZE_MAX : q->there - q->next;
+    filling f = {.budget = or_wave_budget(p->wave_tokens, p->plan.n_stages, q->rows, q->next, left)};
     or_wave_clear(&p->running);
     if (p->tracker->schedule.n_slots > 0) OR_TRY(feed_wave(p, &f));
     for (bool taken = true; admitting && taken && q->next < q->there;) {

@@ -120,23 +120,16 @@ static or_status take_request(or_sim_source *s, double now, size_t budget, or_si
     return board(s, &rider, wave);
 }
 
-/* While requests still come, nobody knows how many are left. */
-static size_t budget_of(const or_sim_source *s, double now)
-{
-    const size_t n = s->what->n_requests;
-    const bool more = n > 0 && s->what->requests[n - 1].arrival > now;
-    const double each = s->next > 0 ? (double)s->rows / (double)s->next : INFINITY,
-                 left = more ? INFINITY : each * (double)(n - s->next);
-    return or_wave_budget(s->what->wave_tokens, s->what->plan->n_stages, s->rows, left);
-}
-
 or_status or_sim_fill(or_sim_source *s, double now, or_sim_wave *wave)
 {
-    const size_t budget = budget_of(s, now);
+    const or_simulation *what = s->what;
+    const size_t n = what->n_requests;
+    const bool more = n > 0 && what->requests[n - 1].arrival > now; /* rank 0 does not know how many come */
+    const size_t budget = or_wave_budget(what->wave_tokens, what->plan->n_stages, s->rows, s->next,
+                                         more ? SIZE_MAX : n - s->next);
     s->n_asking = 0;
     OR_TRY(feed(s, wave));
-    for (bool taken = true; taken && s->next < s->what->n_requests;)
-        OR_TRY(take_request(s, now, budget, wave, &taken));
+    for (bool taken = true; taken && s->next < n;) OR_TRY(take_request(s, now, budget, wave, &taken));
     s->rows += wave->rows;
     if (wave->n > 0) s->stats->stage[0].waves_in++;
     return OR_OK;

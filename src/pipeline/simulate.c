@@ -26,10 +26,9 @@ typedef struct sim_stage {
     bool held;    /* the running wave is done and waits for a credit */
     double held_since, link_free;
     double since, work, ramp_work; /* working since; in all, and at ramps, by the clock of work */
-    /* Asleep: since when, when it looks next, the nap behind that, and whether it will find something; and how long it
-     * was asleep before (or_wait). */
-    bool asleep, waiting, looks;
-    double slept, look, nap, waits[2];
+    or_wait wait;
+    bool asleep, looks; /* whether it will find something when it looks next */
+    double look;
 } sim_stage;
 
 typedef struct simulator {
@@ -47,25 +46,16 @@ typedef struct simulator {
 
 static void nap_on(sim_stage *s)
 {
-    s->look += s->nap;
-    s->nap = or_wait_next(s->look - s->slept);
-}
-
-/* or_wait_end() */
-static void end_wait(sim_stage *s, double now)
-{
-    if (!s->waiting) return;
-    s->waiting = false;
-    s->waits[1] = s->waits[0];
-    s->waits[0] = now - s->slept;
+    s->look += or_wait_seconds(&s->wait, s->look);
 }
 
 /* There is something to find for a rank that sleeps: it does so when its nap is over. */
 static or_status notice(simulator *sim, sim_stage *s, double now)
 {
     if (!s->asleep || s->looks) return OR_OK;
-    while (s->look < now && s->nap < OR_CLOCK_NAP_MOST) nap_on(s);
-    if (s->look < now) s->look += ceil((now - s->look) / s->nap) * s->nap;
+    /* until naps are the longest; of those there may be millions */
+    while (s->look < now && s->look - s->wait.begin < 8 * OR_CLOCK_NAP_MOST) nap_on(s);
+    if (s->look < now) s->look += ceil((now - s->look) / OR_CLOCK_NAP_MOST) * OR_CLOCK_NAP_MOST;
     s->looks = true;
     return or_sim_push(&sim->events, (or_sim_event){fmax(s->look, now), OR_SIM_LOOK, s->number, NULL, 0});
 }
@@ -74,9 +64,7 @@ static or_status notice(simulator *sim, sim_stage *s, double now)
 static or_status sleep_on(simulator *sim, sim_stage *s, double now)
 {
     const or_sim_source *source = &sim->source;
-    if (!s->waiting) s->slept = now; /* it has looked before, and goes on waiting */
-    s->nap = s->waiting ? or_wait_next(now - s->slept) : or_wait_first(s->waits);
-    s->asleep = s->waiting = true;
+    s->asleep = true;
     s->look = now;
     nap_on(s);
     if (s->number > 0 || sim->awaited || source->next == sim->what->n_requests) return OR_OK;
@@ -178,7 +166,7 @@ static or_status send_held(simulator *sim, sim_stage *s, double now)
     s->credits--;
     s->held = false;
     s->running = NULL;
-    end_wait(s, now);
+    or_wait_over(&s->wait, now);
     return or_sim_push(&sim->events,
                        (or_sim_event){s->link_free + s->cost->latency, OR_SIM_WAVE, s->number + 1, wave, 0});
 }
@@ -246,7 +234,7 @@ static or_status look(simulator *sim, sim_stage *s, double now)
     OR_TRY(send_held(sim, s, now));
     if (!s->held) OR_TRY(find_wave(sim, s, now));
     if (s->held || !s->running) return sleep_on(sim, s, now);
-    end_wait(s, now);
+    or_wait_over(&s->wait, now);
     return run(sim, s);
 }
 
@@ -380,9 +368,7 @@ static or_status begin(simulator *sim, or_simulated *result)
                          .cost = &sim->what->ranks[n],
                          .stats = &sim->stats->stage[n],
                          .credits = OR_CREDITS,
-                         .asleep = true,
-                         .waiting = true,
-                         .nap = OR_CLOCK_NAP};
+                         .asleep = true};
         s->stats->first = s->first;
         s->stats->last = s->last;
     }

@@ -204,9 +204,11 @@ size_t or_take_within(const size_t *sizes, size_t n, size_t budget)
     return taken;
 }
 
-size_t or_wave_budget(size_t most, int n_stages, size_t begun, double left)
+size_t or_wave_budget(size_t most, int n_stages, size_t rows, size_t begun, size_t left)
 {
     if (n_stages == 1) return most;
-    const double share = fmin((double)begun, left / n_stages), rows = fmax(share, OR_WAVE_LEAST);
-    return rows < (double)most ? (size_t)rows : most;
+    double share = (double)rows; /* at first as many as were begun, at last a stage's share of what is left */
+    if (begun > 0 && left < SIZE_MAX) share = fmin(share, share / (double)begun * (double)left / n_stages);
+    share = fmax(share, OR_WAVE_LEAST);
+    return share < (double)most ? (size_t)share : most;
 }

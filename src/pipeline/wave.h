@@ -136,11 +136,12 @@ or_status or_wave_decode(or_wave *wave, const void *bytes, size_t size, const or
  * Decides both what is admitted into a wave and which arrived waves are merged. */
 size_t or_take_within(const size_t *sizes, size_t n, size_t budget);
 
-/* Rows of the next wave of scored prompts, of up to `most`, where so many were begun and about `left` are left (INFINITY:
- * nobody knows). Until the first wave is through, later stages have nothing to do, and behind the last one the first
- * stages: so the waves at the beginning and at the end are small, though no smaller than OR_WAVE_LEAST, from where on
- * a layer's time is in proportion to its rows. Guided self-scheduling (Polychronopoulos and Kuck, 1987). */
+/* Rows of the next wave of scored prompts, of up to `most`: `begun` requests with `rows` rows in all were begun, `left`
+ * are left, of about as many rows each (SIZE_MAX: nobody knows how many). Until the first wave is through, later
+ * stages have nothing to do, and behind the last one the first stages: so the waves at the beginning and at the end
+ * are small, though no smaller than OR_WAVE_LEAST, from where on a layer's time is in proportion to its rows. Guided
+ * self-scheduling (Polychronopoulos and Kuck, 1987). */
 enum { OR_WAVE_LEAST = 128 };
-size_t or_wave_budget(size_t most, int n_stages, size_t begun, double left);
+size_t or_wave_budget(size_t most, int n_stages, size_t rows, size_t begun, size_t left);
 
 #endif

@@ -121,12 +121,12 @@ says() { # PATTERN
     grep -qE "$1" "$scratch/plan" || { cat "$scratch/plan"; fail "the plan does not say $1"; }
 }
 planned --ranks 5 --plan auto --costs "$scratch/costs.json"
-says '^predicted: 1600 tokens/s \(25 prompts/s\)'
+says '^predicted: 1600 tokens/s \(25 requests/s\)'
 says '^--replicas 5 would reach 1975 tokens/s \(1\.23x\)$' # 5 of 162 ms
 planned --ranks 5 --plan auto --costs "$scratch/costs.json" --memory-per-rank 8M
 ! grep -q -e '--replicas' "$scratch/plan" || { cat "$scratch/plan"; fail "copies that do not fit are advised"; }
 planned --ranks 4 --plan auto --replicas 2 --costs "$scratch/mixed.json"
-says '^predicted: 1067 tokens/s \(16\.67 prompts/s\), the even plan 1067 \(1\.00x\)$' # 12.5 and 4.17, a wave each
+says '^predicted: 1067 tokens/s \(16\.67 requests/s\), the even plan 1067 \(1\.00x\)$' # 12.5 and 4.17, a wave each
 says '^ +1  6,6,2,2 +1067 '
 says '^ +2  8,8 +1067 '
 says '^ +4  16 +1067 '

@@ -14,8 +14,9 @@ layers() { # FOLDER: "0..16" as 1-16 or 1-7,8-16 from run.json
 for ranks in 1 2 3; do
     on "$ranks" "${eval[@]}" --output "$scratch/$ranks" --plan auto >"$scratch/out" 2>"$scratch/err" || fail "$ranks ranks: code $?"
     same "$scratch/even/results.jsonl" "$scratch/$ranks/results.jsonl"
-    grep -qE '^offramp: (rank 0: )?plan [0-9,]+: [0-9.e+]+ tokens/s predicted, even plan [0-9.e+]+ \([0-9.]+x\)$' "$scratch/err" ||
+    grep -qE '^offramp: (rank 0: )?predicted: [0-9.e+]+ tokens/s \([0-9.e+]+ requests/s\), the even plan [0-9.e+]+ \([0-9.]+x\)$' "$scratch/err" ||
         { cat "$scratch/err"; fail "$ranks ranks: nothing is said of the plan"; }
+    grep -qE '^offramp: (rank 0: )?plan [0-9,]+$' "$scratch/err" || { cat "$scratch/err"; fail "$ranks ranks: the plan is not said"; }
     grep -qE '^predicted [0-9.e+]+ requests/s, measured [0-9.e+]+ \([0-9.]+ of it\)$' "$scratch/out" ||
         { cat "$scratch/out"; fail "$ranks ranks: nothing is said of what was predicted"; }
     jq -e '[.groups[] | .predicted_requests_per_second > 0] | all' "$scratch/$ranks/summary.json" >/dev/null ||

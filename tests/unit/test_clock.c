@@ -3,22 +3,30 @@
 
 #include "clock.h"
 
+/* Seconds of the first nap behind two waits of so many seconds. */
+static double first_nap(double last, double before)
+{
+    or_wait wait = {.last = {last, before}};
+    return or_wait_seconds(&wait, 7);
+}
+
 static void the_first_nap_is_a_quarter_of_the_shorter_wait(void **state)
 {
     (void)state;
-    const double none[2] = {0, 0}, first[2] = {3e-3, 0}, both[2] = {3e-3, 1e-3}, longer[2] = {1, 2};
-    assert_near(or_wait_first(none), OR_CLOCK_NAP, 0);
-    assert_near(or_wait_first(first), OR_CLOCK_NAP, 0); /* one wait says nothing yet */
-    assert_near(or_wait_first(both), 0.25e-3, 1e-12);
-    assert_near(or_wait_first(longer), OR_CLOCK_NAP_MOST, 0);
+    assert_near(first_nap(0, 0), OR_CLOCK_NAP, 0);
+    assert_near(first_nap(3e-3, 0), OR_CLOCK_NAP, 0); /* one wait says nothing yet */
+    assert_near(first_nap(3e-3, 1e-3), 0.25e-3, 1e-12);
+    assert_near(first_nap(1, 2), OR_CLOCK_NAP_MOST, 0);
 }
 
-/* Looks until a wait of so many seconds is over, and when it is seen. */
-static int looks(double seconds, const double last[2], double *seen)
+/* Looks until a wait of so many seconds is over, and when it is seen, behind two that took `last`. */
+static int looks(double seconds, double last, double *seen)
 {
-    int n = 1;
-    *seen = or_wait_first(last);
-    for (; *seen < seconds; n++) *seen += or_wait_next(*seen);
+    or_wait wait = {.last = {last, last}};
+    int n = 0;
+    for (*seen = 0; *seen < seconds; n++) *seen += or_wait_seconds(&wait, *seen);
+    or_wait_over(&wait, *seen);
+    assert_near(wait.last[0], *seen, 0);
     return n;
 }
 
@@ -26,13 +34,12 @@ static void waits_that_are_alike_take_few_looks(void **state)
 {
     (void)state;
     for (double seconds = 1e-4; seconds < 1; seconds *= 1.7) {
-        const double last[2] = {seconds, seconds}, none[2] = {0, 0};
         double seen;
-        const int used = looks(seconds, last, &seen);
+        const int used = looks(seconds, seconds, &seen);
         if (seconds < 8e-3 && used > 14) fail_msg("%d looks for a wait of %g s", used, seconds);
         if (seen - seconds > seconds / 8 + OR_CLOCK_NAP || seen - seconds > OR_CLOCK_NAP_MOST)
             fail_msg("a wait of %g s ends after %g s", seconds, seen);
-        looks(seconds, none, &seen);
+        looks(seconds, 0, &seen);
         if (seen - seconds > seconds / 8 + OR_CLOCK_NAP || seen - seconds > OR_CLOCK_NAP_MOST)
             fail_msg("a first wait of %g s ends after %g s", seconds, seen);
     }

@@ -811,17 +811,17 @@ static void taking_fills_the_budget(void **state)
 static void waves_are_small_at_both_ends(void **state)
 {
     (void)state;
-    assert_int_equal(or_wave_budget(1024, 1, 0, 100), 1024); /* nobody waits */
-    assert_int_equal(or_wave_budget(1024, 2, 0, INFINITY), 128);
-    assert_int_equal(or_wave_budget(1024, 2, 300, INFINITY), 300);
-    assert_int_equal(or_wave_budget(1024, 2, 5000, INFINITY), 1024);
-    assert_int_equal(or_wave_budget(1024, 4, 5000, 2000), 500);
-    assert_int_equal(or_wave_budget(1024, 4, 5000, 100), 128);
-    assert_int_equal(or_wave_budget(64, 4, 0, 10), 64);
-    /* all of a job: no wave but the last is smaller than it has to be, and there are few */
+    assert_int_equal(or_wave_budget(1024, 1, 0, 0, 100), 1024); /* nobody waits */
+    assert_int_equal(or_wave_budget(1024, 2, 0, 0, SIZE_MAX), 128);
+    assert_int_equal(or_wave_budget(1024, 2, 300, 3, SIZE_MAX), 300);
+    assert_int_equal(or_wave_budget(1024, 2, 5000, 50, SIZE_MAX), 1024);
+    assert_int_equal(or_wave_budget(1024, 4, 5000, 50, 20), 500); /* 2000 rows are left */
+    assert_int_equal(or_wave_budget(1024, 4, 5000, 50, 1), 128);
+    assert_int_equal(or_wave_budget(64, 4, 0, 0, 10), 64);
+    /* all of a job of single rows: no wave but the last is smaller than it has to be, and there are few */
     size_t begun = 0, waves = 0;
     for (const size_t all = 100000; begun < all; waves++)
-        begun += or_wave_budget(1024, 4, begun, (double)(all - begun));
+        begun += or_wave_budget(1024, 4, begun, begun, all - begun);
     assert_in_range(waves, 100000 / 1024, 100000 / 1024 + 16);
 }
 
