@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* A new kind is one file and one line here; single.c says how. */
+/* A new kind is one file and one entry here; single.c says how. */
 static const or_classifier_ops *const table[] = {
     &or_classifier_svm, &or_classifier_crf, &or_classifier_gap, &or_classifier_top_prob, &or_classifier_fixed,
 };

@@ -37,9 +37,8 @@ typedef struct or_classifier_ops {
     /* Makes a classifier in *model; released by free(). */
     or_status (*fit)(const or_fit_rows *rows, const or_train_options *options, void **model);
 
-    /* x [n_features]. *message is what the request carries from ramp to ramp (or_ramp_state): a kind that
-     * looks back reads it and leaves the next one there; the others do not look at it, NULL will do for them.
-     * */
+    /* x [n_features]. *message is what the request carries from ramp to ramp (or_ramp_state): a kind that looks
+     * back reads it and leaves the next one there; for the others NULL will do. */
     double (*score)(const void *model, const double *x, double *message);
 
     /* Multiply-adds of one score. */
@@ -59,8 +58,8 @@ typedef struct or_classifier_ops {
 } or_classifier_ops;
 
 extern const or_classifier_ops or_classifier_gap, or_classifier_top_prob, or_classifier_fixed; /* single.c */
-extern const or_classifier_ops or_classifier_svm; /* svm.c */
-extern const or_classifier_ops or_classifier_crf; /* crf.c */
+extern const or_classifier_ops or_classifier_svm;                                              /* svm.c */
+extern const or_classifier_ops or_classifier_crf;                                              /* crf.c */
 
 /* The kind of that name; OR_ERR_INPUT lists those there are. `where` is the file, or NULL for an option. */
 or_status or_classifier_find(const char *name, const char *where, const or_classifier_ops **ops);
