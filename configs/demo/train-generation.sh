@@ -28,5 +28,5 @@ jq -n '{name: "generation", format: "jsonl", test: "rows.jsonl", input: "input",
 
 mkdir -p "$output"
 "$offramp" trace --kernels reference --model "$demo/model" --task "$scratch/task.json" --output "$scratch/trace.csv" --quiet
-"$offramp" train --trace "$scratch/trace.csv" --classifier svm --for generation \
+"$offramp" train --trace "$scratch/trace.csv" --classifier svm --features gap,top_prob,layer,stable --for generation \
     --target-agreement "$agreement" --output "$output/generation.json"

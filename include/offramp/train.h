@@ -58,9 +58,15 @@ typedef struct or_train_options {
     /* Rows fitted at most, by a crf in whole instances; more are sub-sampled by the seed. 0: the classifier's
      * own number, svm 4000, crf 1000000. */
     size_t max_rows;
+    bool everywhere; /* a ramp after every layer, whether it pays or not; no other set is looked at */
 } or_train_options;
 
 void or_train_defaults(or_train_options *options); /* svm, rbf, weight 20, l2 1, 0.99, 0.2, seed 1 */
+
+/* Turns options whose classifier is "svm" or "crf" into what AdaInfer does (section 4): features gap and top
+ * prob, a ramp after every layer, both kinds of error alike, and the classifier's own border as threshold -
+ * an SVM's 0, even odds of a CRF - without calibration. */
+void or_train_paper(or_train_options *options);
 
 /* How a policy does on some instances, replayed from their trace. */
 typedef struct or_train_result {
@@ -73,7 +79,7 @@ typedef struct or_train_result {
     double oracle_saved; /* layers saved by leaving at the first layer from which the token stays right */
 } or_train_result;
 
-/* The sets of ramps that are compared. */
+/* The sets of ramps that are compared; with `everywhere` the first is all there is, and what is kept. */
 typedef enum or_train_set {
     OR_TRAIN_ALL,
     OR_TRAIN_SECOND, /* layers 2, 4, .. */

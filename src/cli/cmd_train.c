@@ -16,6 +16,7 @@ static or_list traces, features;
 static char *classifier, *kernel, *output, *use;
 static double target, c_value, gamma_value, error_weight, l2, guarantee, threshold, test_share;
 static int64_t seed, max_rows, shortlist;
+static bool paper;
 static or_common common;
 
 static or_option options[] = {
@@ -24,8 +25,9 @@ static or_option options[] = {
     {"classifier", OR_OPTION_TEXT, &classifier, "KIND",
      "svm, crf; one feature alone: gap, top_prob, fixed (the layer) (svm)", 0, 0, false},
     {"features", OR_OPTION_LIST, &features, "F,F...",
-     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable (svm, crf: gap,top_prob,layer,stable)", 0,
-     0, false},
+     "gap, top_prob, cos_attn, cos_mlp, cos_hidden, layer, stable, reliability (svm: "
+     "gap,layer,stable,reliability; crf: gap,top_prob,layer,stable)",
+     0, 0, false},
     {"kernel", OR_OPTION_TEXT, &kernel, "K", "svm: rbf or linear (rbf)", 0, 0, false},
     {"c", OR_OPTION_REAL, &c_value, "X", "svm: cost of an error (1)", 1e-6, 1e9, false},
     {"gamma", OR_OPTION_REAL, &gamma_value, "X", "svm: width of the rbf; 0: 1 / features (0)", 0, 1e9, false},
@@ -52,6 +54,8 @@ static or_option options[] = {
     {"max-rows", OR_OPTION_INT, &max_rows, "N",
      "rows fitted at most, sub-sampled by --seed; 0: svm 4000, crf 1000000 (0)", 0, 1e7, false},
     {"seed", OR_OPTION_INT, &seed, "N", "of the split and the sub-sample (1)", 0, 9e15, false},
+    {"paper", OR_OPTION_FLAG, &paper, "",
+     "AdaInfer as published: gap,top_prob, a ramp after every layer, no calibration (svm, crf)", 0, 0, false},
     {"output", OR_OPTION_TEXT, &output, "FILE", "policy.json to write (an SVM's model lies beside it)", 0, 0,
      false},
     {"quiet", OR_OPTION_FLAG, &common.quiet, "", "errors only", 0, 0, false},
@@ -93,6 +97,21 @@ static or_status parse(int argc, char **argv, bool *helped)
     return or_options_need(options, "output");
 }
 
+/* --paper stands for these. */
+static or_status check_paper(const or_train_options *train)
+{
+    static const char *const decided[] = {"features", "error-weight", "target-agreement", "guarantee",
+                                          "threshold"};
+    for (const or_option *option = options; option->name; option++)
+        for (size_t i = 0; i < sizeof decided / sizeof decided[0]; i++)
+            if (option->set && strcmp(option->name, decided[i]) == 0)
+                return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--%s was given, which --paper decides",
+                               option->name);
+    if (strcmp(train->classifier, "svm") == 0 || strcmp(train->classifier, "crf") == 0) return OR_OK;
+    return or_fail(OR_ERR_USAGE, "wrong option", NULL,
+                   "--classifier is \"%s\", expected svm or crf with --paper", train->classifier);
+}
+
 /* Features are checked here, the rest by or_train(), which knows what goes with what. */
 static or_status collect(or_train_options *train)
 {
@@ -117,6 +136,10 @@ static or_status collect(or_train_options *train)
             return or_fail(OR_ERR_USAGE, "wrong option", NULL, "--features has \"%s\", see --help",
                            features.items[i]);
         train->features |= 1u << feature;
+    }
+    if (paper) {
+        OR_TRY(check_paper(train));
+        or_train_paper(train);
     }
     return OR_OK;
 }
@@ -170,7 +193,7 @@ static void print_report(const or_train_options *train, const or_train_report *r
            "layers saved", "work saved", "oracle saves");
     print_result("calibration", &report->calibration);
     print_result("held out", &report->test);
-    print_ramps(report);
+    if (!train->everywhere) print_ramps(report);
     print_promise(train, &report->promise);
     if (train->shortlist > 0)
         printf("work saved is an estimate: it takes a shortlist of %d tokens to show what all tokens show\n",

@@ -94,6 +94,26 @@ static bool both_occur(const bool *right, size_t count)
     return false;
 }
 
+/* Counts what the policy's ramps show in the fit part, all of it. */
+static or_status count_shown(const or_train_job *job, or_policy *policy)
+{
+    or_shown *rows;
+    size_t count = 0;
+    if (!or_policy_looks_at(policy, OR_FEATURE_RELIABILITY)) return OR_OK;
+    OR_TRY(OR_NEW(rows, job->parts.n_fit * (size_t)or_policy_ramp_count(policy)));
+    for (size_t i = 0; i < job->parts.n_fit; i++) {
+        const or_trace_item *item = &job->trace->items[fit_part(job)[i]];
+        for (int layer = 1; layer < policy->n_layers; layer++) {
+            const int32_t token = item->seen[layer - 1].token;
+            if (policy->ramp[layer]) rows[count++] = (or_shown){token, token == item->final_token};
+        }
+    }
+    or_reliability_free(&policy->reliability);
+    or_status status = or_reliability_make(rows, count, &policy->reliability);
+    free(rows);
+    return status;
+}
+
 /* Fits the candidate's classifier to the rows at the layers `ramp`, which become the policy's ramps. */
 static or_status fit_candidate(const or_train_job *job, const bool *ramp, or_candidate *made)
 {
@@ -102,6 +122,7 @@ static or_status fit_candidate(const or_train_job *job, const bool *ramp, or_can
     bool *right = NULL;
     or_status status = OR_OK;
     memcpy(policy->ramp, ramp, ((size_t)policy->n_layers + 1) * sizeof *ramp);
+    OR_TRY_GOTO(unwind, count_shown(job, policy));
     OR_TRY_GOTO(unwind, gather_rows(job, policy, &x, &right, made));
     if (!both_occur(right, made->fit_rows)) {
         status = or_fail(OR_ERR_INPUT, "trace has one label only", NULL,
@@ -233,6 +254,15 @@ static or_train_ramps judge(const or_train_job *job, const or_policy *policy)
     return ramps;
 }
 
+/* Those beside a ramp after every layer; `ramp` [n_layers + 1] is for working. */
+static or_status make_others(const or_train_job *job, const bool *everywhere, bool *ramp, or_candidate *made)
+{
+    or_ramps_every(2, job->trace->meta.n_layers, ramp);
+    OR_TRY(make_candidate(job, ramp, everywhere, &made[OR_TRAIN_SECOND]));
+    OR_TRY(choose_ramps(job, made[OR_TRAIN_ALL].policy, ramp));
+    return make_candidate(job, ramp, everywhere, &made[OR_TRAIN_CHOSEN]);
+}
+
 or_status or_candidate_find(const or_train_job *job, or_candidate *best, or_train_ramps *compared)
 {
     const int n_layers = job->trace->meta.n_layers;
@@ -243,17 +273,15 @@ or_status or_candidate_find(const or_train_job *job, or_candidate *best, or_trai
     OR_TRY_GOTO(unwind, OR_NEW(ramp, (size_t)n_layers + 1));
     or_ramps_every(1, n_layers, everywhere);
     OR_TRY_GOTO(unwind, make_candidate(job, everywhere, everywhere, &made[OR_TRAIN_ALL]));
-    or_ramps_every(2, n_layers, ramp);
-    OR_TRY_GOTO(unwind, make_candidate(job, ramp, everywhere, &made[OR_TRAIN_SECOND]));
-    OR_TRY_GOTO(unwind, choose_ramps(job, made[OR_TRAIN_ALL].policy, ramp));
-    OR_TRY_GOTO(unwind, make_candidate(job, ramp, everywhere, &made[OR_TRAIN_CHOSEN]));
+    if (!job->options->everywhere) OR_TRY_GOTO(unwind, make_others(job, everywhere, ramp, made));
     int kept = OR_TRAIN_ALL;
     for (int set = OR_TRAIN_ALL + 1; set < OR_TRAIN_SETS; set++)
-        if (is_better(&made[set], &made[kept])) kept = set;
-    for (int set = OR_TRAIN_ALL; set < OR_TRAIN_CHOSEN; set++) compared[set] = judge(job, made[set].policy);
+        if (made[set].policy && is_better(&made[set], &made[kept])) kept = set;
+    for (int set = OR_TRAIN_ALL; set < OR_TRAIN_CHOSEN; set++)
+        if (made[set].policy) compared[set] = judge(job, made[set].policy);
     *best = made[kept];
     made[kept].policy = NULL;
-    if (best->calibration.work_saved <= 0) take_away_ramps(job, best);
+    if (best->calibration.work_saved <= 0 && !job->options->everywhere) take_away_ramps(job, best);
     compared[OR_TRAIN_CHOSEN] = judge(job, best->policy);
 unwind:
     for (int set = 0; set < OR_TRAIN_SETS; set++) or_policy_free(made[set].policy);

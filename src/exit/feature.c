@@ -16,6 +16,7 @@ static const char *const names[OR_FEATURE_COUNT] = {
     [OR_FEATURE_COS_HIDDEN] = "cos_hidden",
     [OR_FEATURE_LAYER] = "layer",
     [OR_FEATURE_STABLE] = "stable",
+    [OR_FEATURE_RELIABILITY] = "reliability",
 };
 
 /* A state begins (OR_RAMP_STATE_START) with token -1, which no vocabulary has: the first ramp finds another
@@ -57,6 +58,7 @@ double or_feature_value(or_feature feature, const or_observation *seen, int n_la
     case OR_FEATURE_STABLE:
         /* never more than n_layers in a trace of this model, but an observation may come from anywhere */
         return (double)(seen->stable < n_layers ? seen->stable : n_layers) / n_layers;
+    case OR_FEATURE_RELIABILITY: /* or_policy_features() looks it up */
     case OR_FEATURE_COUNT:
         break;
     }

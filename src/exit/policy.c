@@ -2,6 +2,7 @@
  *
  * {"format": "offramp-policy-1", "classifier": "svm", "features": ["gap", "layer"], "layers": 16,
  *  "ramps": [3, 4, 7], "shortlist": 16, "threshold": 0.37, "fingerprint": "16 hexadecimal digits",
+ *  "reliability": {...},                         where it is a feature (reliability.c)
  *  "survivors": [1, 1, 1, 0.9, 0.7, ..., 0],   decides nothing: for plans
  *  "calibration": {...}, "training": {...},    for people, not read
  *  "svm": {...}}                               what the classifier itself stores ("crf" of a crf)
@@ -51,6 +52,7 @@ void or_policy_free(or_policy *policy)
 {
     if (!policy) return;
     if (policy->ops) policy->ops->free(policy->model);
+    or_reliability_free(&policy->reliability);
     free(policy->survivors);
     free(policy->ramp);
     free(policy->name);
@@ -81,7 +83,7 @@ static or_status read_features(const cJSON *json, or_policy *policy)
         if (feature < 0)
             return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
                            "element %d of \"features\" is %s, expected a feature (gap, top_prob, cos_attn, "
-                           "cos_mlp, cos_hidden, layer, stable)",
+                           "cos_mlp, cos_hidden, layer, stable, reliability)",
                            policy->n_features + 1, cJSON_IsString(item) ? item->valuestring : "no string");
         if (seen >> feature & 1)
             return or_fail(OR_ERR_INPUT, "wrong field", policy->path,
@@ -181,6 +183,8 @@ static or_status read_policy(const cJSON *json, const char *path, or_policy **po
     OR_TRY(or_policy_new(path, (int)layers, policy));
     OR_TRY(or_classifier_find(classifier, path, &(*policy)->ops));
     OR_TRY(read_features(json, *policy));
+    if (or_policy_looks_at(*policy, OR_FEATURE_RELIABILITY))
+        OR_TRY(or_reliability_read(json, path, &(*policy)->reliability));
     OR_TRY(read_ramps(json, *policy));
     OR_TRY(read_shortlist(json, *policy));
     OR_TRY(read_threshold(json, *policy));
@@ -303,6 +307,8 @@ static or_status put_policy(const or_policy *policy, const char *notes, or_buffe
     else
         OR_TRY(or_json_put_double(out, policy->threshold));
     OR_TRY(or_buffer_printf(out, ",\n  \"fingerprint\": \"%016" PRIx64 "\"", policy->fingerprint));
+    if (or_policy_looks_at(policy, OR_FEATURE_RELIABILITY))
+        OR_TRY(or_reliability_put(&policy->reliability, out));
     OR_TRY(put_survivors(policy, out));
     OR_TRY(or_buffer_puts(out, notes));
     if (policy->ops->save) OR_TRY(policy->ops->save(policy->model, policy->path, out));
@@ -365,14 +371,19 @@ int or_policy_ramp_count(const or_policy *policy)
     return count;
 }
 
-/* The three cosines are neighbours in or_feature. They cost extra: a pipeline must carry each layer's
- * vectors (taps) to have them. */
-bool or_policy_wants_cosines(const or_policy *policy)
+bool or_policy_looks_at(const or_policy *policy, or_feature feature)
 {
     for (int i = 0; i < policy->n_features; i++)
-        if (policy->features[i] >= OR_FEATURE_COS_ATTN && policy->features[i] <= OR_FEATURE_COS_HIDDEN)
-            return true;
+        if (policy->features[i] == feature) return true;
     return false;
+}
+
+/* They cost extra: a pipeline must carry each layer's vectors (taps) to have them. */
+bool or_policy_wants_cosines(const or_policy *policy)
+{
+    return or_policy_looks_at(policy, OR_FEATURE_COS_ATTN) ||
+           or_policy_looks_at(policy, OR_FEATURE_COS_MLP) ||
+           or_policy_looks_at(policy, OR_FEATURE_COS_HIDDEN);
 }
 
 /* Of the content, for telling runs apart; the model's is what or_policy_check() compares. */
@@ -399,7 +410,9 @@ int or_policy_shortlist(const or_policy *policy)
 void or_policy_features(const or_policy *policy, const or_observation *seen, double *x)
 {
     for (int i = 0; i < policy->n_features; i++)
-        x[i] = or_feature_value(policy->features[i], seen, policy->n_layers);
+        x[i] = policy->features[i] == OR_FEATURE_RELIABILITY
+                   ? or_reliability_of(&policy->reliability, seen->token)
+                   : or_feature_value(policy->features[i], seen, policy->n_layers);
 }
 
 double or_policy_score(const or_policy *policy, const or_observation *seen, or_ramp_state *state)

@@ -3,6 +3,7 @@
 #define OFFRAMP_EXIT_POLICY_INTERNAL_H
 
 #include "classifier.h"
+#include "reliability.h"
 
 #include <offramp/policy.h>
 
@@ -18,6 +19,7 @@ struct or_policy {
     void *model;
     int n_features;
     or_feature features[OR_FEATURE_COUNT];
+    or_reliability reliability; /* empty unless `reliability` is among the features */
     int n_layers;
     bool *ramp;    /* [n_layers + 1], by layers executed */
     int shortlist; /* tokens, 0: none */
@@ -34,6 +36,8 @@ or_status or_policy_new(const char *path, int n_layers, or_policy **policy);
  * or_policy_fires() does. */
 void or_policy_features(const or_policy *policy, const or_observation *seen, double *x);
 double or_policy_score(const or_policy *policy, const or_observation *seen, or_ramp_state *state);
+
+bool or_policy_looks_at(const or_policy *policy, or_feature feature);
 
 int or_policy_ramp_count(const or_policy *policy);
 

@@ -277,8 +277,8 @@ static or_status svm_describe(const or_train_options *options, int n_features, o
 
 const or_classifier_ops or_classifier_svm = {
     .name = "svm",
-    .features =
-        1u << OR_FEATURE_GAP | 1u << OR_FEATURE_TOP_PROB | 1u << OR_FEATURE_LAYER | 1u << OR_FEATURE_STABLE,
+    .features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_LAYER | 1u << OR_FEATURE_STABLE |
+                1u << OR_FEATURE_RELIABILITY,
     .threshold = 0,
     .max_rows = 4000, /* its time grows with the square of the rows at least */
     .fit = svm_fit,

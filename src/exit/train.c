@@ -32,6 +32,15 @@ void or_train_defaults(or_train_options *options)
                                   .seed = 1};
 }
 
+void or_train_paper(or_train_options *options)
+{
+    options->features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_TOP_PROB;
+    options->everywhere = true;
+    options->error_weight = 1;
+    options->target_agreement = options->guarantee = 0;
+    options->threshold = strcmp(options->classifier, "crf") == 0 ? 0.5 : 0;
+}
+
 /* Conditions are written as !(x >= 0), which NaN fails as well. */
 static or_status check_options(const or_train_options *options)
 {
@@ -189,6 +198,7 @@ static or_status put_tasks(or_buffer *out, const or_trace *trace)
 static or_status put_ramps(const or_train_job *job, const or_train_ramps *compared, or_buffer *out)
 {
     static const char *const keys[OR_TRAIN_SETS] = {"all", "every_second", "chosen"};
+    if (job->options->everywhere) return OR_OK;
     OR_TRY(or_buffer_printf(out, ",\n    \"ramps_compared\": {\"on\": \"%s\"",
                             job->parts.n_test > 0 ? "test" : "calibration"));
     for (int set = 0; set < OR_TRAIN_SETS; set++) {

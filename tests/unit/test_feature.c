@@ -6,8 +6,9 @@
 static void test_names_lead_back(void **state)
 {
     (void)state;
-    const char *names[] = {"gap", "top_prob", "cos_attn", "cos_mlp", "cos_hidden", "layer", "stable"};
-    assert_int_equal(OR_FEATURE_COUNT, 7);
+    const char *names[] = {"gap",        "top_prob", "cos_attn", "cos_mlp",
+                           "cos_hidden", "layer",    "stable",   "reliability"};
+    assert_int_equal(OR_FEATURE_COUNT, 8);
     for (int i = 0; i < OR_FEATURE_COUNT; i++) {
         assert_string_equal(or_feature_name((or_feature)i), names[i]);
         assert_int_equal(or_feature_find(names[i]), i);
@@ -36,6 +37,7 @@ static void test_values(void **state)
     assert_true(or_feature_value(OR_FEATURE_LAYER, &seen, 4) == 0.75);
     assert_true(or_feature_value(OR_FEATURE_STABLE, &seen, 4) == 0.5);
     assert_true(or_feature_value(OR_FEATURE_LAYER, &seen, 12) == 0.25);
+    assert_true(or_feature_value(OR_FEATURE_RELIABILITY, &seen, 4) == 0); /* a policy looks it up */
     seen.stable = 9; /* more than the depth: held at it */
     assert_true(or_feature_value(OR_FEATURE_STABLE, &seen, 4) == 1);
 }

@@ -61,12 +61,16 @@ static or_trace make_trace(size_t count, int n_layers, uint64_t seed, int liars)
     return trace;
 }
 
+/* Without `reliability`: in these traces a token alone tells whether it is an answer. */
 static or_train_options defaults(const char *classifier)
 {
     or_train_options options;
     or_train_defaults(&options);
     options.classifier = classifier;
     options.target_agreement = 0.95;
+    if (strcmp(classifier, "svm") == 0)
+        options.features = 1u << OR_FEATURE_GAP | 1u << OR_FEATURE_TOP_PROB | 1u << OR_FEATURE_LAYER |
+                           1u << OR_FEATURE_STABLE;
     return options;
 }
 
@@ -667,6 +671,65 @@ static void test_a_guarantee_keeps_the_calibration_part_out(void **state)
     or_trace_free(&trace);
 }
 
+/* Tokens from 100 on are never an answer here, which gap and layer do not show. */
+static void test_reliability_tells_answers_from_other_tokens(void **state)
+{
+    (void)state;
+    char path[1024];
+    or_trace trace = make_trace(1000, 12, 45, 20);
+    or_train_options options = defaults("svm");
+    or_train_report without, with;
+    or_policy *policy;
+    assert_ok(or_train(&trace, &options, policy_path(path), &without));
+    options.features = 0; /* the kind's own */
+    assert_ok(or_train(&trace, &options, path, &with));
+    assert_true(with.test.layers_saved > without.test.layers_saved + 0.05);
+    assert_true(with.test.agreement >= 0.9);
+
+    or_train_result result;
+    or_parts parts;
+    assert_ok(or_policy_load(path, &policy));
+    assert_true(or_reliability_of(&policy->reliability, 100) < -2);
+    assert_true(or_reliability_of(&policy->reliability, 7) > 0);
+    assert_ok(or_parts_make(&trace, options.test_share, options.seed, &parts));
+    or_replay_result(policy, &trace, parts.order + parts.n_fit + parts.n_calibration, parts.n_test, &result);
+    same_result(&result, &with.test);
+    or_parts_free(&parts);
+    or_policy_free(policy);
+    or_trace_free(&trace);
+}
+
+/* AdaInfer as published: its two features, all ramps, the SVM's own border; nothing is calibrated. */
+static void test_paper(void **state)
+{
+    (void)state;
+    char path[1024];
+    static const char *const kinds[] = {"svm", "crf"};
+    or_trace trace = make_trace(300, 12, 46, 20);
+    for (int i = 0; i < 2; i++) {
+        or_train_options options;
+        or_train_report report;
+        or_policy *policy;
+        or_train_defaults(&options);
+        options.classifier = kinds[i];
+        or_train_paper(&options);
+        assert_ok(or_train(&trace, &options, policy_path(path), &report));
+        assert_int_equal(report.n_ramps, 11);
+        assert_true(report.threshold == (i == 0 ? 0 : 0.5));
+        assert_ok(or_policy_load(path, &policy));
+        assert_int_equal(policy->n_features, 2);
+        assert_int_equal(policy->features[0], OR_FEATURE_GAP);
+        assert_int_equal(policy->features[1], OR_FEATURE_TOP_PROB);
+        assert_int_equal(or_policy_ramp_count(policy), 11);
+        or_policy_free(policy);
+        or_buffer json = contents(path);
+        assert_null(strstr(json.data, "ramps_compared"));
+        assert_null(strstr(json.data, "target_agreement"));
+        or_buffer_free(&json);
+    }
+    or_trace_free(&trace);
+}
+
 static void test_too_few_for_a_guarantee(void **state)
 {
     (void)state;
@@ -1057,6 +1120,8 @@ int main(void)
         cmocka_unit_test(test_a_fixed_layer),
         cmocka_unit_test(test_a_guarantee),
         cmocka_unit_test(test_a_guarantee_keeps_the_calibration_part_out),
+        cmocka_unit_test(test_reliability_tells_answers_from_other_tokens),
+        cmocka_unit_test(test_paper),
         cmocka_unit_test(test_too_few_for_a_guarantee),
         cmocka_unit_test(test_the_same_again_gives_the_same_files),
         cmocka_unit_test(test_rows_are_thinned),
