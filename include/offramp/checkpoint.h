@@ -79,6 +79,12 @@ typedef struct or_checkpoint or_checkpoint;
 or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint);
 void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
+/* The same of a model without some of its layers: "10,11,12", counted from 1; NULL: with all. It has so many layers
+ * fewer, and its layer i is the i-th that is kept (static layer removal, ShortGPT, arXiv 2403.03853); tensors are
+ * asked for by that number. What is dropped counts in the fingerprint and is in no share, but stays in the list
+ * of tensors. OR_ERR_USAGE for layers that the model does not have, for one twice, and for all. */
+or_status or_checkpoint_open_without(const char *path, const char *layers, or_checkpoint **checkpoint);
+
 const char *or_checkpoint_path(const or_checkpoint *checkpoint);
 const char *or_checkpoint_format(const or_checkpoint *checkpoint); /* "safetensors", "gguf", "shape" */
 size_t or_checkpoint_files(const or_checkpoint *checkpoint);
