@@ -43,6 +43,13 @@ on 1 trace "${task[@]}" --model "$scratch/removed" --output "$scratch/base.csv" 
 on 2 trace "${task[@]}" "${drop[@]}" --output "$scratch/dropped.csv" || fail "trace: code $?"
 same "$scratch/base.csv" "$scratch/dropped.csv"
 
+# the layers to drop are those that the trace's cosines say
+on 2 trace --model "$demo/model" --task "$demo/tasks/word_length.json" --shots 2 --limit "$ROWS" --output "$scratch/whole.csv" >"$scratch/out" ||
+    fail "trace of all layers: code $?"
+least=$(tail -n +2 "$scratch/whole.csv" | awk -F, '{ sum[$4] += $9 } END { for (layer in sum) printf "%d %.12f\n", layer, sum[layer] }' |
+    sort -k2,2gr -k1,1gr | head -n 4 | cut -d' ' -f1 | paste -sd,)
+grep -qx "least influential layers (ShortGPT): $least" "$scratch/out" || fail "trace says $(tail -n 1 "$scratch/out"), expected $least"
+
 # ---- continued ones, and plans ----
 demo_requests 1 | jq -c '. + {max_tokens: 6}' >"$scratch/in.jsonl"
 run=(run --input "$scratch/in.jsonl" --policy "$scratch/policy.json" --allow-other-model --threads 1 --quiet)
