@@ -88,8 +88,8 @@ typedef struct run {
  * for what it used.
  *
  *   {"command": ["offramp", "eval", ...],
- *    "version": "...", "model": "...", "drop_layers": "10,11,12", "fingerprint": "16 hexadecimal digits", "kernels": "avx512",
- *    "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred", "replicas": 1,
+ *    "version": "...", "model": "...", "drop_layers": "10,11,12", "fingerprint": "16 hexadecimal digits",
+ *    "kernels": "avx512", "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred", "replicas": 1,
  *    "ranks": [
  *     {"replica": 0, "layers": [1, 16], "host": "node01"},     layers from 1, both ends included
  *     {"replica": 0, "layers": [17, 32], "host": "node02"}]} */

@@ -11,8 +11,8 @@ void or_block_influence(const or_trace *trace, double *influence)
     }
 }
 
-/* Sorting by insertion, of which the first k are kept. Layers come with growing depth, so that an equal one that
- * comes later is the deeper, and goes first. */
+/* Sorting by insertion, of which the first k are kept. Layers come with growing depth, so that an equal one
+ * that comes later is the deeper, and goes first. */
 void or_least_influential(const double *influence, int n_layers, int k, int *layers)
 {
     for (int layer = 1; layer <= n_layers; layer++) {

@@ -74,8 +74,8 @@ or_status or_checkpoint_seal(or_checkpoint *checkpoint);
 /* The tensor of that name in the file, of a sealed checkpoint; NULL if there is none. */
 const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char *name);
 
-/* dropped.c: drops the layers of a text like "10,11,12", counted from 1, of a checkpoint that was just opened and
- * has all. OR_ERR_USAGE when it does not have them, or nothing would be left. */
+/* dropped.c: drops the layers of a text like "10,11,12", counted from 1, of a checkpoint that was just opened
+ * and has all. OR_ERR_USAGE when it does not have them, or nothing would be left. */
 or_status or_checkpoint_drop(or_checkpoint *checkpoint, const char *layers);
 
 /* The layer to which a tensor of this name in the files belongs. */

@@ -1,8 +1,8 @@
 /* dropped.c - a checkpoint without some of its layers, as ShortGPT runs a model (arXiv 2403.03853).
  *
  * A view: layer i is the i-th layer that is kept, and who asks for its tensors gets those of the file's layer
- * kept[i]. Tensors keep the names, and the fingerprint the places, that the file gives them. Nobody above needs to
- * know: for plans, ramps and caches the model has so many layers.
+ * kept[i]. Tensors keep the names and the places that the file gives them. Nobody above needs to know: for
+ * plans, ramps and caches the model has so many layers.
  */
 #include "checkpoint_internal.h"
 
@@ -32,7 +32,8 @@ int or_checkpoint_layer(const or_checkpoint *checkpoint, const char *own_name)
     return OR_LAYER_DROPPED;
 }
 
-/* Numbers behind the last layer stay behind it: they find what the whole checkpoint has there, as a rule nothing. */
+/* Numbers behind the last layer stay behind it: they find what the whole checkpoint has there, as a rule
+ * nothing. */
 const char *or_checkpoint_whole_name(const or_checkpoint *checkpoint, const char *name,
                                      char text[OR_TENSOR_NAME])
 {
@@ -47,7 +48,7 @@ const char *or_checkpoint_whole_name(const or_checkpoint *checkpoint, const char
     return text;
 }
 
-/* ---- what is dropped ---------------------------------------------------------------------------------------- */
+/* ---- what is dropped ------------------------------------------------------------------------------- */
 
 static const char wrong[] = "wrong layers to drop";
 

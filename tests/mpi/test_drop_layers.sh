@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A model that is run without some of its layers (--drop-layers) gives the bytes of one whose files do not have them, by
-# all commands, on 1, 2 and 3 ranks, with and without shared beginnings, from a folder and a GGUF file, Llama and OPT. What
-# belongs to another set of layers - policy, journal - is refused.
+# A model that is run without some of its layers (--drop-layers) gives the bytes of one whose files do not
+# have them, by all commands, on 1, 2 and 3 ranks, with and without shared beginnings, from a folder and a
+# GGUF file, Llama and OPT. What belongs to another set of layers - policy, journal - is refused.
 # shellcheck source-path=SCRIPTDIR source=../support.sh
 . "$(dirname "$0")/../support.sh"
 
-# remove FOLDER OUTPUT LAYERS: a copy of the model whose header does not have these layers (from 1), and numbers the others
-# anew. It is filled up with spaces, so that data stay where they are.
+# remove FOLDER OUTPUT LAYERS: a copy of the model whose header does not have these layers (from 1), and
+# numbers the others anew. It is filled up with spaces, so that data stay where they are.
 remove() {
     local size
     mkdir "$2"

@@ -1,5 +1,5 @@
-/* test_dropped.c - checkpoints without some of their layers: which tensors the layers that are left have, in every
- * format, what is counted, and lists that are refused. */
+/* test_dropped.c - checkpoints without some of their layers: which tensors the layers that are left have, in
+ * every format, what is counted, and lists that are refused. */
 #include "support.h"
 
 #include "tiny_gguf.h"
