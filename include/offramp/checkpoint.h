@@ -79,6 +79,13 @@ typedef struct or_checkpoint or_checkpoint;
 or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint);
 void or_checkpoint_close(or_checkpoint *checkpoint); /* NULL is fine */
 
+/* The same of a model without some of its layers: "10,11,12", counted from 1; NULL: with all. It has so many
+ * layers fewer, and its layer i is the i-th that is kept (static layer removal, ShortGPT, arXiv 2403.03853);
+ * tensors are asked for by that number. What is dropped counts in the fingerprint and is in no share, but
+ * stays in the list of tensors. OR_ERR_USAGE for layers that the model does not have, for one twice, and for
+ * all. */
+or_status or_checkpoint_open_without(const char *path, const char *layers, or_checkpoint **checkpoint);
+
 const char *or_checkpoint_path(const or_checkpoint *checkpoint);
 const char *or_checkpoint_format(const or_checkpoint *checkpoint); /* "safetensors", "gguf", "shape" */
 size_t or_checkpoint_files(const or_checkpoint *checkpoint);
@@ -98,9 +105,9 @@ const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char 
 or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *name, int64_t rows,
                                 int64_t columns, const or_tensor **tensor);
 
-/* Maps a tensor's data, which may be unaligned, until it is released or the checkpoint closed; a tensor that is asked for
- * again is where it was. Nothing is read before it is touched, or or_checkpoint_read(). OR_ERR_INPUT when the
- * file cannot be opened any more, or has become shorter. */
+/* Maps a tensor's data, which may be unaligned, until it is released or the checkpoint closed; a tensor that
+ * is asked for again is where it was. Nothing is read before it is touched, or or_checkpoint_read().
+ * OR_ERR_INPUT when the file cannot be opened any more, or has become shorter. */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data);
 
 /* The same, and reads the tensor in now, blocking: for those that are looked at at once. OR_ERR_INPUT also

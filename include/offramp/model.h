@@ -22,9 +22,12 @@ typedef struct or_model or_model;
 or_status or_model_open(const char *path, int first, int last, or_model **model);
 void or_model_close(or_model *model); /* NULL is fine */
 
-/* Whether every layer of the checkpoint at `path` could be opened: OR_ERR_INPUT names the first tensor that
- * is missing, of another shape, or of a type that is not computed with. Reads headers only. */
-or_status or_model_check(const char *path);
+/* The same of the model without the layers `without` (or_checkpoint_open_without()), of which L are left. */
+or_status or_model_open_without(const char *path, const char *without, int first, int last, or_model **model);
+
+/* Whether every layer of that model could be opened: OR_ERR_INPUT names the first tensor that is missing, of
+ * another shape, or of a type that is not computed with. Reads headers only. */
+or_status or_model_check(const char *path, const char *without);
 
 const or_hparams *or_model_hparams(const or_model *model);
 int or_model_first(const or_model *model);

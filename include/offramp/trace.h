@@ -55,4 +55,14 @@ void or_trace_abandon(or_trace_writer *writer); /* NULL is fine */
 or_status or_trace_read(const char *path, or_trace *trace);
 void or_trace_free(or_trace *trace);
 
+/* ShortGPT's block influence (arXiv 2403.03853) of each layer, influence[n_layers], of a trace with at least
+ * one item: 1 - the mean cosine of the hidden state before and after the layer. ShortGPT takes the mean over
+ * all positions of a calibration text; this is at the last position of the traced prompts, where the answer
+ * is read. Pure. */
+void or_block_influence(const or_trace *trace, double *influence);
+
+/* The k <= n_layers layers (1..L) of least influence, layers[k], the least first, of equal ones the deeper:
+ * those that ShortGPT drops (or_checkpoint_open_without()). Pure. */
+void or_least_influential(const double *influence, int n_layers, int k, int *layers);
+
 #endif

@@ -35,7 +35,7 @@ typedef struct or_command {
 /* ---- common options ----------------------------------------------------------------------------------- */
 
 typedef struct or_common {
-    char *model, *plan, *kernels, *progress, *timeline;
+    char *model, *drop_layers, *plan, *kernels, *progress, *timeline;
     int64_t wave_tokens, threads, memory_per_rank, replicas; /* replicas 0: one */
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
     bool no_prefix_cache;
@@ -50,6 +50,11 @@ typedef struct or_common {
     {                                                                                                        \
         "model", OR_OPTION_PATH, &(c).model, "M",                                                            \
             "model: a Hugging Face folder, a .gguf file, or a .json shape", 0, 0, false                      \
+    }
+#define OR_OPTION_DROP_LAYERS(c)                                                                             \
+    {                                                                                                        \
+        "drop-layers", OR_OPTION_TEXT, &(c).drop_layers, "L",                                                \
+            "run the model without these layers, as in 10,11,12; those left count anew (none)", 0, 0, false  \
     }
 #define OR_OPTIONS_COMPUTE(c)                                                                                \
     {"threads", OR_OPTION_INT, &(c).threads, "N", "threads per rank; 0: the cores it may run on (0)",        \
@@ -82,7 +87,7 @@ typedef struct or_common {
      0,                                                                                                      \
      0,                                                                                                      \
      false},                                                                                                 \
-        OR_OPTION_REPLICAS(c),                                                                               \
+        OR_OPTION_DROP_LAYERS(c), OR_OPTION_REPLICAS(c),                                                     \
         {"wave-tokens",                                                                                      \
          OR_OPTION_INT,                                                                                      \
          &(c).wave_tokens,                                                                                   \

@@ -88,8 +88,8 @@ typedef struct run {
  * for what it used.
  *
  *   {"command": ["offramp", "eval", ...],
- *    "version": "...", "model": "...", "fingerprint": "16 hexadecimal digits", "kernels": "avx512",
- *    "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred", "replicas": 1,
+ *    "version": "...", "model": "...", "drop_layers": "10,11,12", "fingerprint": "16 hexadecimal digits",
+ *    "kernels": "avx512", "threads": 2, "wave_tokens": 1024, "seed": 1, "kv": "deferred", "replicas": 1,
  *    "ranks": [
  *     {"replica": 0, "layers": [1, 16], "host": "node01"},     layers from 1, both ends included
  *     {"replica": 0, "layers": [17, 32], "host": "node02"}]} */
@@ -107,6 +107,8 @@ static or_status write_run(const run *r)
     OR_TRY_GOTO(done, status);
     OR_TRY_GOTO(done, or_buffer_printf(&out, "],\n \"version\": \"%s\",\n \"model\": ", OFFRAMP_VERSION));
     OR_TRY_GOTO(done, or_json_put_string(&out, common.model));
+    OR_TRY_GOTO(done, or_buffer_puts(&out, ",\n \"drop_layers\": "));
+    OR_TRY_GOTO(done, or_json_put_string(&out, common.drop_layers ? common.drop_layers : ""));
     OR_TRY_GOTO(done, or_buffer_printf(&out,
                                        ",\n \"fingerprint\": \"%016llx\",\n \"kernels\": \"%s\",\n"
                                        " \"threads\": %d,\n \"wave_tokens\": %lld,\n \"seed\": %lld,\n"

@@ -29,6 +29,7 @@ static or_plan_simulation simulation = OR_PLAN_SIMULATION;
 
 static or_option options[] = {
     OR_OPTION_MODEL(common),
+    OR_OPTION_DROP_LAYERS(common),
     {"ranks", OR_OPTION_INT, &ranks, "N", "ranks that the job will have", 1, OR_PLAN_STAGES, false},
     {"plan", OR_OPTION_TEXT, &common.plan, "P",
      "layers per rank: auto, even, 10,20,25,25 or plan.json (even)", 0, 0, false},
@@ -234,8 +235,8 @@ static or_status measure_costs(planning *p)
     const int stages = (int)ranks / p->replicas, longest = (p->h->n_layers + stages - 1) / stages;
     or_rank_cost own;
     OR_TRY(OR_NEW(p->costs, (size_t)ranks));
-    OR_TRY(or_measure_rank(common.model, &p->shares, 0, longest, p->work.sequences ? 1 : p->work.length,
-                           (size_t)load.rows, &own));
+    OR_TRY(or_measure_rank(common.model, common.drop_layers, &p->shares, 0, longest,
+                           p->work.sequences ? 1 : p->work.length, (size_t)load.rows, &own));
     for (int64_t r = 0; r < ranks; r++) p->costs[r] = own;
     return OR_OK;
 }
@@ -327,9 +328,10 @@ static or_status run_plan(or_session *session)
 {
     or_checkpoint *checkpoint = NULL;
     OR_TRY(or_common_apply(&common, session));
-    OR_TRY(
-        or_model_check(common.model)); /* a plan for a model that no job could open would promise too much */
-    OR_TRY(or_checkpoint_open(common.model, &checkpoint));
+    OR_TRY(or_model_check(
+        common.model,
+        common.drop_layers)); /* a plan for a model that no job could open would promise too much */
+    OR_TRY(or_checkpoint_open_without(common.model, common.drop_layers, &checkpoint));
     or_status status = plan_model(checkpoint);
     or_checkpoint_close(checkpoint);
     return status;

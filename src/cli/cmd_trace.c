@@ -8,7 +8,10 @@
 #include "log.h"
 #include "tasks.h"
 
+#include <offramp/trace.h>
+
 #include <stdio.h>
+#include <stdlib.h>
 
 static or_common common = {.wave_tokens = 1024};
 static or_task_options tasks = {.seed = 1};
@@ -69,6 +72,38 @@ static or_status drive(void *context)
     return or_eval_trace(r->eval, r->pipeline, output, or_progress_show, or_stop_asked, &r->progress);
 }
 
+/* Which layers ShortGPT would drop first, a quarter of them, as --drop-layers takes them. */
+static or_status print_influence(const or_trace *trace)
+{
+    const int n_layers = trace->meta.n_layers, most = n_layers / 4;
+    double *influence = NULL;
+    int *layers = NULL;
+    if (trace->count == 0 || most == 0) return OR_OK;
+    or_status status = OR_NEW(influence, (size_t)n_layers);
+    if (status == OR_OK) status = OR_NEW(layers, (size_t)most);
+    if (status == OR_OK) {
+        or_block_influence(trace, influence);
+        or_least_influential(influence, n_layers, most, layers);
+        printf("least influential layers (ShortGPT): ");
+        for (int i = 0; i < most; i++) printf("%s%d", i ? "," : "", layers[i]);
+        printf("\n");
+    }
+    free(influence);
+    free(layers);
+    return status;
+}
+
+/* Rank 0. The trace is on disk only, and is read back. */
+static or_status finish(const run *r)
+{
+    or_trace trace = {0};
+    printf("traced %zu instances: %s\n", or_eval_count(r->eval), output);
+    or_status status = or_trace_read(output, &trace);
+    if (status == OR_OK) status = print_influence(&trace);
+    or_trace_free(&trace);
+    return status;
+}
+
 /* Collective; the steps are those of cmd_eval.c. Taps for the cosine columns: policies that are not
  * trained yet may want them. */
 static or_status run_trace(or_session *session)
@@ -83,8 +118,7 @@ static or_status run_trace(or_session *session)
     or_stop_install();
     status = or_session_drive(session, r.pipeline, drive, &r);
     or_progress_close(&r.progress);
-    if (session->rank == 0 && status == OR_OK && !common.quiet)
-        printf("traced %zu instances: %s\n", or_eval_count(r.eval), output);
+    if (session->rank == 0 && status == OR_OK && !common.quiet) status = finish(&r);
     if (status == OR_STOPPED) or_log_note("stopped on request, no trace was written");
 
 release:

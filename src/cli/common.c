@@ -74,6 +74,7 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
     OR_TRY(open_timeline(common, session));
     const or_pipeline_options options = {
         .model = common->model,
+        .drop_layers = common->drop_layers,
         .plan = common->plan ? common->plan : "even",
         .replicas = (int)common->replicas,
         .wave_tokens = (size_t)common->wave_tokens,

@@ -90,7 +90,7 @@ static or_status expect(const or_common *common, const or_policies *policies, co
                         or_expected *e)
 {
     or_checkpoint *checkpoint = NULL;
-    OR_TRY(or_checkpoint_open(common->model, &checkpoint));
+    OR_TRY(or_checkpoint_open_without(common->model, common->drop_layers, &checkpoint));
     or_status status = or_expected_make(policies->items, policies->count, path, full,
                                         or_checkpoint_hparams(checkpoint)->n_layers, e);
     or_checkpoint_close(checkpoint);
@@ -129,7 +129,7 @@ or_status or_suggest_plan(const or_pipeline *pipeline, const or_workload *seen, 
     or_plan best;
     or_forecast had, has;
     *plan = NULL;
-    or_status status = or_checkpoint_open(common->model, &checkpoint);
+    or_status status = or_checkpoint_open_without(common->model, common->drop_layers, &checkpoint);
     OR_TRY_GOTO(done, status);
     OR_TRY_GOTO(done, or_checkpoint_shares(checkpoint, &shares));
     OR_TRY_GOTO(done, OR_NEW(costs, (size_t)n * (size_t)replicas));

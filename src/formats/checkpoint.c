@@ -87,6 +87,16 @@ static or_status put_tensor(or_buffer *out, const or_tensor *tensor)
     return or_buffer_printf(out, " at %zu %" PRIu64 "\n", tensor->file, tensor->offset);
 }
 
+/* The layers of the files that are left, where some are dropped. */
+static or_status put_kept(or_buffer *out, const or_checkpoint *checkpoint)
+{
+    if (!checkpoint->kept) return OR_OK;
+    OR_TRY(or_buffer_puts(out, "kept"));
+    for (int i = 0; i < checkpoint->hparams.n_layers; i++)
+        OR_TRY(or_buffer_printf(out, " %d", checkpoint->kept[i]));
+    return or_buffer_puts(out, "\n");
+}
+
 /* The fingerprint is the hash of a text, one line for the hyperparameters and one per tensor, so that it is
  * the same on every machine. Trained policies carry it: another text means that none of them fits any more.
  * */
@@ -94,6 +104,7 @@ static or_status make_fingerprint(or_checkpoint *checkpoint)
 {
     or_buffer text = {0};
     or_status status = put_hparams(&text, &checkpoint->hparams);
+    if (status == OR_OK) status = put_kept(&text, checkpoint);
     for (size_t i = 0; i < checkpoint->n_tensors && status == OR_OK; i++)
         status = put_tensor(&text, &checkpoint->tensors[i]);
     if (status == OR_OK) checkpoint->fingerprint = XXH3_64bits(text.data, text.size);
@@ -102,7 +113,7 @@ static or_status make_fingerprint(or_checkpoint *checkpoint)
 }
 
 /* What open() added before it failed is released by close(), which takes a checkpoint that is not sealed. */
-or_status or_checkpoint_open(const char *path, or_checkpoint **out)
+or_status or_checkpoint_open_without(const char *path, const char *layers, or_checkpoint **out)
 {
     or_checkpoint *checkpoint = NULL;
     or_status status = OR_OK;
@@ -116,6 +127,8 @@ or_status or_checkpoint_open(const char *path, or_checkpoint **out)
     checkpoint->format = format;
     OR_TRY_GOTO(close, or_strdup(path, &checkpoint->path));
     OR_TRY_GOTO(close, format->open(checkpoint));
+    checkpoint->file_layers = checkpoint->hparams.n_layers;
+    if (layers) OR_TRY_GOTO(close, or_checkpoint_drop(checkpoint, layers));
     OR_TRY_GOTO(close, make_fingerprint(checkpoint));
     *out = checkpoint;
     return OR_OK;
@@ -125,11 +138,17 @@ close:
     return status;
 }
 
+or_status or_checkpoint_open(const char *path, or_checkpoint **checkpoint)
+{
+    return or_checkpoint_open_without(path, NULL, checkpoint);
+}
+
 /* Takes a half-filled one, too: maps are there only once it is sealed. stored is freed with name. */
 void or_checkpoint_close(or_checkpoint *checkpoint)
 {
     if (!checkpoint) return;
     for (size_t i = 0; checkpoint->maps && i < checkpoint->n_tensors; i++) or_map_close(&checkpoint->maps[i]);
+    free(checkpoint->kept);
     free(checkpoint->maps);
     free(checkpoint->is_read);
     for (size_t i = 0; i < checkpoint->n_tensors; i++) free((char *)checkpoint->tensors[i].name);
@@ -234,10 +253,13 @@ const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char
     return bsearch(&key, checkpoint->tensors, checkpoint->n_tensors, sizeof(or_tensor), compare_names);
 }
 
-/* What the file calls the tensor that Hugging Face calls `name`. */
+/* What the file calls the tensor that Hugging Face calls `name`: `text` or name itself. */
 static const char *own_name(const or_checkpoint *checkpoint, const char *name, char text[OR_TENSOR_NAME])
 {
-    return checkpoint->format->rename ? checkpoint->format->rename(name, text) : name;
+    char whole[OR_TENSOR_NAME];
+    const char *hf = or_checkpoint_whole_name(checkpoint, name, whole);
+    const char *own = checkpoint->format->rename ? checkpoint->format->rename(hf, text) : hf;
+    return own == whole ? strcpy(text, whole) : own;
 }
 
 const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char *name)

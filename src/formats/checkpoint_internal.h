@@ -52,7 +52,9 @@ struct or_checkpoint {
     or_tensor *tensors; /* by name, once sealed; name and stored lie in one block, that of the name */
     size_t n_tensors, tensor_capacity;
     uint64_t fingerprint;
-    bool one_layer; /* or_shares.one_layer */
+    bool one_layer;  /* or_shares.one_layer */
+    int file_layers; /* layers of the files; more than hparams.n_layers where some are dropped */
+    int *kept;       /* [hparams.n_layers]: the number in the files of each layer; NULL: all are kept */
 
     or_map *maps;  /* [n_tensors] once sealed; data NULL: not asked for yet */
     bool *is_read; /* [n_tensors] */
@@ -71,6 +73,18 @@ or_status or_checkpoint_seal(or_checkpoint *checkpoint);
 
 /* The tensor of that name in the file, of a sealed checkpoint; NULL if there is none. */
 const or_tensor *or_checkpoint_named(const or_checkpoint *checkpoint, const char *name);
+
+/* dropped.c: drops the layers of a text like "10,11,12", counted from 1, of a checkpoint that was just opened
+ * and has all. OR_ERR_USAGE when it does not have them, or nothing would be left. */
+or_status or_checkpoint_drop(or_checkpoint *checkpoint, const char *layers);
+
+/* The layer to which a tensor of this name in the files belongs. */
+enum { OR_LAYER_NONE = -1, OR_LAYER_DROPPED = -2 };
+int or_checkpoint_layer(const or_checkpoint *checkpoint, const char *own_name);
+
+/* What Hugging Face would call the tensor `name` if no layers were dropped; `text` or name itself. */
+const char *or_checkpoint_whole_name(const or_checkpoint *checkpoint, const char *name,
+                                     char text[OR_TENSOR_NAME]);
 
 /* What every format asks of the heads it has read (n_heads, n_kv_heads, head_dim, of a family that rotates
  * them); heads, kv_heads: what the file calls the two counts. */

@@ -1,31 +1,19 @@
 /* shares.c - where a checkpoint's bytes are, by the names of its tensors. */
 #include "checkpoint_internal.h"
 
-#include <stdio.h>
 #include <string.h>
-
-/* "model.layers.17.mlp...", "blk.17.ffn..." -> 17; -1 for a tensor of no layer */
-static int layer_of(const char *name)
-{
-    static const char *const marks[] = {"layers.", "blk."};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        const char *at = strstr(name, marks[i]);
-        int layer;
-        if (at && sscanf(at + strlen(marks[i]), "%d.", &layer) == 1) return layer;
-    }
-    return -1;
-}
 
 /* By name alone, so that every format and family can be asked: what is called like an embedding counts as
  * one. Numbers of layers that the model does not have count as "other". */
 static void add_tensor(const or_checkpoint *checkpoint, const or_tensor *tensor, or_shares *s)
 {
-    const int layer = layer_of(tensor->name);
+    const int layer = or_checkpoint_layer(checkpoint, tensor->name);
     uint64_t elements = 1;
+    if (layer == OR_LAYER_DROPPED) return;
     for (int d = 0; d < tensor->n_dims; d++) elements *= (uint64_t)tensor->dims[d];
     s->parameters += elements;
     s->total += tensor->bytes;
-    if (layer >= 0 && layer < checkpoint->hparams.n_layers)
+    if (layer >= 0)
         s->layers[layer] += tensor->bytes;
     else if (strstr(tensor->name, "embed_tokens") || strstr(tensor->name, "token_embd"))
         s->embedding += tensor->bytes;

@@ -174,9 +174,9 @@ static or_status bind_layers(or_model *model, int first, int last)
 }
 
 /* What is known before a stage is chosen: the checkpoint, its shape and family. */
-static or_status open_checkpoint(or_model *model, const char *path)
+static or_status open_checkpoint(or_model *model, const char *path, const char *without)
 {
-    OR_TRY(or_checkpoint_open(path, &model->checkpoint));
+    OR_TRY(or_checkpoint_open_without(path, without, &model->checkpoint));
     const or_hparams *h = model->hparams = or_checkpoint_hparams(model->checkpoint);
     model->attention = (or_attention_shape){h->n_heads, h->n_kv_heads, h->head_dim};
     return find_family(model->checkpoint, &model->family);
@@ -201,13 +201,13 @@ static or_status check_range(const or_model *model, int first, int last)
 }
 
 /* The matrices are read when all tensors were found: a file that lacks one is refused at once. */
-or_status or_model_open(const char *path, int first, int last, or_model **out)
+or_status or_model_open_without(const char *path, const char *without, int first, int last, or_model **out)
 {
     or_model *model = NULL;
     or_status status = OR_NEW(model, 1);
     if (status != OR_OK) return status;
     model->kernels = or_kernels_get();
-    OR_TRY_GOTO(close, open_checkpoint(model, path));
+    OR_TRY_GOTO(close, open_checkpoint(model, path, without));
     OR_TRY_GOTO(close, check_range(model, first, last));
     OR_TRY_GOTO(close, bind_stage(model, first, last));
     OR_TRY_GOTO(close, read_weights(model));
@@ -221,12 +221,17 @@ close:
     return status;
 }
 
-or_status or_model_check(const char *path)
+or_status or_model_open(const char *path, int first, int last, or_model **model)
+{
+    return or_model_open_without(path, NULL, first, last, model);
+}
+
+or_status or_model_check(const char *path, const char *without)
 {
     or_model *model = NULL;
     OR_TRY(OR_NEW(model, 1));
     model->checks_only = true;
-    or_status status = open_checkpoint(model, path);
+    or_status status = open_checkpoint(model, path, without);
     if (status == OR_OK) status = bind_stage(model, 0, model->hparams->n_layers);
     or_model_close(model);
     return status;

@@ -29,8 +29,9 @@ static or_status measure(const or_pipeline *p, const or_pipeline_options *option
     or_plan even;
     OR_TRY(or_plan_even(sizes->hparams->n_layers, n, &even));
     if (options->costs) return OR_OK;
-    return or_measure_rank(options->model, sizes->shares, even.bound[p->rank], even.bound[p->rank + 1],
-                           work->sequences ? 1 : work->length, (size_t)load.rows, own);
+    return or_measure_rank(options->model, options->drop_layers, sizes->shares, even.bound[p->rank],
+                           even.bound[p->rank + 1], work->sequences ? 1 : work->length, (size_t)load.rows,
+                           own);
 }
 
 /* Rank 0, which alone knows the hosts. */

@@ -83,9 +83,9 @@ static or_status time_curve(bench *b, work *run, size_t most, or_cost_curve *cur
     }
 }
 
-static or_status open_bench(bench *b, const char *model, size_t most)
+static or_status open_bench(bench *b, const char *model, const char *without, size_t most)
 {
-    OR_TRY(or_model_open(model, b->first, b->first + b->n_layers, &b->model));
+    OR_TRY(or_model_open_without(model, without, b->first, b->first + b->n_layers, &b->model));
     const or_hparams *h = or_model_hparams(b->model);
     b->width = (size_t)h->d_model;
     b->n_vocab = (size_t)h->n_vocab;
@@ -107,13 +107,13 @@ static int layers_to_run(const or_shares *shares, int first, int last)
     return n;
 }
 
-or_status or_measure_rank(const char *model, const or_shares *shares, int first, int last, size_t length,
-                          size_t most, or_rank_cost *cost)
+or_status or_measure_rank(const char *model, const char *without, const or_shares *shares, int first,
+                          int last, size_t length, size_t most, or_rank_cost *cost)
 {
     bench b = {.first = first, .n_layers = layers_to_run(shares, first, last), .length = length};
     double embedding = 0;
     *cost = (or_rank_cost){0};
-    or_status status = open_bench(&b, model, most);
+    or_status status = open_bench(&b, model, without, most);
     if (status == OR_OK) status = time_curve(&b, run_layer, most, &cost->layer);
     if (status == OR_OK) status = time_curve(&b, run_ramp, OR_RAMP_ROWS, &cost->ramp);
     if (status == OR_OK && first == 0) status = time_point(&b, run_embedding, length, &embedding);

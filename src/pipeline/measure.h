@@ -7,10 +7,10 @@
 /* Opens layers of the stage (first, last], as many as do not stay in a cache from one to the next, runs them in turn over
  * waves of up to `most` rows - prompts of `length` tokens, or with 1 single rows, as continuations have - and the output
  * projection over some riders, and closes them. Every number is the mean of a few runs; rows whose run would take
- * longer than 2 s are left out. With first 0 the embedding as well. Link and memory are left 0. Local; blocks for some
- * seconds at most, but for reading the layers. */
-or_status or_measure_rank(const char *model, const or_shares *shares, int first, int last, size_t length,
-                          size_t most, or_rank_cost *cost);
+ * longer than 2 s are left out. With first 0 the embedding as well. Link and memory are left 0. The model is
+ * that of or_model_open_without(). Local; blocks for some seconds at most, but for reading the layers. */
+or_status or_measure_rank(const char *model, const char *without, const or_shares *shares, int first,
+                          int last, size_t length, size_t most, or_rank_cost *cost);
 
 /* Ranks of one kind differ by what else their machines did for a moment. First those of one host that are within
  * 50 % of a faster one (by a layer of the most rows) get the mean of all such, since its cores are alike as a rule

@@ -48,7 +48,7 @@ static or_status split_ranks(or_pipeline *p, const or_pipeline_options *options)
 static or_status read_headers(const or_pipeline_options *options, planned *o)
 {
     or_checkpoint *checkpoint = NULL;
-    OR_TRY(or_checkpoint_open(options->model, &checkpoint));
+    OR_TRY(or_checkpoint_open_without(options->model, options->drop_layers, &checkpoint));
     o->h = *or_checkpoint_hparams(checkpoint);
     or_status status = or_checkpoint_shares(checkpoint, &o->shares);
     or_checkpoint_close(checkpoint);
@@ -206,7 +206,8 @@ static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
  * blocks while the weights are read. */
 static or_status open_stage(or_pipeline *p, const or_pipeline_options *options, uint64_t pages)
 {
-    OR_TRY(or_model_open(options->model, p->plan.bound[p->rank], p->plan.bound[p->rank + 1], &p->model));
+    OR_TRY(or_model_open_without(options->model, options->drop_layers, p->plan.bound[p->rank],
+                                 p->plan.bound[p->rank + 1], &p->model));
     for (size_t i = 0; i < options->n_policies; i++)
         OR_TRY(or_policy_check(options->policies[i], or_model_hparams(p->model)->n_layers,
                                or_model_fingerprint(p->model), options->allow_other_model));

@@ -349,8 +349,8 @@ static void ranges_are_checked(void **state)
     assert_fails(or_model_open(folder, 0, 5, &model), OR_ERR_USAGE, "the model has 4");
     assert_fails(or_model_open(folder, 2, 2, &model), OR_ERR_USAGE, "wrong layer range");
     assert_fails(or_model_open(folder, 0, 0, &model), OR_ERR_USAGE, "wrong layer range");
-    assert_ok(or_model_check(folder));
-    assert_fails(or_model_check(path_in(folder, "none")), OR_ERR_INPUT, "No such file");
+    assert_ok(or_model_check(folder, NULL));
+    assert_fails(or_model_check(path_in(folder, "none"), NULL), OR_ERR_INPUT, "No such file");
     assert_fails(or_model_open(folder, -1, 2, &model), OR_ERR_USAGE, "wrong layer range");
     assert_fails(or_model_open(folder, 3, 2, &model), OR_ERR_USAGE, "wrong layer range");
     assert_fails(or_model_open(folder, 4, 5, &model), OR_ERR_USAGE, "asked for layers 5..5");

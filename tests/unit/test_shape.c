@@ -92,7 +92,7 @@ static void the_shapes_that_ship_are_those_of_the_models(void **state)
         or_shares shares;
         assert_ok(or_checkpoint_shares(c, &shares));
         assert_true(shares.parameters == models[i].parameters);
-        assert_ok(or_model_check(source_path(models[i].name)));
+        assert_ok(or_model_check(source_path(models[i].name), NULL));
         or_shares_free(&shares);
         or_checkpoint_close(c);
     }
