@@ -23,12 +23,10 @@ static const char style[] =
     "nav{display:flex;flex-wrap:wrap;gap:.2em 1.1em;margin:.6em 0}a{color:inherit}\n"
     ".legend{display:flex;flex-wrap:wrap;gap:.2em 1.2em;list-style:none;padding:0;margin:.5em 0}\n"
     ".legend svg{width:26px;height:10px;vertical-align:middle}\n"
-    ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:14px "
-    "18px}\n"
-    ".panels.wide{grid-template-columns:minmax(0,1fr)}\n"
+    ".panels{display:grid;gap:14px 18px;"
+    "grid-template-columns:repeat(auto-fill,minmax(min(100%,var(--w)),1fr))}\n"
     "figure{margin:0;min-width:0}figcaption{font-weight:600;font-size:.92em;overflow-wrap:anywhere}\n"
     "figure>div{overflow-x:auto}figure svg{display:block;width:100%;height:auto}\n"
-    ".wide figure svg{min-width:720px}\n"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9em;font-variant-numeric:tabular-nums}"
     "\n"
     "th,td{padding:.22em .7em;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}\n"
@@ -107,7 +105,7 @@ static or_status put_figure(const or_plots *plots, size_t f, or_buffer *out)
     OR_TRY(put_element(out, "h2", figure->title));
     OR_TRY(put_element(out, "p", figure->note));
     OR_TRY(put_legend(figure, out));
-    OR_TRY(or_buffer_printf(out, "<div class=\"panels%s\">\n", figure->wide ? " wide" : ""));
+    OR_TRY(or_buffer_printf(out, "<div class=\"panels\" style=\"--w:%dpx\">\n", figure->width));
     for (size_t i = figure->first; i < figure->first + figure->count; i++) {
         OR_TRY(or_buffer_puts(out, "<figure>"));
         OR_TRY(put_element(out, "figcaption", plots->panels[i].caption));
@@ -154,14 +152,14 @@ static or_status put_row(const or_table *table, const bool *visible, size_t row,
     return or_buffer_puts(out, "</tr>\n");
 }
 
-static or_status put_table(const or_table *table, size_t number, or_buffer *out)
+static or_status put_table(const or_table *table, size_t number, bool titled, or_buffer *out)
 {
     bool *visible = NULL;
     or_buffer cell = {0};
     or_status status = OR_NEW(visible, (size_t)table->n_columns);
     if (status != OR_OK || !or_table_visible(table, visible)) goto done;
     OR_TRY_GOTO(done, or_buffer_printf(out, "<section id=\"table-%zu\">\n", number));
-    OR_TRY_GOTO(done, put_element(out, "h2", table->title));
+    if (titled) OR_TRY_GOTO(done, put_element(out, "h2", table->title));
     if (table->note) OR_TRY_GOTO(done, put_element(out, "p", table->note));
     OR_TRY_GOTO(done, or_buffer_puts(out, "<div class=\"scroll\"><table>\n"));
     OR_TRY_GOTO(done, put_head(table, visible, out));
@@ -184,13 +182,19 @@ static or_status put_link(or_buffer *out, const char *kind, size_t number, const
     return or_buffer_puts(out, "</a>\n");
 }
 
+/* Tables of one title follow each other under one heading. */
+static bool goes_on(const or_report_parts *parts, size_t table)
+{
+    return table > 0 && strcmp(parts->tables[table]->title, parts->tables[table - 1]->title) == 0;
+}
+
 static or_status put_links(const or_report_parts *parts, or_buffer *out)
 {
     OR_TRY(or_buffer_puts(out, "<nav>\n"));
     for (size_t i = 0; i < parts->plots->n_figures; i++)
         OR_TRY(put_link(out, "plot", i + 1, parts->plots->figures[i].title));
     for (size_t i = 0; i < parts->n_tables; i++)
-        OR_TRY(put_link(out, "table", i + 1, parts->tables[i]->title));
+        if (!goes_on(parts, i)) OR_TRY(put_link(out, "table", i + 1, parts->tables[i]->title));
     return or_buffer_puts(out, "</nav>\n");
 }
 
@@ -205,7 +209,8 @@ static or_status write_html(const or_report_parts *parts, or_buffer *out)
     if (parts->checked) OR_TRY(put_element(out, "p", parts->checked));
     OR_TRY(put_links(parts, out));
     for (size_t f = 0; f < parts->plots->n_figures; f++) OR_TRY(put_figure(parts->plots, f, out));
-    for (size_t i = 0; i < parts->n_tables; i++) OR_TRY(put_table(parts->tables[i], i + 1, out));
+    for (size_t i = 0; i < parts->n_tables; i++)
+        OR_TRY(put_table(parts->tables[i], i + 1, !goes_on(parts, i), out));
     return or_buffer_printf(out, "<script>\n%s</script>\n</body>\n</html>\n", script);
 }
 

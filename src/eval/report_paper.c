@@ -69,9 +69,9 @@ static or_status make_columns(or_report *report, const tasks *t, or_table *table
 static or_status make_title(or_report *report, const or_cell *row, or_table *table)
 {
     const char *group = row[OR_RESULT_GROUP].text;
-    table->note = "In per cent, of full depth's compute.";
-    return or_report_text(report, &table->title, "Accuracy @ compute: %s%s%s", row[OR_RESULT_MODEL].text,
-                          group ? ", " : "", group ? group : "");
+    table->title = "Accuracy @ compute";
+    return or_report_text(report, &table->note, "%s%s%s. Both in per cent; compute is of full depth's.",
+                          row[OR_RESULT_MODEL].text, group ? ", " : "", group ? group : "");
 }
 
 /* Takes the tasks in *t, which is empty afterwards. */

@@ -35,56 +35,59 @@ static void widen(range *r, const or_cell *row)
 /* Some room around, but never beyond what an accuracy can be. */
 static or_status put_range(or_buffer *script, const range *r)
 {
-    const double room = fmax(0.15 * (r->high - r->low), 1);
+    const double room = fmax(0.15 * (r->high - r->low), 2);
     return or_buffer_printf(script,
                             "set xlabel 'compute, %% of full depth'\nset ylabel 'accuracy, %%'\n"
                             "set xrange [0:%.6g]\nset yrange [%.6g:%.6g]\n",
-                            r->right, fmax(r->low - room, -2), fmin(r->high + room, 102));
+                            r->right, fmax(r->low - room, -1), fmin(r->high + room, 101));
 }
 
-/* A point with its standard error for each policy, and full depth's accuracy as a line across. */
+/* Whether a row is of the panel and has a place in it. */
+static bool is_point(const or_table *table, const or_row_keys *k, size_t key, size_t row)
+{
+    return k->of[row] == key && isfinite(or_table_row(table, row)[OR_RESULT_FLOPS].number);
+}
+
+/* A policy's point with its standard error, to the plot command and to the data that follow it; full depth's accuracy
+ * is a line across as well. */
+static or_status add_point(or_plots *plots, const or_cell *row, or_buffer *points)
+{
+    const double accuracy = 100 * row[OR_RESULT_ACCURACY].number, flops = 100 * row[OR_RESULT_FLOPS].number;
+    const double error = isfinite(row[OR_RESULT_ERROR].number) ? 100 * row[OR_RESULT_ERROR].number : 0;
+    const char *comma = points->size > 0 ? ", " : "plot ";
+    or_plot_style style;
+    OR_TRY(or_plots_policy(plots, row[OR_RESULT_LABEL].text, &style));
+    if (is_full(row))
+        OR_TRY(or_buffer_printf(&plots->script, "%s%.6g with lines lc rgb 'black' dt 3 lw 0.7", comma,
+                                accuracy));
+    OR_TRY(or_buffer_printf(&plots->script,
+                            "%s'-' using 1:2:3 with yerrorbars pt %d ps 0.9 lw 1.5 lc rgb '%s'",
+                            is_full(row) ? ", " : comma, style.dash > 1 ? 13 : 7, style.colour));
+    return or_buffer_printf(points, "%.6g %.6g %.6g\ne\n", flops, accuracy, error);
+}
+
 static or_status accuracy_panel(or_plots *plots, const or_table *table, const or_row_keys *k, size_t key)
 {
-    or_buffer *script = &plots->script, points = {0};
+    or_buffer points = {0};
     range r = {INFINITY, -INFINITY, 104};
-    const char *caption, *comma = "plot ";
-    or_plot_style style;
-    or_status status = or_report_caption(plots->report, table, k->first[key], &caption);
-    OR_TRY_GOTO(done, status);
-    OR_TRY_GOTO(done, or_plots_panel(plots, caption, WIDTH, HEIGHT));
+    const char *caption;
+    OR_TRY(or_report_caption(plots->report, table, k->first[key], &caption));
+    OR_TRY(or_plots_panel(plots, caption, WIDTH, HEIGHT));
     for (size_t i = 0; i < table->n_rows; i++)
-        if (k->of[i] == key && isfinite(or_table_row(table, i)[OR_RESULT_FLOPS].number))
-            widen(&r, or_table_row(table, i));
-    OR_TRY_GOTO(done, put_range(script, &r));
-    for (size_t i = 0; i < table->n_rows; i++) {
-        const or_cell *row = or_table_row(table, i);
-        const double accuracy = 100 * row[OR_RESULT_ACCURACY].number,
-                     flops = 100 * row[OR_RESULT_FLOPS].number;
-        const double error = isfinite(row[OR_RESULT_ERROR].number) ? 100 * row[OR_RESULT_ERROR].number : 0;
-        if (k->of[i] != key || !isfinite(flops)) continue;
-        OR_TRY_GOTO(done, or_plots_policy(plots, row[OR_RESULT_LABEL].text, &style));
-        if (is_full(row))
-            OR_TRY_GOTO(done, or_buffer_printf(script, "%s%.6g with lines lc rgb 'black' dt 3 lw 0.7", comma,
-                                               accuracy));
-        if (is_full(row)) comma = ", ";
-        OR_TRY_GOTO(done, or_buffer_printf(
-                              script, "%s'-' using 1:2:3 with yerrorbars pt %d ps 0.9 lw 1.5 lc rgb '%s'",
-                              comma, style.dash > 1 ? 6 : 7, style.colour));
-        OR_TRY_GOTO(done, or_buffer_printf(&points, "%.6g %.6g %.6g\ne\n", flops, accuracy, error));
-        comma = ", ";
-    }
-    OR_TRY_GOTO(done, or_buffer_printf(script, "\n%s", points.data));
-done:
+        if (is_point(table, k, key, i)) widen(&r, or_table_row(table, i));
+    or_status status = put_range(&plots->script, &r);
+    for (size_t i = 0; i < table->n_rows && status == OR_OK; i++)
+        if (is_point(table, k, key, i)) status = add_point(plots, or_table_row(table, i), &points);
+    if (status == OR_OK) status = or_buffer_printf(&plots->script, "\n%s", points.data);
     or_buffer_free(&points);
     return status;
 }
 
-/* Panels are of rows with two policies at least whose compute is known. */
+/* One point compares nothing. */
 static size_t count_points(const or_table *table, const or_row_keys *k, size_t key)
 {
     size_t count = 0;
-    for (size_t i = 0; i < table->n_rows; i++)
-        count += k->of[i] == key && isfinite(or_table_row(table, i)[OR_RESULT_FLOPS].number);
+    for (size_t i = 0; i < table->n_rows; i++) count += is_point(table, k, key, i);
     return count;
 }
 
@@ -100,7 +103,7 @@ static or_status accuracy_panels(or_plots *plots, const or_table *table, const o
                 "Points are policies, with their standard error. The dotted line is full "
                 "depth's accuracy; left of a point there is less work. The oracle leaves at the "
                 "first layer from which the token stays: what is to be had at most.",
-                false));
+                340));
         begun = true;
         OR_TRY(accuracy_panel(plots, table, k, key));
     }
@@ -206,9 +209,8 @@ static or_status accuracy_grids(or_plots *plots, const or_table *table)
     or_row_keys groups = {0};
     or_status status = or_row_keys_find(table, same_group, &groups);
     if (status == OR_OK)
-        status =
-            or_plots_figure(plots, "Compute and accuracy by task",
-                            "A row per task, a column per policy. Accuracy lost is to full depth.", false);
+        status = or_plots_figure(plots, "Compute and accuracy by task",
+                                 "A row per task, a column per policy. Accuracy lost is to full depth.", 440);
     for (size_t group = 0; group < groups.count && status == OR_OK; group++) {
         grid g = {0};
         status = make_grid(table, &groups, group, &g);

@@ -8,7 +8,7 @@
 enum { FEWEST = 10 }; /* instances of a layer from which on a band is drawn */
 
 static const or_plot_style styles[2] = {
-    {"the token will still change", "#d55e00", 1},
+    {"the token is another one", "#d55e00", 1},
     {"the token is the full model's", "#009e73", 1},
 };
 
@@ -59,7 +59,7 @@ static or_status draw_measure(or_plots *plots, const or_report_model *m, int mea
     if (!has_band(m, measure, 0) && !has_band(m, measure, 1)) return OR_OK;
     OR_TRY(or_report_text(plots->report, &caption, "%s: %s by depth, %zu instances", m->name, names[measure],
                           m->traced));
-    OR_TRY(or_plots_panel(plots, caption, 540, 300));
+    OR_TRY(or_plots_panel(plots, caption, 480, 280));
     OR_TRY(or_buffer_printf(&plots->script,
                             "set xlabel 'layer'\nset ylabel '%s'\nset xrange [0:%d]\nset yrange [0:1.02]\n",
                             names[measure], m->n_layers + 1));
@@ -82,7 +82,7 @@ or_status or_plot_depth(or_report *report, or_plots *plots)
                 or_plots_figure(plots, "Features by depth",
                                 "Of traced instances: lines are medians, bands hold the middle half and nine "
                                 "tenths. The more the colours part, the easier it is to know when to leave.",
-                                false));
+                                460));
         begun = true;
         for (int measure = 0; measure < OR_DEPTH_MEASURES; measure++) OR_TRY(draw_measure(plots, m, measure));
     }

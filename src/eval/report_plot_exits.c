@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_PANELS = 24, WIDTH = 360, HEIGHT = 200 };
+enum { MAX_PANELS = 24, WIDTH = 360, HEIGHT = 216 };
 
 /* Exit layers of one policy on one task. */
 typedef struct histogram {
@@ -23,6 +23,7 @@ typedef struct histogram {
 typedef struct histograms {
     histogram *items;
     size_t count, capacity, tasks, policies;
+    int most_layers;
     bool several_shots, several_models;
 } histograms;
 
@@ -41,6 +42,7 @@ static or_status add(histograms *all, histogram h)
         all->several_shots |= other->shots != h.shots;
     }
     all->tasks += h.task_of == all->tasks;
+    if (h.n_layers > all->most_layers) all->most_layers = h.n_layers;
     all->policies += h.policy_of == all->policies;
     OR_RESERVE(all->items, all->capacity, all->count + 1);
     all->items[all->count++] = h;
@@ -147,7 +149,7 @@ typedef struct grid {
 /* Every so many layers have a number, that there is room for it. */
 static or_status name_layers(or_report *report, int n_layers, const char **names)
 {
-    const int step = n_layers <= 16 ? 1 : n_layers <= 40 ? 4 : 8;
+    const int step = n_layers <= 10 ? 1 : n_layers <= 40 ? 2 : 5;
     for (int layer = 1; layer <= n_layers; layer++) {
         names[layer - 1] = "";
         if (layer % step == 0) OR_TRY(or_report_text(report, &names[layer - 1], "%d", layer));
@@ -168,9 +170,11 @@ static or_status fill_grid(or_plots *plots, const histograms *all, size_t policy
             OR_TRY(or_report_text(plots->report, &heat->caption, "%s, %s", h->model, h->label));
         }
         OR_TRY(name_task(plots->report, all, h, &g->rows[heat->n_rows]));
-        for (size_t l = 0; l < heat->n_columns; l++)
-            g->values[heat->n_rows * heat->n_columns + l] =
-                h->counts[l + 1] ? 100 * (double)h->counts[l + 1] / total(h->counts, h->n_layers) : NAN;
+        for (size_t l = 0; l < heat->n_columns; l++) {
+            const double share = 100 * (double)h->counts[l + 1] / total(h->counts, h->n_layers);
+            g->values[heat->n_rows * heat->n_columns + l] = share > 0 ? share : NAN;
+            heat->high = fmax(heat->high, share);
+        }
         heat->n_rows++;
     }
     return OR_OK;
@@ -179,7 +183,7 @@ static or_status fill_grid(or_plots *plots, const histograms *all, size_t policy
 static or_status draw_policy(or_plots *plots, const histograms *all, size_t policy)
 {
     grid g = {0};
-    or_heat heat = {.high = 50, .row_title = "", .column_title = "exit layer"};
+    or_heat heat = {.row_title = "", .column_title = "exit layer"};
     or_status status = OR_NEW(g.rows, all->count);
     if (status == OR_OK) status = fill_grid(plots, all, policy, &g, &heat);
     heat.rows = g.rows;
@@ -200,11 +204,13 @@ or_status or_plot_exits(or_report *report, or_plots *plots)
     if (status == OR_OK && all.count > 0)
         status = or_plots_figure(
             plots, "Exit layers by task",
-            many ? "Share of the requests that leave behind each layer, in per cent: dark for few, "
-                   "yellow for half of them and more. Empty: none."
+            many ? "Share of the requests that leave behind each layer: from dark for few to yellow for the "
+                   "most. Empty: none."
                  : "Share of the requests that leave behind each layer. The oracle leaves at the "
                    "first layer from which the token stays, on the traced instances.",
-            false);
+            !many                  ? 340
+            : all.most_layers > 40 ? 1100
+                                   : 460);
     for (size_t i = 0; i < (many ? all.policies : all.tasks) && status == OR_OK; i++)
         status = many ? draw_policy(plots, &all, i) : draw_task(plots, &all, i);
     free(all.items);
@@ -268,7 +274,7 @@ or_status or_plot_survivors(or_report *report, or_plots *plots)
             or_plots_figure(plots, "Survivors",
                             "Share of the requests of all tasks that go beyond each layer: what is left for "
                             "later stages to do.",
-                            false);
+                            340);
     for (size_t i = 0; i < all.count && status == OR_OK; i++) {
         size_t k = 0;
         while (strcmp(all.items[k].model, all.items[i].model) != 0) k++;

@@ -41,8 +41,8 @@ static or_status put_axes(or_plots *plots, const or_lanes *lanes)
     OR_TRY(or_buffer_printf(
         script,
         "unset grid\nset border 1\nset lmargin %zu\nset xlabel 'seconds'\nset xrange [0:%.6g]\n"
-        "set yrange [%d.6:0.6]\nset ytics scale 0 (",
-        longest + 1, lanes->seconds, -lanes->n_ranks));
+        "set yrange [%.1f:0.6]\nset ytics scale 0 (",
+        longest + 1, lanes->seconds, 0.4 - lanes->n_ranks));
     for (int rank = 0; rank < lanes->n_ranks; rank++) {
         OR_TRY(or_buffer_puts(script, rank ? ", " : ""));
         OR_TRY(or_plots_quote(script, lanes->names[rank]));
@@ -86,7 +86,7 @@ or_status or_plot_lanes(or_report *report, or_plots *plots)
         plots, "Stages over time",
         "A lane per rank; its height is the share of the time in which the rank computed. Empty: "
         "idle, or busy with messages. Dotted lines: runs begin.",
-        true));
+        1100));
     OR_TRY(or_plots_legend(plots, busy_style));
     OR_TRY(or_plots_legend(plots, wait_style));
     for (size_t i = 0; i < report->n_lanes; i++)

@@ -98,7 +98,7 @@ or_status or_plot_transfer(or_report *report, or_plots *plots)
             plots, "Generalisation",
             "Policies (rows: what they were trained on) on groups of tasks (columns): how often "
             "they agree with full depth, and the work that is left.",
-            false);
+            440);
     for (size_t map = 0; map < maps.count && status == OR_OK; map++)
         status = draw_map(plots, &report->transfer, &maps, map);
     or_row_keys_free(&maps);

@@ -11,11 +11,11 @@ static or_status (*const kinds[])(or_report *, or_plots *) = {
 
 /* ---- figures and panels ------------------------------------------------------------------------------------- */
 
-or_status or_plots_figure(or_plots *plots, const char *title, const char *note, bool wide)
+or_status or_plots_figure(or_plots *plots, const char *title, const char *note, int width)
 {
     OR_RESERVE(plots->figures, plots->figures_capacity, plots->n_figures + 1);
     plots->figures[plots->n_figures++] =
-        (or_figure){.title = title, .note = note, .wide = wide, .first = plots->n_panels};
+        (or_figure){.title = title, .note = note, .width = width, .first = plots->n_panels};
     return OR_OK;
 }
 
@@ -28,9 +28,9 @@ or_status or_plots_panel(or_plots *plots, const char *caption, int width, int he
     return or_buffer_printf(&plots->script,
                             "set output\nreset\nset encoding utf8\n"
                             "set terminal svg size %d,%d font 'sans-serif,12' noenhanced\n"
-                            "set termoption noenhanced\nunset key\nset border 3 lw 0.8\n"
+                            "unset key\nset border 3 lw 0.8\nset pointintervalbox 0\nset errorbars 0\n"
                             "set tics nomirror out scale 0.5\nset grid lc rgb '#999999' lw 0.3\n"
-                            "set lmargin 7\nset rmargin 2\nset tmargin 1\nset bmargin 3.4\n"
+                            "set lmargin 8\nset rmargin 2\nset tmargin 1\nset bmargin 3.4\n"
                             "set xlabel offset 0,0.4\nset ylabel offset 1,0\n",
                             width, height);
 }
@@ -84,12 +84,13 @@ or_status or_plots_policy(or_plots *plots, const char *label, or_plot_style *sty
 
 /* ---- heat maps ---------------------------------------------------------------------------------------------- */
 
-/* Of the colour map "viridis" (van der Walt and Smith, 2015), at 0, 1/4, ... 1: lightness rises evenly. */
+/* Of the colour map "viridis" (van der Walt and Smith, 2015), at 0, 1/4, ... 1: lightness rises evenly. Its darkest part
+ * is left out, which a dark page would swallow. */
 static int heat_colour(double share)
 {
     static const int stops[5][3] = {
         {68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {253, 231, 37}};
-    const double at = 4 * fmin(fmax(share, 0), 1);
+    const double at = 4 * (0.15 + 0.85 * fmin(fmax(share, 0), 1));
     const int low = at < 4 ? (int)at : 3;
     int colour = 0;
     for (int c = 0; c < 3; c++)
@@ -135,37 +136,69 @@ static or_status put_cells(or_buffer *script, const or_heat *heat, bool texts)
     return or_buffer_puts(script, "e\n");
 }
 
-/* Where the names of the columns need more room than the cells give them, they stand upright, and below them there is
- * room. Many columns or rows make small cells, without their values. */
+/* Sizes of a heat map's parts, in pixels. */
+typedef struct layout {
+    bool texts, slanted;
+    int left, below, cell, line, width, height;
+} layout;
+
+/* Names of columns that need more room than the cells give them are slanted, and stand on more room below. Many
+ * columns or rows make small cells, without their values. */
+static layout lay_out(const or_heat *heat)
+{
+    enum { CHARACTER = 7, TICS = 26, TITLE = 20, EDGE = 10 };
+    const int names = longest(heat->columns, heat->n_columns) * CHARACTER;
+    layout l = {.texts = heat->n_columns <= 10};
+    l.cell = l.texts ? 52 : heat->n_columns <= 40 ? 18 : 11;
+    l.line = heat->n_rows > 16 ? 15 : 22;
+    l.slanted = l.texts && names > l.cell;
+    l.left = longest(heat->rows, heat->n_rows) * CHARACTER + 16 + (heat->row_title[0] ? TITLE : 0);
+    if (l.slanted && l.left < names * 3 / 4) l.left = names * 3 / 4;
+    l.below = (l.slanted ? names * 3 / 5 : 0) + TICS + (heat->column_title[0] ? TITLE : 0);
+    l.width = l.left + l.cell * (int)heat->n_columns + EDGE;
+    l.height = l.below + l.line * (int)heat->n_rows + EDGE;
+    return l;
+}
+
+static or_status put_margins(or_buffer *script, const or_heat *heat, const layout *l)
+{
+    const double width = l->width, height = l->height;
+    return or_buffer_printf(
+        script,
+        "unset grid\nset border 0\nset xrange [-0.5:%zu.5]\nset yrange [-%zu.5:0.5]\n"
+        "set lmargin at screen %.5f\nset rmargin at screen %.5f\nset bmargin at screen %.5f\n"
+        "set tmargin at screen %.5f\n",
+        heat->n_columns - 1, heat->n_rows - 1, l->left / width,
+        (l->left + l->cell * (double)heat->n_columns) / width, l->below / height,
+        (l->below + l->line * (double)heat->n_rows) / height);
+}
+
+static or_status put_title(or_buffer *script, const char *axis, const char *title)
+{
+    if (!title[0]) return OR_OK;
+    OR_TRY(or_buffer_printf(script, "set %s ", axis));
+    OR_TRY(or_plots_quote(script, title));
+    return or_buffer_puts(script, "\n");
+}
+
 or_status or_plots_heat(or_plots *plots, const or_heat *heat)
 {
-    enum { CHARACTER = 7 }; /* pixels */
     or_buffer *script = &plots->script;
-    const bool texts = heat->n_columns <= 16;
-    const int left = longest(heat->rows, heat->n_rows), below = longest(heat->columns, heat->n_columns);
-    const int cell = texts ? 52 : 11, line = heat->n_rows > 16 ? 15 : 22;
-    const bool upright = texts && below * CHARACTER > cell;
-    const int margin = upright ? below * CHARACTER * 2 / 3 + 30 : 40;
-    const int own = left * CHARACTER + 70 + cell * (int)heat->n_columns;
-    OR_TRY(
-        or_plots_panel(plots, heat->caption, own > 360 ? own : 360, 24 + margin + line * (int)heat->n_rows));
-    OR_TRY(or_buffer_printf(script,
-                            "unset grid\nset border 0\nset xrange [-0.5:%zu.5]\nset yrange [-%zu.5:0.5]\n"
-                            "set lmargin %d\nset bmargin %.3g\n",
-                            heat->n_columns - 1, heat->n_rows - 1, left + 4, margin / 15.0));
-    OR_TRY(put_names(script, upright ? "xtics rotate by -35" : "xtics", heat->columns, heat->n_columns, 1));
-    OR_TRY(put_names(script, line < 22 ? "ytics font ',10'" : "ytics", heat->rows, heat->n_rows, -1));
-    OR_TRY(or_buffer_puts(script, "set xlabel "));
-    OR_TRY(or_plots_quote(script, heat->column_title));
-    OR_TRY(or_buffer_puts(script, "\nset ylabel "));
-    OR_TRY(or_plots_quote(script, heat->row_title));
+    const layout l = lay_out(heat);
+    OR_TRY(or_plots_panel(plots, heat->caption, l.width, l.height));
+    OR_TRY(put_margins(script, heat, &l));
+    OR_TRY(put_names(script, l.slanted ? "xtics rotate by 35 right" : "xtics", heat->columns, heat->n_columns,
+                     1));
+    OR_TRY(put_names(script, l.line < 22 ? "ytics font ',11'" : "ytics", heat->rows, heat->n_rows, -1));
+    OR_TRY(put_title(script, "xlabel", heat->column_title));
+    OR_TRY(put_title(script, "ylabel", heat->row_title));
     OR_TRY(or_buffer_puts(script,
-                          "\nplot '-' using 1:2:($1-0.49):($1+0.49):($2-0.48):($2+0.48):3 with boxxyerror "
+                          "plot '-' using 1:2:($1-0.49):($1+0.49):($2-0.48):($2+0.48):3 with boxxyerror "
                           "fc rgb variable fs solid 1 noborder"));
     OR_TRY(or_buffer_puts(script,
-                          texts ? ", '-' using 1:2:3:4 with labels tc rgb variable font ',11'\n" : "\n"));
+                          l.texts ? ", '-' using 1:2:3:4 with labels tc rgb variable font ',11'\n" : "\n"));
     OR_TRY(put_cells(script, heat, false));
-    return texts ? put_cells(script, heat, true) : OR_OK;
+    return l.texts ? put_cells(script, heat, true) : OR_OK;
 }
 
 /* ---- drawing ------------------------------------------------------------------------------------------------ */

@@ -22,7 +22,7 @@ typedef struct or_panel {
 
 typedef struct or_figure {
     const char *title, *note;
-    bool wide;           /* panels take the width of the page */
+    int width;           /* pixels that a panel wants; narrower screens shrink it, and scroll */
     size_t first, count; /* of its panels */
     or_plot_style *legend;
     size_t n_legend, legend_capacity;
@@ -45,7 +45,7 @@ void or_plots_close(or_plots *plots); /* NULL is fine */
 
 /* ---- for the kinds ------------------------------------------------------------------------------------------ */
 
-or_status or_plots_figure(or_plots *plots, const char *title, const char *note, bool wide);
+or_status or_plots_figure(or_plots *plots, const char *title, const char *note, int width);
 
 /* Begins a panel of the last figure: from now on the script is of this panel. Size in pixels. */
 or_status or_plots_panel(or_plots *plots, const char *caption, int width, int height);

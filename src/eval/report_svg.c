@@ -128,7 +128,7 @@ static void skip_behind(span *text, const char *what)
     text->at = found ? found + strlen(what) : text->end;
 }
 
-/* The size that the plot was drawn for; the page sets another. */
+/* The page sets the size, within bounds: the texts grow and shrink with it. */
 static or_status put_head(span *text, const char *label, or_buffer *out)
 {
     int width, height;
@@ -136,7 +136,10 @@ static or_status put_head(span *text, const char *label, or_buffer *out)
     if (sscanf(text->at, "%d %d", &width, &height) != 2)
         return or_fail(OR_ERR_FAILED, "plots cannot be drawn", "gnuplot", "it wrote no SVG that is known");
     skip_behind(text, ">");
-    OR_TRY(or_buffer_printf(out, "<svg role=\"img\" viewBox=\"0 0 %d %d\" aria-label=\"", width, height));
+    OR_TRY(or_buffer_printf(out,
+                            "<svg role=\"img\" viewBox=\"0 0 %d %d\" style=\"min-width:%dpx;max-width:%dpx\" "
+                            "aria-label=\"",
+                            width, height, width * 2 / 3, width * 9 / 8));
     OR_TRY(or_html_escape(out, label));
     OR_TRY(or_buffer_puts(out, "\"><title>"));
     OR_TRY(or_html_escape(out, label));
