@@ -1,4 +1,5 @@
-/* cmd_report.c - offramp report: one page of what eval, study, bench and trace have written. Needs no model. */
+/* cmd_report.c - offramp report: one page of what eval, study, bench and trace have written. Needs no
+ * model. */
 #include "cli.h"
 
 #include "file.h"

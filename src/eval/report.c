@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what all readers use ----------------------------------------------------------------------------------- */
+/* ---- what all readers use ------------------------------------------------------------------------------ */
 
 or_status or_report_open(or_report **report)
 {
@@ -137,7 +137,7 @@ or_status or_report_make_exits(or_report *report)
     return OR_OK;
 }
 
-/* ---- recognising inputs ------------------------------------------------------------------------------------- */
+/* ---- recognising inputs -------------------------------------------------------------------------------- */
 
 static bool has_file(const char *folder, const char *name)
 {
@@ -239,7 +239,7 @@ or_status or_report_add(or_report *report, const char *path)
     return add_files(report, path, source);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static const or_report_format *const formats[] = {&or_report_html, &or_report_md, &or_report_tex};
 

@@ -1,7 +1,7 @@
 /* report.h - one document of what eval, study, bench and trace have written: tables, and plots by gnuplot.
  *
- * Inputs are added one after the other, each recognised by what is in it, and then written in a format. The same
- * inputs give the same bytes. Local.
+ * Inputs are added one after the other, each recognised by what is in it, and then written in a format. The
+ * same inputs give the same bytes. Local.
  */
 #ifndef OFFRAMP_EVAL_REPORT_H
 #define OFFRAMP_EVAL_REPORT_H
@@ -23,7 +23,8 @@ or_status or_report_add(or_report *report, const char *path);
 or_status or_report_format_find(const char *name, const or_report_format **format);
 const char *or_report_format_name(const or_report_format *format);
 
-/* Writes the file, whole or not at all. OR_ERR_FAILED when the format has plots and gnuplot is not installed. */
+/* Writes the file, whole or not at all. OR_ERR_FAILED when the format has plots and gnuplot is not
+ * installed. */
 or_status or_report_write(or_report *report, const or_report_format *format, const char *path);
 
 #endif

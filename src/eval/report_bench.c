@@ -50,6 +50,7 @@ static or_status take_lines(or_report *report, const or_buffer *text, const char
 
 or_status or_report_add_bench(or_report *report, const char *path, const char *source)
 {
+    const size_t before = report->bench.n_rows;
     or_buffer text = {0};
     or_cell *cells;
     OR_TRY(or_report_source(report, source, "bench", &cells));
@@ -57,6 +58,9 @@ or_status or_report_add_bench(or_report *report, const char *path, const char *s
     if (status == OR_OK)
         status = text.data[0] == '[' ? take_array(report, &text, source, path)
                                      : take_lines(report, &text, source, path);
+    if (status == OR_OK && report->bench.n_rows == before)
+        status =
+            or_fail(OR_ERR_INPUT, "input not recognised", path, "found no rows, expected what bench prints");
     or_buffer_free(&text);
     return status;
 }

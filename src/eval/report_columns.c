@@ -1,4 +1,5 @@
-/* report_columns.c - the columns of all tables of figures: keys in JSON, heads on the page, what is allowed. */
+/* report_columns.c - the columns of all tables of figures: keys in JSON, heads on the page, what is
+ * allowed. */
 #include "report_internal.h"
 
 #define TEXT(key, head, flags)                                                                               \

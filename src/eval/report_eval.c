@@ -1,4 +1,5 @@
-/* report_eval.c - a folder of offramp eval: run.json, summary.json, results.jsonl, and the timeline if it is there. */
+/* report_eval.c - a folder of offramp eval: run.json, summary.json, results.jsonl, and the timeline if it
+ * is there. */
 #include "report_internal.h"
 
 #include "file.h"
@@ -16,7 +17,7 @@ typedef struct reader {
     size_t first; /* its first row of results */
 } reader;
 
-/* ---- run.json ----------------------------------------------------------------------------------------------- */
+/* ---- run.json ------------------------------------------------------------------------------------------ */
 
 /* The last layer of any rank: the pipeline ends at full depth. */
 static or_status count_layers(const cJSON *ranks, const char *where, int *n_layers)
@@ -57,7 +58,7 @@ static or_status take_run(reader *r, const cJSON *run, const char *where)
     return or_report_source_model(r->report, model, cells);
 }
 
-/* ---- summary.json ------------------------------------------------------------------------------------------- */
+/* ---- summary.json -------------------------------------------------------------------------------------- */
 
 /* A row of results or totals, and the message's place "summary.json: groups 3". */
 static or_status take_figures(reader *r, or_table *table, const cJSON *figures, const char *where)
@@ -82,7 +83,8 @@ static or_status take_layers(reader *r, const cJSON *stage, const char *where, o
     return or_report_text(r->report, &cell->text, "%d..%d", from->valueint, to->valueint);
 }
 
-/* What adds up over groups; the peak is the highest, and the layers are the last group's, as in eval's own table. */
+/* What adds up over groups; the peak is the highest, and the layers are the last group's, as in eval's own
+ * table. */
 static void add_stage(or_cell *sum, const or_cell *stage)
 {
     for (int c = OR_STAGE_IN; c <= OR_STAGE_WAIT; c++) sum[c].number += stage[c].number;
@@ -143,7 +145,7 @@ static or_status take_totals(reader *r, const cJSON *summary, const char *path)
     return OR_OK;
 }
 
-/* ---- results.jsonl ------------------------------------------------------------------------------------------ */
+/* ---- results.jsonl ------------------------------------------------------------------------------------- */
 
 /* Of one line; lines are sorted by group, so the last one's is looked at first. */
 typedef struct instance {
@@ -180,8 +182,8 @@ static or_status count_layer(const reader *r, or_exits *exits, const cJSON *laye
                    cJSON_IsNumber(layer) ? layer->valuedouble : NAN, r->n_layers);
 }
 
-/* counts[0], which is no exit layer, counts lines until all are read. A generated answer has an exit layer per
- * token. */
+/* counts[0], which is no exit layer, counts lines until all are read. A generated answer has an exit layer
+ * per token. */
 static or_status take_line(reader *r, const char *line, size_t size, const char *where, size_t *row)
 {
     cJSON *json = NULL;
@@ -257,7 +259,7 @@ static or_status take_results(reader *r, const char *path)
     return status;
 }
 
-/* ---- the folder --------------------------------------------------------------------------------------------- */
+/* ---- the folder ---------------------------------------------------------------------------------------- */
 
 static or_status take_summary(reader *r, const cJSON *summary, const char *path)
 {

@@ -1,7 +1,7 @@
 /* report_html.c - the page: plots and tables in one file that loads nothing else.
  *
- * It is read in light and in dark (prefers-color-scheme), on wide screens and narrow ones, and without JavaScript,
- * which only sorts tables by the column whose head is clicked.
+ * It is read in light and in dark (prefers-color-scheme), on wide screens and narrow ones, and without
+ * JavaScript, which only sorts tables by the column whose head is clicked.
  */
 #include "report_internal.h"
 
@@ -72,7 +72,7 @@ static or_status put_element(or_buffer *out, const char *element, const char *te
     return or_buffer_printf(out, "</%s>\n", element);
 }
 
-/* ---- plots -------------------------------------------------------------------------------------------------- */
+/* ---- plots --------------------------------------------------------------------------------------------- */
 
 /* gnuplot's dash types 2 to 5, roughly. */
 static const char *dashes(int dash)
@@ -114,7 +114,7 @@ static or_status put_figure(const or_plots *plots, size_t f, or_buffer *out)
     return or_buffer_puts(out, "</div>\n</section>\n");
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------------------------------------- */
 
 static bool is_number(const or_column *column)
 {
@@ -173,7 +173,7 @@ done:
     return status;
 }
 
-/* ---- the page ----------------------------------------------------------------------------------------------- */
+/* ---- the page ------------------------------------------------------------------------------------------ */
 
 static or_status put_link(or_buffer *out, const char *kind, size_t number, const char *title)
 {

@@ -14,7 +14,7 @@
 
 #include "json.h"
 
-/* ---- tables ------------------------------------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------------------------------------- */
 
 typedef enum or_column_kind {
     OR_COLUMN_TEXT,
@@ -131,10 +131,10 @@ enum {
     OR_SOURCE_COLUMNS
 };
 
-/* ---- everything else ---------------------------------------------------------------------------------------- */
+/* ---- everything else ----------------------------------------------------------------------------------- */
 
-/* Observations of traces, counted in bins of gap and top_prob, so that any number of rows takes the same memory;
- * quantiles are exact to a bin. Settled: this layer's token is the full model's. */
+/* Observations of traces, counted in bins of gap and top_prob, so that any number of rows takes the same
+ * memory; quantiles are exact to a bin. Settled: this layer's token is the full model's. */
 enum { OR_DEPTH_GAP, OR_DEPTH_TOP_PROB, OR_DEPTH_MEASURES };
 enum { OR_DEPTH_BINS = 2000 };
 typedef uint32_t or_depth[OR_DEPTH_MEASURES][2][OR_DEPTH_BINS];
@@ -193,8 +193,9 @@ struct or_report {
 or_status or_report_text(or_report *report, const char **text, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The model of that fingerprint, added when it is new. `name` may be a path, of which the last part counts, or
- * NULL where only the fingerprint is known. OR_ERR_INPUT when its number of layers is another one. */
+/* The model of that fingerprint, added when it is new. `name` may be a path, of which the last part
+ * counts, or NULL where only the fingerprint is known. OR_ERR_INPUT when its number of layers is another
+ * one. */
 or_status or_report_model_find(or_report *report, const char *name, uint64_t fingerprint, int n_layers,
                                const char *where, size_t *model);
 
@@ -210,7 +211,7 @@ or_status or_report_fingerprint(const cJSON *object, const char *where, uint64_t
 
 void or_report_tables(or_report *report); /* report_columns.c: sets titles and columns */
 
-/* ---- report_tables.c ---------------------------------------------------------------------------------------- */
+/* ---- report_tables.c ----------------------------------------------------------------------------------- */
 
 /* Cells of row `row`, or a new empty one. */
 or_cell *or_table_row(const or_table *table, size_t row);
@@ -242,8 +243,8 @@ bool or_table_visible(const or_table *table, bool *visible);
 /* A cell as it is printed; "-" for nothing. The next call may use the buffer. */
 or_status or_table_cell(const or_table *table, size_t row, int column, or_buffer *text);
 
-/* Tables of "accuracy @ compute" (the paper's form): tasks are columns, policies are rows. They own their columns
- * and cells; their texts are the report's. */
+/* Tables of "accuracy @ compute" (the paper's form): tasks are columns, policies are rows. They own their
+ * columns and cells; their texts are the report's. */
 typedef struct or_paper_tables {
     or_table *items;
     size_t count, capacity;
@@ -251,7 +252,7 @@ typedef struct or_paper_tables {
 or_status or_paper_tables_make(or_report *report, or_paper_tables *tables);
 void or_paper_tables_free(or_paper_tables *tables);
 
-/* ---- readers ------------------------------------------------------------------------------------------------ */
+/* ---- readers ------------------------------------------------------------------------------------------- */
 
 or_status or_report_add_eval(or_report *report, const char *folder, const char *source);
 or_status or_report_add_study(or_report *report, const char *folder, const char *source);
@@ -265,7 +266,7 @@ or_status or_report_add_lanes(or_report *report, const char *path, const char *s
 double or_depth_quantile(const uint32_t counts[OR_DEPTH_BINS], double q);
 uint64_t or_depth_count(const uint32_t counts[OR_DEPTH_BINS]);
 
-/* ---- writers ------------------------------------------------------------------------------------------------ */
+/* ---- writers ------------------------------------------------------------------------------------------- */
 
 typedef struct or_plots or_plots; /* report_plots.h */
 

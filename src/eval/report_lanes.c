@@ -1,7 +1,7 @@
 /* report_lanes.c - a timeline (offramp ... --timeline FILE): how busy each rank was, and when.
  *
- * A file may hold millions of events, one a line as timeline.c writes them, so it is read line by line, and events are
- * gathered in bins of equal time.
+ * A file may hold millions of events, one a line as timeline.c writes them, so it is read line by line, and
+ * events are gathered in bins of equal time.
  */
 #include "report_internal.h"
 

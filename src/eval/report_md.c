@@ -1,5 +1,5 @@
-/* report_md.c - tables as GitHub's Markdown. The simplest of the formats: write(parts) appends a document to a buffer,
- * and a line in report.c's table makes it a value of --format. */
+/* report_md.c - tables as GitHub's Markdown. The simplest of the formats: write(parts) appends a document
+ * to a buffer, and a line in report.c's table makes it a value of --format. */
 #include "report_internal.h"
 
 #include <string.h>

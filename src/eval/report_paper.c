@@ -1,5 +1,5 @@
-/* report_paper.c - tables of "accuracy @ compute", the form of the AdaInfer paper's results: a column per task, a row
- * per policy. */
+/* report_paper.c - tables of "accuracy @ compute", the form of the AdaInfer paper's results: a column per
+ * task, a row per policy. */
 #include "report_internal.h"
 
 #include <math.h>

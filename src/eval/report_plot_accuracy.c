@@ -1,7 +1,7 @@
 /* report_plot_accuracy.c - accuracy against compute.
  *
- * A task (of one model, group and number of shots) has a panel. Of more than MAX_PANELS tasks that nobody would look
- * at one by one there is a heat map per group instead, with a row per task.
+ * A task (of one model, group and number of shots) has a panel. Of more than MAX_PANELS tasks that nobody
+ * would look at one by one there is a heat map per group instead, with a row per task.
  */
 #include "report_plots.h"
 
@@ -11,7 +11,7 @@
 
 enum { MAX_PANELS = 24, WIDTH = 360, HEIGHT = 240 };
 
-/* ---- accuracy against compute ------------------------------------------------------------------------------- */
+/* ---- accuracy against compute -------------------------------------------------------------------------- */
 
 static bool is_full(const or_cell *row)
 {
@@ -48,8 +48,8 @@ static bool is_point(const or_table *table, const or_row_keys *k, size_t key, si
     return k->of[row] == key && isfinite(or_table_row(table, row)[OR_RESULT_FLOPS].number);
 }
 
-/* A policy's point with its standard error, to the plot command and to the data that follow it; full depth's accuracy
- * is a line across as well. */
+/* A policy's point with its standard error, to the plot command and to the data that follow it; full
+ * depth's accuracy is a line across as well. */
 static or_status add_point(or_plots *plots, const or_cell *row, or_buffer *points)
 {
     const double accuracy = 100 * row[OR_RESULT_ACCURACY].number, flops = 100 * row[OR_RESULT_FLOPS].number;
@@ -110,7 +110,7 @@ static or_status accuracy_panels(or_plots *plots, const or_table *table, const o
     return OR_OK;
 }
 
-/* ---- the same for many tasks -------------------------------------------------------------------------------- */
+/* ---- the same for many tasks --------------------------------------------------------------------------- */
 
 /* Tasks of one model, group and number of shots. */
 static bool same_group(const or_cell *a, const or_cell *b)
@@ -136,14 +136,6 @@ static void free_grid(grid *g)
     free(g->lost);
 }
 
-static size_t find_name(const char **names, size_t *n, const char *name)
-{
-    size_t i = 0;
-    while (i < *n && strcmp(names[i], name) != 0) i++;
-    if (i == *n) names[(*n)++] = name;
-    return i;
-}
-
 static double full_accuracy(const or_table *table, const or_cell *row)
 {
     for (size_t i = 0; i < table->n_rows; i++)
@@ -159,8 +151,8 @@ static or_status make_grid(const or_table *table, const or_row_keys *groups, siz
     for (size_t i = 0; i < table->n_rows; i++) {
         const or_cell *row = or_table_row(table, i);
         if (groups->of[i] != group || is_full(row)) continue;
-        find_name(g->tasks, &g->n_tasks, row[OR_RESULT_TASK].text);
-        find_name(g->policies, &g->n_policies, row[OR_RESULT_LABEL].text);
+        or_plots_name(g->tasks, &g->n_tasks, row[OR_RESULT_TASK].text);
+        or_plots_name(g->policies, &g->n_policies, row[OR_RESULT_LABEL].text);
     }
     OR_TRY(OR_NEW(g->flops, g->n_tasks * g->n_policies));
     OR_TRY(OR_NEW(g->lost, g->n_tasks * g->n_policies));
@@ -168,8 +160,8 @@ static or_status make_grid(const or_table *table, const or_row_keys *groups, siz
     for (size_t i = 0; i < table->n_rows; i++) {
         const or_cell *row = or_table_row(table, i);
         if (groups->of[i] != group || is_full(row)) continue;
-        const size_t at = find_name(g->tasks, &g->n_tasks, row[OR_RESULT_TASK].text) * g->n_policies +
-                          find_name(g->policies, &g->n_policies, row[OR_RESULT_LABEL].text);
+        const size_t at = or_plots_name(g->tasks, &g->n_tasks, row[OR_RESULT_TASK].text) * g->n_policies +
+                          or_plots_name(g->policies, &g->n_policies, row[OR_RESULT_LABEL].text);
         g->flops[at] = 100 * row[OR_RESULT_FLOPS].number;
         g->lost[at] = 100 * (full_accuracy(table, row) - row[OR_RESULT_ACCURACY].number);
     }

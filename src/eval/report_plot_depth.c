@@ -1,6 +1,7 @@
-/* report_plot_depth.c - what ramps see by depth: gap and top_prob of traced instances, their medians and the bands
- * that hold half and nine tenths of them. Where the token is the full model's already the two should be high, and low
- * elsewhere: what lies between is what a classifier has to tell apart (AdaInfer, arXiv 2403.02181, section 4). */
+/* report_plot_depth.c - what ramps see by depth: gap and top_prob of traced instances, their medians and
+ * the bands that hold half and nine tenths of them. Where the token is the full model's already the two
+ * should be high, and low elsewhere: what lies between is what a classifier has to tell apart (AdaInfer,
+ * arXiv 2403.02181, section 4). */
 #include "report_plots.h"
 
 #include <math.h>

@@ -1,7 +1,8 @@
 /* report_plot_exits.c - where requests leave: exit layers by task, and survivors.
  *
- * From results with a line per instance come those of policies, from traces those of an oracle. A task has a panel,
- * with an outline for each policy; of more than MAX_PANELS tasks a policy has a heat map, with a row for each task.
+ * From results with a line per instance come those of policies, from traces those of an oracle. A task has a
+ * panel, with an outline for each policy; of more than MAX_PANELS tasks a policy has a heat map, with a row
+ * for each task.
  */
 #include "report_plots.h"
 
@@ -27,7 +28,7 @@ typedef struct histograms {
     bool several_shots, several_models;
 } histograms;
 
-/* ---- collecting --------------------------------------------------------------------------------------------- */
+/* ---- collecting ---------------------------------------------------------------------------------------- */
 
 static or_status add(histograms *all, histogram h)
 {
@@ -83,7 +84,7 @@ static or_status name_task(or_report *report, const histograms *all, const histo
     return or_report_text(report, name, "%s%s", h->task, shots);
 }
 
-/* ---- few tasks: outlines ------------------------------------------------------------------------------------ */
+/* ---- few tasks: outlines ------------------------------------------------------------------------------- */
 
 /* Steps around the layers: boxes of several policies would hide each other. */
 static or_status put_outline(or_buffer *data, const histogram *h)
@@ -138,7 +139,7 @@ static or_status draw_task(or_plots *plots, const histograms *all, size_t task)
     return status;
 }
 
-/* ---- many tasks: heat maps ---------------------------------------------------------------------------------- */
+/* ---- many tasks: heat maps ----------------------------------------------------------------------------- */
 
 /* What a heat map is made of. */
 typedef struct grid {
@@ -217,7 +218,7 @@ or_status or_plot_exits(or_report *report, or_plots *plots)
     return status;
 }
 
-/* ---- survivors ---------------------------------------------------------------------------------------------- */
+/* ---- survivors ----------------------------------------------------------------------------------------- */
 
 /* S(l) of all tasks of a policy together, a step at each layer. */
 static or_status put_survivors(const histograms *all, size_t policy, int n_layers, or_buffer *data)

@@ -1,5 +1,5 @@
-/* report_plot_lanes.c - what the stages of a job did when: a lane per rank, as high as the rank was busy in each of
- * 600 equal parts of the time; waits for credit lie on top, and white is idle. */
+/* report_plot_lanes.c - what the stages of a job did when: a lane per rank, as high as the rank was busy
+ * in each of 600 equal parts of the time; waits for credit lie on top, and white is idle. */
 #include "report_plots.h"
 
 #include <stdio.h>
@@ -8,7 +8,8 @@
 static const or_plot_style busy_style = {"busy", "#1f83c4", 1},
                            wait_style = {"waits for credit", "#d55e00", 1};
 
-/* A closed outline over the lane's ground, of the share in each bin; `under` (NULL: nothing) is what lies below. */
+/* A closed outline over the lane's ground, of the share in each bin; `under` (NULL: nothing) is what lies
+ * below. */
 static or_status put_lane(const double *bins, const double *under, double ground, double seconds,
                           or_buffer *data)
 {

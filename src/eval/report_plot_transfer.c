@@ -1,4 +1,5 @@
-/* report_plot_transfer.c - generalisation: what policies do on groups of tasks that they were not trained on. */
+/* report_plot_transfer.c - generalisation: what policies do on groups of tasks that they were not trained
+ * on. */
 #include "report_plots.h"
 
 #include <math.h>
@@ -19,14 +20,6 @@ typedef struct grid {
     double *values; /* [n_trained, n_tested] */
 } grid;
 
-static size_t find_name(const char **names, size_t *n, const char *name)
-{
-    size_t i = 0;
-    while (i < *n && strcmp(names[i], name) != 0) i++;
-    if (i == *n) names[(*n)++] = name;
-    return i;
-}
-
 static or_status name_grid(const or_table *table, const or_row_keys *maps, size_t map, grid *g)
 {
     OR_TRY(OR_NEW(g->trained, table->n_rows));
@@ -34,8 +27,8 @@ static or_status name_grid(const or_table *table, const or_row_keys *maps, size_
     for (size_t i = 0; i < table->n_rows; i++) {
         const or_cell *row = or_table_row(table, i);
         if (maps->of[i] != map) continue;
-        find_name(g->trained, &g->n_trained, row[OR_TRANSFER_TRAINED].text);
-        find_name(g->tested, &g->n_tested, row[OR_TRANSFER_TESTED].text);
+        or_plots_name(g->trained, &g->n_trained, row[OR_TRANSFER_TRAINED].text);
+        or_plots_name(g->tested, &g->n_tested, row[OR_TRANSFER_TESTED].text);
     }
     return OR_NEW(g->values, g->n_trained * g->n_tested);
 }
@@ -46,8 +39,8 @@ static void fill_grid(const or_table *table, const or_row_keys *maps, size_t map
     for (size_t i = 0; i < table->n_rows; i++) {
         const or_cell *row = or_table_row(table, i);
         if (maps->of[i] != map) continue;
-        const size_t trained = find_name(g->trained, &g->n_trained, row[OR_TRANSFER_TRAINED].text);
-        const size_t tested = find_name(g->tested, &g->n_tested, row[OR_TRANSFER_TESTED].text);
+        const size_t trained = or_plots_name(g->trained, &g->n_trained, row[OR_TRANSFER_TRAINED].text);
+        const size_t tested = or_plots_name(g->tested, &g->n_tested, row[OR_TRANSFER_TESTED].text);
         g->values[trained * g->n_tested + tested] = 100 * row[column].number;
     }
 }

@@ -1,4 +1,5 @@
-/* report_plots.c - figures and panels: the script that all kinds of plots write, and what gnuplot makes of it. */
+/* report_plots.c - figures and panels: the script that all kinds of plots write, and what gnuplot makes of
+ * it. */
 #include "report_plots.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@ static or_status (*const kinds[])(or_report *, or_plots *) = {
     or_plot_accuracy, or_plot_exits, or_plot_survivors, or_plot_depth, or_plot_transfer, or_plot_lanes,
 };
 
-/* ---- figures and panels ------------------------------------------------------------------------------------- */
+/* ---- figures and panels -------------------------------------------------------------------------------- */
 
 or_status or_plots_figure(or_plots *plots, const char *title, const char *note, int width)
 {
@@ -19,7 +20,8 @@ or_status or_plots_figure(or_plots *plots, const char *title, const char *note, 
     return OR_OK;
 }
 
-/* Lines and texts are thin and small, since a panel is a third of a page; the grid's grey is seen on light and dark. */
+/* Lines and texts are thin and small, since a panel is a third of a page; the grid's grey is seen on light
+ * and dark. */
 or_status or_plots_panel(or_plots *plots, const char *caption, int width, int height)
 {
     OR_RESERVE(plots->panels, plots->panels_capacity, plots->n_panels + 1);
@@ -35,7 +37,8 @@ or_status or_plots_panel(or_plots *plots, const char *caption, int width, int he
                             width, height);
 }
 
-/* Quotes are doubled; a line's end would end the string, and a backquote runs a command in other strings of gnuplot's. */
+/* Quotes are doubled; a line's end would end the string, and a backquote runs a command in other strings
+ * of gnuplot's. */
 or_status or_plots_quote(or_buffer *script, const char *text)
 {
     OR_TRY(or_buffer_puts(script, "'"));
@@ -49,10 +52,18 @@ or_status or_plots_quote(or_buffer *script, const char *text)
     return or_buffer_puts(script, "'");
 }
 
-/* ---- colours ------------------------------------------------------------------------------------------------ */
+size_t or_plots_name(const char **names, size_t *n, const char *name)
+{
+    size_t i = 0;
+    while (i < *n && strcmp(names[i], name) != 0) i++;
+    if (i == *n) names[(*n)++] = name;
+    return i;
+}
 
-/* After Okabe and Ito (2008), whose colours are told apart by people who see few; the lighter and the darker ones are
- * drawn together, to be seen on white and on black. */
+/* ---- colours ------------------------------------------------------------------------------------------- */
+
+/* After Okabe and Ito (2008), whose colours are told apart by people who see few; the lighter and the
+ * darker ones are drawn together, to be seen on white and on black. */
 static const char *const colours[] = {"#1f83c4", "#d55e00", "#009e73", "#cc79a7", "#8e6bce", "#8c7a2b"};
 enum { COLOURS = sizeof colours / sizeof *colours };
 
@@ -82,10 +93,10 @@ or_status or_plots_policy(or_plots *plots, const char *label, or_plot_style *sty
     return or_plots_legend(plots, *style);
 }
 
-/* ---- heat maps ---------------------------------------------------------------------------------------------- */
+/* ---- heat maps ----------------------------------------------------------------------------------------- */
 
-/* Of the colour map "viridis" (van der Walt and Smith, 2015), at 0, 1/4, ... 1: lightness rises evenly. Its darkest part
- * is left out, which a dark page would swallow. */
+/* Of the colour map "viridis" (van der Walt and Smith, 2015), at 0, 1/4, ... 1: lightness rises evenly.
+ * Its darkest part is left out, which a dark page would swallow. */
 static int heat_colour(double share)
 {
     static const int stops[5][3] = {
@@ -142,8 +153,8 @@ typedef struct layout {
     int left, below, cell, line, width, height;
 } layout;
 
-/* Names of columns that need more room than the cells give them are slanted, and stand on more room below. Many
- * columns or rows make small cells, without their values. */
+/* Names of columns that need more room than the cells give them are slanted, and stand on more room below.
+ * Many columns or rows make small cells, without their values. */
 static layout lay_out(const or_heat *heat)
 {
     enum { CHARACTER = 7, TICS = 26, TITLE = 20, EDGE = 10 };
@@ -201,7 +212,7 @@ or_status or_plots_heat(or_plots *plots, const or_heat *heat)
     return l.texts ? put_cells(script, heat, true) : OR_OK;
 }
 
-/* ---- drawing ------------------------------------------------------------------------------------------------ */
+/* ---- drawing ------------------------------------------------------------------------------------------- */
 
 static const char prolog[] = "<?xml";
 

@@ -1,8 +1,8 @@
 /* report_plots.h - plots of a report: figures, each with panels, drawn by gnuplot in one go.
  *
- * A kind of plot is a function that adds a figure and its panels, and a line in the table of report_plots.c. A
- * panel is a part of a gnuplot script; each becomes an SVG of its own, so that the page can set them side by side or
- * one below the other. Lines are black there where the page shall use the colour of its text.
+ * A kind of plot is a function that adds a figure and its panels, and a line in the table of report_plots.c.
+ * A panel is a part of a gnuplot script; each becomes an SVG of its own, so that the page can set them side
+ * by side or one below the other. Lines are black there where the page shall use the colour of its text.
  */
 #ifndef OFFRAMP_EVAL_REPORT_PLOTS_H
 #define OFFRAMP_EVAL_REPORT_PLOTS_H
@@ -43,7 +43,7 @@ struct or_plots {
 or_status or_plots_draw(or_report *report, or_plots **plots);
 void or_plots_close(or_plots *plots); /* NULL is fine */
 
-/* ---- for the kinds ------------------------------------------------------------------------------------------ */
+/* ---- for the kinds ------------------------------------------------------------------------------------- */
 
 or_status or_plots_figure(or_plots *plots, const char *title, const char *note, int width);
 
@@ -59,6 +59,9 @@ or_status or_plots_legend(or_plots *plots, or_plot_style style);
 /* Appends text as a gnuplot string: 'in quotes'. */
 or_status or_plots_quote(or_buffer *script, const char *text);
 
+/* The place of a name in a list that has room for it; added when it is new. */
+size_t or_plots_name(const char **names, size_t *n, const char *name);
+
 /* A panel of coloured cells with their values in them. NAN: no cell. */
 typedef struct or_heat {
     const char *caption;
@@ -70,7 +73,7 @@ typedef struct or_heat {
 } or_heat;
 or_status or_plots_heat(or_plots *plots, const or_heat *heat);
 
-/* ---- kinds -------------------------------------------------------------------------------------------------- */
+/* ---- kinds --------------------------------------------------------------------------------------------- */
 
 or_status or_plot_accuracy(or_report *report, or_plots *plots);  /* against compute */
 or_status or_plot_exits(or_report *report, or_plots *plots);     /* exit layers per task */
@@ -79,13 +82,13 @@ or_status or_plot_depth(or_report *report, or_plots *plots);     /* gap and top_
 or_status or_plot_transfer(or_report *report, or_plots *plots);  /* generalisation */
 or_status or_plot_lanes(or_report *report, or_plots *plots);     /* what stages did when */
 
-/* ---- report_svg.c ------------------------------------------------------------------------------------------- */
+/* ---- report_svg.c -------------------------------------------------------------------------------------- */
 
 /* Runs gnuplot on a script; what it prints. */
 or_status or_gnuplot_run(const or_buffer *script, or_buffer *out);
 
-/* Appends one SVG document of gnuplot's as an element of an HTML page: ids begin with `prefix`, black is the page's
- * text colour, `label` says what it shows, and the size is the page's to give. */
+/* Appends one SVG document of gnuplot's as an element of an HTML page: ids begin with `prefix`, black is
+ * the page's text colour, `label` says what it shows, and the size is the page's to give. */
 or_status or_svg_embed(const char *svg, size_t size, const char *prefix, const char *label, or_buffer *out);
 
 #endif

@@ -97,7 +97,7 @@ static or_status take_rows(const reader *r, const char *key, or_table *table)
     return OR_OK;
 }
 
-/* ---- all tasks of a group ----------------------------------------------------------------------------------- */
+/* ---- all tasks of a group ------------------------------------------------------------------------------ */
 
 /* Rows of one model, group, number of shots and policy. */
 static bool same_policy(const or_cell *a, const or_cell *b)
@@ -111,15 +111,17 @@ static bool same_policy(const or_cell *a, const or_cell *b)
     return a[OR_RESULT_SHOTS].number == b[OR_RESULT_SHOTS].number;
 }
 
-/* Adds a task's row to the total's, weighted by its instances. The sum of squared exit layers is made of mean and
- * variance; a column that a task lacks (NAN) the total lacks, too. */
+/* Columns of which the total's is the mean over instances. */
+static const int means[] = {OR_RESULT_ACCURACY,  OR_RESULT_EXACT, OR_RESULT_AGREEMENT,
+                            OR_RESULT_EXIT_MEAN, OR_RESULT_SAVED, OR_RESULT_FLOPS};
+enum { MEANS = sizeof means / sizeof *means };
+
+/* Adds a task's row to the total's, weighted by its instances. The sum of squared exit layers is made of
+ * mean and variance; a column that a task lacks (NAN) the total lacks, too. */
 static void add_task(or_cell *total, const or_cell *row)
 {
-    static const int means[] = {OR_RESULT_ACCURACY,  OR_RESULT_EXACT, OR_RESULT_AGREEMENT,
-                                OR_RESULT_EXIT_MEAN, OR_RESULT_SAVED, OR_RESULT_FLOPS};
     const double n = row[OR_RESULT_N].number, mean = row[OR_RESULT_EXIT_MEAN].number;
-    for (size_t i = 0; i < sizeof means / sizeof *means; i++)
-        total[means[i]].number += n * row[means[i]].number;
+    for (size_t i = 0; i < MEANS; i++) total[means[i]].number += n * row[means[i]].number;
     total[OR_RESULT_ERROR].number += n * n * row[OR_RESULT_ERROR].number * row[OR_RESULT_ERROR].number;
     total[OR_RESULT_EXIT_VAR].number +=
         (n > 1 ? (n - 1) * row[OR_RESULT_EXIT_VAR].number : 0) + n * mean * mean;
@@ -129,10 +131,8 @@ static void add_task(or_cell *total, const or_cell *row)
 /* From sums to figures. */
 static void end_total(or_cell *total)
 {
-    static const int means[] = {OR_RESULT_ACCURACY,  OR_RESULT_EXACT, OR_RESULT_AGREEMENT,
-                                OR_RESULT_EXIT_MEAN, OR_RESULT_SAVED, OR_RESULT_FLOPS};
     const double n = total[OR_RESULT_N].number;
-    for (size_t i = 0; i < sizeof means / sizeof *means; i++) total[means[i]].number /= n;
+    for (size_t i = 0; i < MEANS; i++) total[means[i]].number /= n;
     const double mean = total[OR_RESULT_EXIT_MEAN].number;
     total[OR_RESULT_ERROR].number = sqrt(total[OR_RESULT_ERROR].number) / n;
     total[OR_RESULT_EXIT_VAR].number =
@@ -163,7 +163,7 @@ static or_status add_total(or_report *report, size_t first, size_t i)
     return OR_OK;
 }
 
-/* ---- the folder --------------------------------------------------------------------------------------------- */
+/* ---- the folder ---------------------------------------------------------------------------------------- */
 
 /* Paths are relative to the folder. */
 static or_status take_traces(const reader *r)

@@ -1,7 +1,8 @@
 /* report_svg.c - running gnuplot, and making its SVG a part of a page.
  *
  * gnuplot writes documents of their own: with a prolog, a size in pixels, black lines, and ids (gpPt5,
- * gnuplot_plot_1) that are the same in all of them. In one page these would clash, and black would vanish in the dark.
+ * gnuplot_plot_1) that are the same in all of them. In one page these would clash, and black would vanish in
+ * the dark.
  */
 #include "report_plots.h"
 
@@ -13,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- running ------------------------------------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------------------------------------- */
 
 /* Files in memory: nothing to remove, and none of the three can wait for another, as pipes could. */
 typedef struct streams {
@@ -108,7 +109,7 @@ or_status or_gnuplot_run(const or_buffer *script, or_buffer *out)
     return status;
 }
 
-/* ---- embedding ---------------------------------------------------------------------------------------------- */
+/* ---- embedding ----------------------------------------------------------------------------------------- */
 
 /* The part of the text that is looked at. */
 typedef struct span {
@@ -176,7 +177,8 @@ static bool wants_definitions(const span *text)
     return memmem(rest.at, (size_t)(rest.end - rest.at), "href='#", 7) != NULL;
 }
 
-/* One step: something left out, something changed, or a byte as it is. gnuplot's titles would be shown as tips. */
+/* One step: something left out, something changed, or a byte as it is. gnuplot's titles would be shown as
+ * tips. */
 static or_status put_next(span *text, const char *prefix, or_buffer *out)
 {
     if (starts(text, "<title>")) {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- rows --------------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------------------- */
 
 or_cell *or_table_row(const or_table *table, size_t row)
 {
@@ -92,7 +92,7 @@ or_status or_report_read_row(or_report *report, or_table *table, const cJSON *ob
     return OR_OK;
 }
 
-/* ---- what follows ------------------------------------------------------------------------------------------- */
+/* ---- what follows -------------------------------------------------------------------------------------- */
 
 /* Two names, or none. */
 static bool same_text(const char *a, const char *b)
@@ -130,8 +130,8 @@ void or_row_keys_free(or_row_keys *keys)
     *keys = (or_row_keys){0};
 }
 
-/* A policy that was not trained on the group it is tested on says on which; one that several inputs have says from
- * which. Full depth is the same from everywhere. */
+/* A policy that was not trained on the group it is tested on says on which; one that several inputs have
+ * says from which. Full depth is the same from everywhere. */
 static or_status label(or_report *report, const or_table *table, or_cell *row)
 {
     const char *policy = row[OR_RESULT_POLICY].text, *trained = row[OR_RESULT_TRAINED].text;
@@ -197,7 +197,7 @@ or_status or_report_caption(or_report *report, const or_table *table, size_t row
                           groups ? group : "", groups ? ": " : "", cells[OR_RESULT_TASK].text, shots);
 }
 
-/* ---- printing ----------------------------------------------------------------------------------------------- */
+/* ---- printing ------------------------------------------------------------------------------------------ */
 
 bool or_table_visible(const or_table *table, bool *visible)
 {

@@ -1,5 +1,5 @@
-/* report_tex.c - tables as a LaTeX document: booktabs, each a longtable, which goes over pages where it must, to be
- * compiled as it is or copied from. */
+/* report_tex.c - tables as a LaTeX document: booktabs, each a longtable, which goes over pages where it
+ * must, to be compiled as it is or copied from. */
 #include "report_internal.h"
 
 #include "utf8.h"
@@ -25,6 +25,8 @@ static const struct {
     {"}", "\\}"},
     {"±", "$\\pm$"},
     {"-", "{-}"}, /* two would become a dash */
+    {"[", "{[}"},
+    {"*", "{*}"}, /* at the beginning of a row they would belong to the \\ before */
 };
 
 /* The code point of a character of `length` bytes. */
@@ -42,7 +44,7 @@ static or_status put_character(or_buffer *out, const char *text, size_t length)
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
         if (strlen(specials[i].found) == length && memcmp(text, specials[i].found, length) == 0)
             return or_buffer_puts(out, specials[i].put);
-    if (length > 1) return or_buffer_printf(out, "[U+%04X]", code_point(text, length));
+    if (length > 1) return or_buffer_printf(out, "{[}U+%04X]", code_point(text, length));
     return or_buffer_append(out, (unsigned char)*text < 0x20 ? " " : text, 1);
 }
 
