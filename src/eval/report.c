@@ -45,6 +45,7 @@ void or_report_close(or_report *report)
     free(report);
 }
 
+/* Tables and plots only point to texts: what they are of is gone when they are written. */
 or_status or_report_text(or_report *report, const char **text, const char *format, ...)
 {
     char *made = NULL;
@@ -69,6 +70,7 @@ static or_status last_part(or_report *report, const char *path, const char **par
     return or_report_text(report, part, "%.*s", (int)(end - begin), path + begin);
 }
 
+/* Two models of one name that are not the same. */
 static bool name_taken(const or_report *report, const char *name)
 {
     for (size_t i = 0; i < report->n_models; i++)
@@ -139,6 +141,7 @@ or_status or_report_make_exits(or_report *report)
 
 /* ---- recognising inputs -------------------------------------------------------------------------------- */
 
+/* Without memory there is none, which the reader will say again. */
 static bool has_file(const char *folder, const char *name)
 {
     char *path = NULL;
@@ -179,6 +182,7 @@ static int may_be_ours(const struct dirent *entry)
     return ends_with(name, ".json") || ends_with(name, ".jsonl") || ends_with(name, ".csv");
 }
 
+/* Not by the user's locale, as alphasort() does: the same folder gives the same page. */
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
@@ -226,6 +230,8 @@ static or_status name_source(or_report *report, const char *path, const char **n
     return status;
 }
 
+/* study.json comes first, since a study may keep the folders of its runs beside it. A run that was not
+ * finished is one of eval, too: its reader says what is missing. */
 or_status or_report_add(or_report *report, const char *path)
 {
     const char *source;
@@ -274,6 +280,7 @@ static or_status list_tables(const or_report *report, const or_paper_tables *pap
     return OR_OK;
 }
 
+/* The page is made in memory and written in one piece, so that what was there stays when anything fails. */
 or_status or_report_write(or_report *report, const or_report_format *format, const char *path)
 {
     or_report_parts parts = {0};

@@ -13,6 +13,7 @@ static or_status take_row(or_report *report, const cJSON *row, const char *sourc
     return OR_OK;
 }
 
+/* -o json. */
 static or_status take_array(or_report *report, const or_buffer *text, const char *source, const char *path)
 {
     cJSON *rows = NULL;
@@ -31,6 +32,7 @@ done:
     return status;
 }
 
+/* -o jsonl. */
 static or_status take_lines(or_report *report, const or_buffer *text, const char *source, const char *path)
 {
     char where[1024];

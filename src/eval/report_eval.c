@@ -37,6 +37,7 @@ static or_status count_layers(const cJSON *ranks, const char *where, int *n_laye
                    "\"ranks\" names no layers, expected \"layers\": [first, last] of each");
 }
 
+/* Settings first: layers bound what the other files may say. */
 static or_status take_run(reader *r, const cJSON *run, const char *where)
 {
     const char *name;
@@ -160,6 +161,7 @@ static bool is_row(const or_cell *row, const instance *i)
            row[OR_RESULT_SHOTS].number == (double)i->shots;
 }
 
+/* *row comes in as the last line's. */
 static or_status find_row(const reader *r, const instance *i, const char *where, size_t *row)
 {
     const or_table *results = &r->report->results;
@@ -205,6 +207,7 @@ done:
     return status;
 }
 
+/* A line without its newline was cut off while it was written. */
 static or_status take_lines(reader *r, const or_buffer *text, const char *path)
 {
     char where[1024];
@@ -221,6 +224,7 @@ static or_status take_lines(reader *r, const or_buffer *text, const char *path)
     return OR_OK;
 }
 
+/* One place per row, with a count for each layer. */
 static or_status make_counts(reader *r)
 {
     or_report *report = r->report;

@@ -10,6 +10,8 @@
 #include <math.h>
 #include <string.h>
 
+/* Colours by name, so that the dark ones replace them all at once; plots take --text by currentColor.
+ * Panels stand side by side as far as the screen has room for their width, --w. */
 static const char style[] =
     ":root{color-scheme:light "
     "dark;--page:#fff;--text:#1b1b1b;--faint:#6a6a6a;--line:#d8d8d8;--stripe:#f5f6f7}\n"
@@ -27,7 +29,8 @@ static const char style[] =
     "grid-template-columns:repeat(auto-fill,minmax(min(100%,var(--w)),1fr))}\n"
     "figure{margin:0;min-width:0}figcaption{font-weight:600;font-size:.92em;overflow-wrap:anywhere}\n"
     "figure>div{overflow-x:auto}figure svg{display:block;width:100%;height:auto}\n"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9em;font-variant-numeric:tabular-nums}"
+    ".scroll{overflow-x:auto;margin-bottom:1em}table{border-collapse:collapse;font-size:.9em;font-variant-"
+    "numeric:tabular-nums}"
     "\n"
     "th,td{padding:.22em .7em;border-bottom:1px solid var(--line);text-align:left;white-space:nowrap}\n"
     "tbody tr:nth-child(even){background:var(--stripe)}.n{text-align:right}\n"
@@ -81,6 +84,7 @@ static const char *dashes(int dash)
     return arrays[(dash - 1) % 5];
 }
 
+/* One legend for all panels of a figure: in a panel there is no room. */
 static or_status put_legend(const or_figure *figure, or_buffer *out)
 {
     if (figure->n_legend == 0) return OR_OK;
@@ -116,6 +120,7 @@ static or_status put_figure(const or_plots *plots, size_t f, or_buffer *out)
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
+/* Numbers stand to the right, and are sorted as such. */
 static bool is_number(const or_column *column)
 {
     return column->kind >= OR_COLUMN_COUNT;

@@ -128,6 +128,7 @@ static void spread(double *bins, double begin, double end, double width)
     }
 }
 
+/* The width of a bin is known when the last event is. */
 static or_status gather(reader *r)
 {
     or_lanes *lanes = r->lanes;

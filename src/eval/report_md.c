@@ -14,6 +14,7 @@ or_status or_md_escape(or_buffer *out, const char *text)
     return OR_OK;
 }
 
+/* Numbers are set to the right. */
 static or_status put_head(const or_table *table, const bool *visible, or_buffer *out)
 {
     for (int c = 0; c < table->n_columns; c++) {

@@ -14,6 +14,7 @@ typedef struct tasks {
     size_t count;
 } tasks;
 
+/* Tasks of these stand in one table. */
 static bool same_group(const or_cell *a, const or_cell *b)
 {
     const char *x = a[OR_RESULT_GROUP].text, *y = b[OR_RESULT_GROUP].text;
@@ -50,6 +51,7 @@ static or_status fill_cell(or_report *report, const or_cell *row, or_cell *cell)
     return or_report_text(report, &cell->text, "%.1f", accuracy);
 }
 
+/* The table's own, freed with it. */
 static or_status make_columns(or_report *report, const tasks *t, or_table *table)
 {
     or_column *columns = NULL;
@@ -96,6 +98,7 @@ static or_status add_table(or_report *report, tasks *t, or_paper_tables *tables)
     return OR_OK;
 }
 
+/* In the order of the results, of which those of one group follow each other. */
 or_status or_paper_tables_make(or_report *report, or_paper_tables *tables)
 {
     const or_table *results = &report->results;

@@ -91,6 +91,7 @@ static size_t count_points(const or_table *table, const or_row_keys *k, size_t k
     return count;
 }
 
+/* The figure begins with its first panel: without one there is no heading. */
 static or_status accuracy_panels(or_plots *plots, const or_table *table, const or_row_keys *k,
                                  const char *title)
 {
@@ -144,6 +145,7 @@ static double full_accuracy(const or_table *table, const or_cell *row)
     return NAN;
 }
 
+/* Names first, since the cells' places follow from how many there are. */
 static or_status make_grid(const or_table *table, const or_row_keys *groups, size_t group, grid *g)
 {
     OR_TRY(OR_NEW(g->tasks, table->n_rows));
@@ -176,6 +178,8 @@ static or_status group_caption(or_plots *plots, const or_cell *row, const char *
                           group ? ", " : "", group ? group : "", row[OR_RESULT_SHOTS].number, what);
 }
 
+/* Two maps of the same rows and columns. What is lost may be below 0: an early exit can be right where
+ * full depth is not. */
 static or_status grid_panels(or_plots *plots, const or_cell *row, const grid *g)
 {
     or_heat heat = {.n_rows = g->n_tasks,
@@ -213,6 +217,7 @@ static or_status accuracy_grids(or_plots *plots, const or_table *table)
     return status;
 }
 
+/* Groups as a whole, then their tasks. */
 or_status or_plot_accuracy(or_report *report, or_plots *plots)
 {
     or_row_keys totals = {0}, tasks = {0};

@@ -52,6 +52,7 @@ static or_status put_series(or_plots *plots, const or_report_model *m, int measu
     return put_band(m, measure, settled, 0.5, 0.5, data);
 }
 
+/* Both values lie in [0, 1], and so does the axis: models can be compared by eye. */
 static or_status draw_measure(or_plots *plots, const or_report_model *m, int measure)
 {
     static const char *const names[OR_DEPTH_MEASURES] = {"gap", "top prob"};
@@ -61,9 +62,9 @@ static or_status draw_measure(or_plots *plots, const or_report_model *m, int mea
     OR_TRY(or_report_text(plots->report, &caption, "%s: %s by depth, %zu instances", m->name, names[measure],
                           m->traced));
     OR_TRY(or_plots_panel(plots, caption, 480, 280));
-    OR_TRY(or_buffer_printf(&plots->script,
-                            "set xlabel 'layer'\nset ylabel '%s'\nset xrange [0:%d]\nset yrange [0:1.02]\n",
-                            names[measure], m->n_layers + 1));
+    OR_TRY(or_plots_layers(plots, 0, m->n_layers + 1));
+    OR_TRY(or_buffer_printf(&plots->script, "set xlabel 'layer'\nset ylabel '%s'\nset yrange [0:1.02]\n",
+                            names[measure]));
     or_status status = OR_OK;
     for (int settled = 0; settled < 2 && status == OR_OK; settled++)
         if (has_band(m, measure, settled)) status = put_series(plots, m, measure, settled, &data);

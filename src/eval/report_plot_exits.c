@@ -69,6 +69,7 @@ static or_status collect(const or_report *report, histograms *all)
     return OR_OK;
 }
 
+/* Exits in all: instances, or tokens where answers are generated. */
 static double total(const uint64_t *counts, int n_layers)
 {
     double n = 0;
@@ -113,16 +114,16 @@ static or_status add_outline(or_plots *plots, const histogram *h, or_buffer *dat
     return put_outline(data, h);
 }
 
+/* From 0 to one behind the last layer, so that the outline of that is seen whole. */
 static or_status begin_panel(or_plots *plots, const histograms *all, const histogram *h)
 {
     const char *caption;
     OR_TRY(name_task(plots->report, all, h, &caption));
     if (all->several_models) OR_TRY(or_report_text(plots->report, &caption, "%s, %s", h->model, caption));
     OR_TRY(or_plots_panel(plots, caption, WIDTH, HEIGHT));
-    return or_buffer_printf(
-        &plots->script,
-        "set xlabel 'exit layer'\nset ylabel 'share, %%'\nset xrange [0:%d]\nset yrange [0:*]\n",
-        h->n_layers + 1);
+    OR_TRY(or_plots_layers(plots, 0, h->n_layers + 1));
+    return or_buffer_puts(&plots->script,
+                          "set xlabel 'exit layer'\nset ylabel 'share, %'\nset yrange [0:*]\n");
 }
 
 static or_status draw_task(or_plots *plots, const histograms *all, size_t task)
@@ -158,6 +159,7 @@ static or_status name_layers(or_report *report, int n_layers, const char **names
     return OR_OK;
 }
 
+/* A row for each task of the policy. Cells of layers where nobody leaves are left out, not drawn as 0. */
 static or_status fill_grid(or_plots *plots, const histograms *all, size_t policy, grid *g, or_heat *heat)
 {
     for (size_t i = 0; i < all->count; i++) {
@@ -245,10 +247,10 @@ static or_status draw_survivors(or_plots *plots, const histograms *all, size_t f
     or_plot_style s;
     or_status status = or_plots_panel(plots, own->model, WIDTH, HEIGHT + 60);
     OR_TRY_GOTO(done, status);
-    OR_TRY_GOTO(done, or_buffer_printf(&plots->script,
-                                       "set xlabel 'layers executed'\nset ylabel 'still there, %%'\n"
-                                       "set xrange [0:%d]\nset yrange [0:105]",
-                                       own->n_layers));
+    OR_TRY_GOTO(done, or_plots_layers(plots, 0, own->n_layers));
+    OR_TRY_GOTO(done,
+                or_buffer_puts(&plots->script, "set xlabel 'layers executed'\nset ylabel 'still there, %'\n"
+                                               "set yrange [0:105]"));
     for (size_t policy = 0; policy < all->policies; policy++) {
         size_t i = 0;
         while (all->items[i].policy_of != policy) i++;

@@ -33,6 +33,7 @@ static or_status mark_runs(or_plots *plots, const or_lanes *lanes)
     return OR_OK;
 }
 
+/* Rank 0 is on top, at y = 0; the others lie below, at -1, -2, ... */
 static or_status put_axes(or_plots *plots, const or_lanes *lanes)
 {
     or_buffer *script = &plots->script;
@@ -52,6 +53,7 @@ static or_status put_axes(or_plots *plots, const or_lanes *lanes)
     return or_buffer_puts(script, ")\n");
 }
 
+/* Jobs of many ranks get thin lanes: a page, not a wall. */
 static or_status draw_lanes(or_plots *plots, const or_lanes *lanes)
 {
     const int line = lanes->n_ranks <= 16 ? 36 : 14;

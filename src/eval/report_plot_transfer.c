@@ -14,12 +14,14 @@ static bool same_map(const or_cell *a, const or_cell *b)
            strcmp(a[OR_TRANSFER_POLICY].text, b[OR_TRANSFER_POLICY].text) == 0;
 }
 
+/* A heat map in the making: its names, in the order in which they come, and one column of the table. */
 typedef struct grid {
     const char **trained, **tested;
     size_t n_trained, n_tested;
     double *values; /* [n_trained, n_tested] */
 } grid;
 
+/* No map has more names than the table has rows. */
 static or_status name_grid(const or_table *table, const or_row_keys *maps, size_t map, grid *g)
 {
     OR_TRY(OR_NEW(g->trained, table->n_rows));
@@ -33,6 +35,7 @@ static or_status name_grid(const or_table *table, const or_row_keys *maps, size_
     return OR_NEW(g->values, g->n_trained * g->n_tested);
 }
 
+/* Pairs that were not tried stay empty. */
 static void fill_grid(const or_table *table, const or_row_keys *maps, size_t map, int column, grid *g)
 {
     for (size_t i = 0; i < g->n_trained * g->n_tested; i++) g->values[i] = NAN;

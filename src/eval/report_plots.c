@@ -52,6 +52,13 @@ or_status or_plots_quote(or_buffer *script, const char *text)
     return or_buffer_puts(script, "'");
 }
 
+/* Left to itself, gnuplot puts marks at halves where layers are few. */
+or_status or_plots_layers(or_plots *plots, int low, int high)
+{
+    return or_buffer_printf(&plots->script, "set xrange [%d:%d]\n%s", low, high,
+                            high < 12 ? "set xtics 1\n" : "");
+}
+
 size_t or_plots_name(const char **names, size_t *n, const char *name)
 {
     size_t i = 0;

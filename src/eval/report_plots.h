@@ -56,6 +56,9 @@ or_status or_plots_policy(or_plots *plots, const char *label, or_plot_style *sty
 /* Names a style of the kind's own in the last figure's legend. */
 or_status or_plots_legend(or_plots *plots, or_plot_style style);
 
+/* "set xrange ..." over layers, with whole numbers at the axis. */
+or_status or_plots_layers(or_plots *plots, int low, int high);
+
 /* Appends text as a gnuplot string: 'in quotes'. */
 or_status or_plots_quote(or_buffer *script, const char *text);
 

@@ -23,6 +23,7 @@ static or_status check_format(const reader *r)
                    format);
 }
 
+/* A row among the inputs for each. */
 static or_status take_models(const reader *r)
 {
     const cJSON *models, *model;
@@ -66,6 +67,8 @@ static or_status find_model(const reader *r, const char *name, const char *where
     return or_fail(OR_ERR_INPUT, "wrong field", where, "model \"%s\" is not among \"models\"", name);
 }
 
+/* Rows name a model of the study; those of results have a group besides, which a reader of eval could not
+ * ask for. */
 static or_status take_row(const reader *r, const cJSON *row, or_table *table, const char *where)
 {
     const char *name;
@@ -74,6 +77,8 @@ static or_status take_row(const reader *r, const cJSON *row, or_table *table, co
     OR_TRY(or_json_string(row, "model", where, &name));
     if (table == &r->report->transfer && cells[OR_TRANSFER_FROM].text)
         OR_TRY(find_model(r, cells[OR_TRANSFER_FROM].text, where, &cells[OR_TRANSFER_FROM].text));
+    if (table == &r->report->policies && isnan(cells[OR_POLICY_THRESHOLD].number))
+        OR_TRY(or_report_text(r->report, &cells[OR_POLICY_THRESHOLD].text, "never fires"));
     if (table != &r->report->results) return find_model(r, name, where, &cells[0].text);
     cells[OR_RESULT_SOURCE].text = r->source;
     OR_TRY(or_json_string(row, "group", where, &name)); /* results of eval have none */
@@ -186,6 +191,7 @@ static or_status take_traces(const reader *r)
     return OR_OK;
 }
 
+/* Of several studies the sums. */
 static or_status take_checked(const reader *r)
 {
     const cJSON *checked;
@@ -199,6 +205,7 @@ static or_status take_checked(const reader *r)
     return OR_OK;
 }
 
+/* Models come first, since all else refers to them. */
 static or_status take_study(const reader *r)
 {
     or_report *report = r->report;

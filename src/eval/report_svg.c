@@ -162,6 +162,7 @@ static const struct {
     {"rgb(0,0,0)", "currentColor"},
 };
 
+/* The prefix is the panel's. */
 static or_status put_change(const char *put, const char *prefix, or_buffer *out)
 {
     const char *mark = strchr(put, 'P');

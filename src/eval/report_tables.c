@@ -7,6 +7,7 @@
 
 /* ---- rows ---------------------------------------------------------------------------------------------- */
 
+/* Valid until the next row is added. */
 or_cell *or_table_row(const or_table *table, size_t row)
 {
     return &table->cells[row * (size_t)table->n_columns];
@@ -46,6 +47,7 @@ done:
     return status;
 }
 
+/* Whole numbers by the reader of those, which refuses fractions; all within the column's bounds. */
 static or_status read_number(const or_column *column, const cJSON *object, const char *where, or_cell *cell)
 {
     int64_t whole;
@@ -108,6 +110,7 @@ bool or_report_alike(const or_cell *a, const or_cell *b)
            a[OR_RESULT_SHOTS].number == b[OR_RESULT_SHOTS].number;
 }
 
+/* Each with the first of every set: sets are few, rows some hundreds. */
 or_status or_row_keys_find(const or_table *table, bool (*alike)(const or_cell *, const or_cell *),
                            or_row_keys *keys)
 {
@@ -151,6 +154,7 @@ static or_status label(or_report *report, const or_table *table, or_cell *row)
     return OR_OK;
 }
 
+/* What is saved of what could be, on the same task. An oracle that saves nothing has no share. */
 static void share_of_oracle(const or_table *table, or_cell *row)
 {
     for (size_t i = 0; i < table->n_rows; i++) {
@@ -185,6 +189,7 @@ static bool differs(const or_table *table, int column)
     return false;
 }
 
+/* A page of one model and one number of shots names neither over each plot. */
 or_status or_report_caption(or_report *report, const or_table *table, size_t row, const char **caption)
 {
     const or_cell *cells = or_table_row(table, row);
@@ -199,6 +204,7 @@ or_status or_report_caption(or_report *report, const or_table *table, size_t row
 
 /* ---- printing ------------------------------------------------------------------------------------------ */
 
+/* Shown are columns with something in them. */
 bool or_table_visible(const or_table *table, bool *visible)
 {
     bool any = false;

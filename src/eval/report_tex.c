@@ -73,6 +73,7 @@ static or_status put_row(const or_table *table, const bool *visible, size_t row,
     return or_buffer_puts(out, " \\\\\n");
 }
 
+/* Columns without lines between, nor room at the edges, as booktabs wants them. */
 static or_status put_begin(const or_table *table, const bool *visible, or_buffer *out)
 {
     OR_TRY(or_buffer_puts(out, "\n\\begin{longtable}{@{}"));
@@ -85,6 +86,7 @@ static or_status put_begin(const or_table *table, const bool *visible, or_buffer
     return or_buffer_puts(out, "} \\\\\n\\toprule\n");
 }
 
+/* The head is repeated on every page (endhead). */
 static or_status put_table(const or_table *table, or_buffer *out)
 {
     bool *visible = NULL;
@@ -103,6 +105,7 @@ done:
     return status;
 }
 
+/* A3 on its side has room for all columns of results. */
 static or_status write_tex(const or_report_parts *parts, or_buffer *out)
 {
     OR_TRY(or_buffer_puts(out, "\\documentclass{article}\n"

@@ -52,6 +52,7 @@ static or_status find_oracle(or_report *report, size_t model, const or_trace_ite
     return or_report_text(report, &(*oracle)->task, "%s", item->task);
 }
 
+/* stable, and the cosines, are left to training: they make no plot. */
 static or_status count_item(or_report *report, size_t model, const or_trace_item *item)
 {
     or_report_model *m = &report->models[model];
@@ -68,6 +69,7 @@ static or_status count_item(or_report *report, size_t model, const or_trace_item
     return OR_OK;
 }
 
+/* Whole or not at all: a trace is refused before it is counted. */
 or_status or_report_take_trace(or_report *report, const char *path, size_t *model)
 {
     or_trace trace = {0};

@@ -221,6 +221,8 @@ static void columns_are_printed_where_they_say_something(void **state)
     assert_string_equal(text.data, "30.0 %");
     assert_ok(or_table_cell(&report->results, 0, OR_RESULT_AGREEMENT, &text));
     assert_string_equal(text.data, "-");
+    assert_ok(or_table_cell(&report->policies, 1, OR_POLICY_THRESHOLD, &text));
+    assert_string_equal(text.data, "never fires");
     or_buffer_free(&text);
     or_report_close(report);
 }
