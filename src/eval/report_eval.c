@@ -173,23 +173,32 @@ static or_status find_row(const reader *r, const instance *i, const char *where,
                    (long long)i->shots, i->policy);
 }
 
-static or_status count_layer(const reader *r, or_exits *exits, const cJSON *layer, const char *where)
+/* A generated answer has an exit layer per token, in a list; else there is one. */
+static or_status count_exits(const reader *r, or_exits *exits, const cJSON *line, const char *where)
 {
-    if (cJSON_IsNumber(layer) && layer->valuedouble >= 1 && layer->valuedouble <= r->n_layers &&
-        layer->valuedouble == floor(layer->valuedouble)) {
-        exits->counts[layer->valueint]++;
+    const cJSON *layers, *layer;
+    int64_t single;
+    if (!or_json_find(line, "exit_layers")) {
+        OR_TRY(or_json_int(line, "exit_layer", where, 1, r->n_layers, &single));
+        exits->counts[single]++;
         return OR_OK;
     }
-    return or_fail(OR_ERR_INPUT, "wrong field", where, "\"exit_layer\" is %g, expected a whole number 1..%d",
-                   cJSON_IsNumber(layer) ? layer->valuedouble : NAN, r->n_layers);
+    OR_TRY(or_json_array(line, "exit_layers", where, &layers));
+    cJSON_ArrayForEach(layer, layers)
+    {
+        const double value = cJSON_IsNumber(layer) ? layer->valuedouble : 0;
+        if (!(value >= 1 && value <= r->n_layers) || value != floor(value))
+            return or_fail(OR_ERR_INPUT, "wrong field", where,
+                           "\"exit_layers\" holds another value, expected whole numbers 1..%d", r->n_layers);
+        exits->counts[(int)value]++;
+    }
+    return OR_OK;
 }
 
-/* counts[0], which is no exit layer, counts lines until all are read. A generated answer has an exit layer
- * per token. */
+/* counts[0], which is no exit layer, counts lines until all are read. */
 static or_status take_line(reader *r, const char *line, size_t size, const char *where, size_t *row)
 {
     cJSON *json = NULL;
-    const cJSON *layer;
     instance i;
     OR_TRY(or_json_parse(line, size, where, &json));
     or_status status = or_json_string(json, "task", where, &i.task);
@@ -199,9 +208,7 @@ static or_status take_line(reader *r, const char *line, size_t size, const char 
     OR_TRY_GOTO(done, find_row(r, &i, where, row));
     or_exits *exits = &r->report->exits[*row];
     exits->counts[0]++;
-    const cJSON *layers = or_json_find(json, "exit_layers");
-    if (!layers) OR_TRY_GOTO(done, count_layer(r, exits, or_json_find(json, "exit_layer"), where));
-    cJSON_ArrayForEach(layer, layers) OR_TRY_GOTO(done, count_layer(r, exits, layer, where));
+    status = count_exits(r, exits, json, where);
 done:
     cJSON_Delete(json);
     return status;
