@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 packages=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libopenblas-dev libsvm-dev libcjson-dev
-    liblbfgs-dev libcmocka-dev libxxhash-dev libpcre2-dev jq "$@")
+    liblbfgs-dev libcmocka-dev libxxhash-dev libpcre2-dev jq gnuplot-nox "$@")
 
 missing=()
 for package in "${packages[@]}"; do
