@@ -197,6 +197,6 @@ or_status or_put_stages(const or_session *session, const or_run_stats *stats, or
 
 extern const or_command or_command_inspect, or_command_tokenize, or_command_lens, or_command_trace,
     or_command_train, or_command_eval, or_command_run, or_command_plan, or_command_quantize, or_command_bench,
-    or_command_report;
+    or_command_study, or_command_report;
 
 #endif

@@ -21,9 +21,9 @@
 
 /* In the order of the usage text. */
 static const or_command *const commands[] = {
-    &or_command_inspect,  &or_command_tokenize, &or_command_lens,   &or_command_trace,
-    &or_command_train,    &or_command_eval,     &or_command_run,    &or_command_plan,
-    &or_command_quantize, &or_command_bench,    &or_command_report,
+    &or_command_inspect,  &or_command_tokenize, &or_command_lens,  &or_command_trace,
+    &or_command_train,    &or_command_eval,     &or_command_run,   &or_command_plan,
+    &or_command_quantize, &or_command_bench,    &or_command_study, &or_command_report,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -3,6 +3,7 @@
 
 #include "compute.h"
 #include "file.h"
+#include "log.h"
 #include "shared.h"
 
 #include <string.h>
@@ -88,15 +89,25 @@ static or_status build_set(or_eval *eval, const or_tokenizer *tokenizer, const o
         return or_fail(OR_ERR_INPUT, "nothing to run", or_task_name(task),
                        "it has no rows to ask, expected a \"%s\" file with some",
                        options.split == OR_SPLIT_TEST ? "test" : "train");
+    size_t left_out = 0;
     OR_TRY(OR_NEW(set->instances, n));
     for (; set->n < n; set->n++) {
         or_instance *instance = &set->instances[set->n];
         OR_TRY(or_task_instance(task, tokenizer, &options, set->n, instance));
+        if (eval->plan.skip_long && instance->prompt.count > eval->plan.longest) {
+            or_instance_free(instance);
+            *instance = (or_instance){0}; /* an empty prompt is not run */
+            left_out++;
+            continue;
+        }
         or_status status = check_instance(eval, task, set->n, instance);
         if (status == OR_OK) continue;
         or_instance_free(instance);
         return status;
     }
+    if (left_out > 0)
+        or_log_note("%s, %d shots: %zu of %zu rows are too long for the model and left out",
+                    or_task_name(task), shots, left_out, n);
     return find_shared(set);
 }
 

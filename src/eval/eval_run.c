@@ -206,7 +206,7 @@ static void find_pending(session *s, or_group *group)
     s->group = group;
     s->n_pending = 0;
     for (size_t i = 0; i < group->set->n; i++)
-        if (!group->outcomes[i].done) s->pending[s->n_pending++] = i;
+        if (!group->outcomes[i].done && group->set->instances[i].prompt.count > 0) s->pending[s->n_pending++] = i;
 }
 
 /* What the plan "auto" promised for the group, which this process has run whole or in part: prompts of their mean
@@ -392,12 +392,14 @@ or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, 
         status = trace_group(&s, &eval->groups[g], pipeline);
     report(&s, or_clock_now());
     if (status == OR_OK) {
+        const double n = s.answered > 0 ? (double)s.answered : 1;
+        if (s.answered == 0) add_macs(&s, 1); /* all rows were too long: an empty trace has costs, too */
         const or_trace_meta meta = {
             .fingerprint = or_pipeline_fingerprint(pipeline),
             .n_layers = h->n_layers,
             .n_vocab = h->n_vocab,
-            .layer_macs = s.macs / (double)s.answered,
-            .row_macs = s.row_macs / (double)s.answered,
+            .layer_macs = s.macs / n,
+            .row_macs = s.row_macs / n,
             .ramp_macs = or_hparams_head_macs(h),
         };
         status = or_trace_end(s.trace, &meta);
