@@ -112,6 +112,10 @@ typedef struct or_train_report {
     double seconds;
 } or_train_report;
 
+/* Refuses options out of their range (OR_ERR_USAGE) and classifiers that there are not or that do not look at such
+ * features (OR_ERR_INPUT); or_train() does so, too. */
+or_status or_train_check(const or_train_options *options);
+
 /* Trains on `trace` and writes `path` (policy.json) and what belongs beside it. OR_ERR_INPUT when the trace
  * is too small (the message says how many instances are needed), has one label only, or lacks what a
  * shortlist or generation is priced by (n_vocab, row_macs); OR_ERR_USAGE for options out of their range. The

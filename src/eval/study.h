@@ -10,11 +10,11 @@
  * hash of the task, its rows, and how they are asked: a trace of another question is not taken for it.
  *
  * The config, a JSON object; paths are relative to its folder:
- *   {"models": ["llama-2-7b"],
- *    "data": "DIR",                     where the tasks' data lie; absent: beside the task files
+ *   {"models": {"llama-2-7b": "/models/llama-2-7b"},
  *    "groups": {"sentiment": ["tasks/sst2.json"],
- *               "mmlu": {"tasks": ["tasks/mmlu_*.json"], "halves": true}},
- *                                       halves: odd rows of the test file train, even ones test
+ *               "mmlu": {"tasks": ["tasks/mmlu_*.json"], "halves": true, "data": "DIR"}},
+ *                                       halves: odd rows of the test file train, even ones test;
+ *                                       data: where the group's data lie, or --data, or beside the task files
  *    "shots": [0, 5], "train_rows": 1000, "test_rows": 500, "seed": 1,     rows of a task at most, 0: all
  *    "policies": {"svm": {"guarantee": 0.95}, "paper": {"paper": true}, "gap": {"classifier": "gap",
  *                 "target_agreement": 0}, "shortgpt": {"drop": 4}},
@@ -38,6 +38,7 @@
 
 typedef struct or_study_group {
     const char *name;
+    char *data; /* NULL: --data, or beside the task files */
     bool halves;
     size_t first, end; /* its tasks: first .. end - 1 */
 } or_study_group;
@@ -58,14 +59,15 @@ typedef struct or_study_policy {
 } or_study_policy;
 
 typedef struct or_study_model {
-    char *path, *name; /* name: the last part of the path */
+    const char *name;
+    char *path;
 } or_study_model;
 
 enum { OR_STUDY_FEATURES = 6 }; /* of an ablation at most */
 
 typedef struct or_study {
     cJSON *json; /* owns the texts */
-    char *folder, *data;
+    char *folder;
     const char *output; /* folder of results; set by the caller before files are asked for */
     or_study_model *models;
     or_study_group *groups;
@@ -86,7 +88,7 @@ typedef struct or_study {
 or_status or_study_open(const char *path, or_study *study);
 void or_study_close(or_study *study);
 
-/* Loads the tasks with their data; `data` is a folder instead of the config's, or NULL. Two tasks of one name are
+/* Loads the tasks with their data; `data` is --data, or NULL. Two tasks of one name are
  * refused. Rank 0. */
 or_status or_study_load(or_study *study, const char *data);
 

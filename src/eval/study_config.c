@@ -24,32 +24,24 @@ static or_status check_members(const cJSON *object, const char *const *names, co
 
 /* ---- models and tasks --------------------------------------------------------------------------------- */
 
-/* The last part of a path, without slashes behind it. */
-static or_status last_part(const char *path, char **name)
+/* Names become parts of file names. */
+static bool good_name(const char *name)
 {
-    size_t end = strlen(path), begin;
-    while (end > 1 && path[end - 1] == '/') end--;
-    for (begin = end; begin > 0 && path[begin - 1] != '/'; begin--) {
-    }
-    return or_format(name, "%.*s", (int)(end - begin), path + begin);
+    return name[0] != '\0' && name[0] != '.' && !strpbrk(name, "/@");
 }
 
 static or_status read_models(const char *where, or_study *study)
 {
     const cJSON *models, *item;
-    OR_TRY(or_json_array(study->json, "models", where, &models));
+    OR_TRY(or_json_object(study->json, "models", where, &models));
     OR_TRY(OR_NEW(study->models, (size_t)cJSON_GetArraySize(models)));
     cJSON_ArrayForEach(item, models)
     {
-        or_study_model *model = &study->models[study->n_models++];
-        if (!cJSON_IsString(item))
-            return or_fail(OR_ERR_INPUT, "wrong field", where, "\"models\" holds no text, expected paths");
-        OR_TRY(or_path_join(study->folder, item->valuestring, &model->path));
-        OR_TRY(last_part(model->path, &model->name));
-        for (size_t i = 0; i + 1 < study->n_models; i++)
-            if (strcmp(study->models[i].name, model->name) == 0)
-                return or_fail(OR_ERR_INPUT, "study refused", where,
-                               "two models end in \"%s\", expected different names", model->name);
+        if (!cJSON_IsString(item) || !good_name(item->string))
+            return or_fail(OR_ERR_INPUT, "wrong field", where,
+                           "model \"%s\" is no text, or its name has / or @, expected a path", item->string);
+        study->models[study->n_models].name = item->string;
+        OR_TRY(or_path_join(study->folder, item->valuestring, &study->models[study->n_models++].path));
     }
     if (study->n_models > 0) return OR_OK;
     return or_fail(OR_ERR_INPUT, "wrong field", where, "\"models\" is empty, expected a path");
@@ -80,12 +72,16 @@ static or_status add_tasks(or_study *study, const char *pattern, size_t group, c
 /* "name": ["task.json", ...] or "name": {"tasks": [...], "halves": true}. */
 static or_status read_group(const cJSON *json, const char *where, or_study *study)
 {
-    static const char *const members[] = {"tasks", "halves", NULL};
+    static const char *const members[] = {"tasks", "halves", "data", NULL};
+    const char *data = NULL;
     const size_t number = study->n_groups;
     or_study_group *group = &study->groups[number];
     const cJSON *tasks = json, *item;
     *group = (or_study_group){.name = json->string, .first = study->n_tasks};
     study->n_groups++;
+    if (!good_name(json->string))
+        return or_fail(OR_ERR_INPUT, "wrong field", where, "group \"%s\" has / or @ in its name",
+                       json->string);
     if (!cJSON_IsArray(json)) {
         if (!cJSON_IsObject(json))
             return or_fail(OR_ERR_INPUT, "wrong field", where, "group \"%s\" is no list of tasks",
@@ -93,6 +89,8 @@ static or_status read_group(const cJSON *json, const char *where, or_study *stud
         OR_TRY(check_members(json, members, where));
         OR_TRY(or_json_array(json, "tasks", where, &tasks));
         OR_TRY(or_json_opt_bool(json, "halves", where, &group->halves));
+        OR_TRY(or_json_opt_string(json, "data", where, &data));
+        if (data) OR_TRY(or_path_join(study->folder, data, &group->data));
     }
     cJSON_ArrayForEach(item, tasks)
     {
@@ -153,6 +151,15 @@ static or_status refuse_feature(const cJSON *item, const char *where)
                    cJSON_IsString(item) ? item->valuestring : "no text");
 }
 
+/* Before anything is traced. */
+static or_status check_train(const or_train_options *train, const char *where)
+{
+    char message[512];
+    if (or_train_check(train) == OR_OK) return OR_OK;
+    snprintf(message, sizeof message, "%s", or_status_message());
+    return or_fail(OR_ERR_INPUT, "study refused", where, "%s", message);
+}
+
 /* What train would take as options, over its defaults; all rows fit and calibrate, since the test rows are others. */
 static or_status read_train(const cJSON *json, const char *where, bool with_features, or_train_options *train)
 {
@@ -168,15 +175,16 @@ static or_status read_train(const cJSON *json, const char *where, bool with_feat
     OR_TRY(or_json_opt_number(json, "threshold", where, &train->threshold));
     OR_TRY(or_json_opt_number(json, "error_weight", where, &train->error_weight));
     OR_TRY(or_json_opt_bool(json, "everywhere", where, &train->everywhere));
-    if (!with_features || !or_json_find(json, "features")) return OR_OK;
-    OR_TRY(or_json_array(json, "features", where, &features));
-    train->features = 0;
-    cJSON_ArrayForEach(item, features)
-    {
-        if (features_of(item) == 0) return refuse_feature(item, where);
-        train->features |= features_of(item);
+    if (with_features && or_json_find(json, "features")) {
+        OR_TRY(or_json_array(json, "features", where, &features));
+        train->features = 0;
+        cJSON_ArrayForEach(item, features)
+        {
+            if (features_of(item) == 0) return refuse_feature(item, where);
+            train->features |= features_of(item);
+        }
     }
-    return OR_OK;
+    return check_train(train, where);
 }
 
 static or_status read_on(const cJSON *json, const char *where, or_study_on *on)
@@ -204,7 +212,7 @@ static or_status read_policy(const cJSON *json, const char *path, or_study_polic
     snprintf(where, sizeof where, "%s: policy %s", path, json->string);
     policy->name = json->string;
     if (!cJSON_IsObject(json) || strcmp(policy->name, "full") == 0 || strcmp(policy->name, "oracle") == 0 ||
-        strpbrk(policy->name, "/@") || policy->name[0] == '\0' || policy->name[0] == '.')
+        !good_name(policy->name))
         return or_fail(OR_ERR_INPUT, "study refused", where,
                        "expected an object under a name that is not full or oracle, without / and @");
     if (or_json_find(json, "drop")) {
@@ -278,12 +286,9 @@ static or_status read_config(const char *where, or_study *study)
     static const char *const members[] = {"models",     "data",           "groups", "shots",
                                           "train_rows", "test_rows",      "seed",   "policies",
                                           "ablation",   "generalisation", "check",  NULL};
-    const char *data = NULL;
     OR_TRY(check_members(study->json, members, where));
     study->seed = 1;
     study->check = 50;
-    OR_TRY(or_json_opt_string(study->json, "data", where, &data));
-    if (data) OR_TRY(or_path_join(study->folder, data, &study->data));
     OR_TRY(or_json_opt_int(study->json, "train_rows", where, 0, 1000000000, &study->train_rows));
     OR_TRY(or_json_opt_int(study->json, "test_rows", where, 0, 1000000000, &study->test_rows));
     OR_TRY(or_json_opt_int(study->json, "seed", where, 0, INT64_C(1) << 53, &study->seed));
@@ -307,7 +312,10 @@ or_status or_study_open(const char *path, or_study *study)
 or_status or_study_load(or_study *study, const char *data)
 {
     for (size_t t = 0; t < study->n_tasks; t++) {
-        OR_TRY(or_task_load(study->tasks[t].path, data ? data : study->data, &study->tasks[t].task));
+        OR_TRY(or_task_load(
+            study->tasks[t].path,
+            study->groups[study->tasks[t].group].data ? study->groups[study->tasks[t].group].data : data,
+            &study->tasks[t].task));
         for (size_t i = 0; i < t; i++)
             if (strcmp(or_task_name(study->tasks[i].task), or_task_name(study->tasks[t].task)) == 0)
                 return or_fail(OR_ERR_INPUT, "study refused", study->tasks[t].path,
@@ -323,17 +331,14 @@ void or_study_close(or_study *study)
         or_task_free(study->tasks[t].task);
         free(study->tasks[t].path);
     }
-    for (size_t m = 0; m < study->n_models; m++) {
-        free(study->models[m].path);
-        free(study->models[m].name);
-    }
+    for (size_t m = 0; m < study->n_models; m++) free(study->models[m].path);
+    for (size_t g = 0; g < study->n_groups; g++) free(study->groups[g].data);
     free(study->transfers);
     free(study->policies);
     free(study->shots);
     free(study->tasks);
     free(study->groups);
     free(study->models);
-    free(study->data);
     free(study->folder);
     cJSON_Delete(study->json);
 }

@@ -142,14 +142,21 @@ static or_status check_prices(const or_train_options *options, const or_trace_me
     return OR_OK;
 }
 
+or_status or_train_check(const or_train_options *options)
+{
+    const or_classifier_ops *ops;
+    OR_TRY(check_options(options));
+    OR_TRY(or_classifier_find(options->classifier, NULL, &ops));
+    return or_classifier_check_features(ops, options->features ? options->features : ops->features, NULL);
+}
+
 /* Everything that can be refused without fitting. job->parts is freed by the caller, also after a failure. */
 static or_status open_job(or_train_job *job)
 {
     const or_train_options *options = job->options;
-    OR_TRY(check_options(options));
+    OR_TRY(or_train_check(options));
     OR_TRY(or_classifier_find(options->classifier, NULL, &job->ops));
     job->features = options->features ? options->features : job->ops->features;
-    OR_TRY(or_classifier_check_features(job->ops, job->features, NULL));
     if (job->trace->meta.n_layers < 2 || job->trace->meta.n_layers > OR_MAX_LAYERS)
         return or_fail(OR_ERR_INPUT, "policy cannot be trained", NULL,
                        "the model has %d layers, expected 2..%d", job->trace->meta.n_layers, OR_MAX_LAYERS);
