@@ -87,7 +87,7 @@ typedef struct or_common {
      0,                                                                                                      \
      0,                                                                                                      \
      false},                                                                                                 \
-        OR_OPTION_DROP_LAYERS(c), OR_OPTION_REPLICAS(c),                                                     \
+        OR_OPTION_REPLICAS(c),                                                                               \
         {"wave-tokens",                                                                                      \
          OR_OPTION_INT,                                                                                      \
          &(c).wave_tokens,                                                                                   \

@@ -34,6 +34,7 @@ static or_option options[] = {
     {"kv", OR_OPTION_TEXT, &kv, "K",
      "generated answers, skipped layers: deferred, propagate or verify (deferred)", 0, 0, false},
     OR_OPTIONS_GENERATION(common),
+    OR_OPTION_DROP_LAYERS(common),
     OR_OPTIONS_PIPELINE(common),
     OR_OPTION_SURVIVORS(survivors),
     {"adapt", OR_OPTION_FLAG, &adapt, "",

@@ -24,6 +24,7 @@ static or_option options[] = {
      0, false},
     {"output", OR_OPTION_TEXT, &output, "FILE", "JSON lines to write", 0, 0, false},
     OR_OPTIONS_KEPT(common),
+    OR_OPTION_DROP_LAYERS(common),
     OR_OPTIONS_PIPELINE(common),
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,

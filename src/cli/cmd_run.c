@@ -43,6 +43,7 @@ static or_option options[] = {
     {"allow-other-model", OR_OPTION_FLAG, &common.allow_other_model, "", "accept policies of another model",
      0, 0, false},
     OR_OPTIONS_GENERATION(common),
+    OR_OPTION_DROP_LAYERS(common),
     OR_OPTIONS_PIPELINE(common),
     OR_OPTION_SURVIVORS(survivors),
     OR_OPTIONS_TALK(common),

@@ -87,6 +87,17 @@ static or_status tell(const run *r, void *words, size_t size)
     return status;
 }
 
+/* Rank 0 drives the open pipeline, which is closed then. What ended it - all is done, or a stop was asked for - is
+ * known to all; another error is not, and ends the job (or_session_drive()). Collective. */
+static or_status drive_and_close(run *r, or_status (*drive)(void *))
+{
+    const or_status status = or_session_drive(r->session, r->pipeline, drive, r);
+    if (status != OR_OK && status != OR_STOPPED) return status;
+    or_pipeline_close(r->pipeline);
+    r->pipeline = NULL;
+    return or_transport_agree(r->session->transport, status);
+}
+
 /* ---- traces --------------------------------------------------------------------------------------------- */
 
 /* Whether unit u of the model in hand is this job's to make. Rank 0. */
@@ -166,10 +177,7 @@ static or_status trace_all(run *r, const char *drop_layers)
     common.model = r->study.models[r->model].path;
     common.drop_layers = (char *)drop_layers;
     OR_TRY(or_common_open(&common, r->session, true, NULL, 0, &r->pipeline));
-    OR_TRY(or_session_drive(r->session, r->pipeline, drive_traces, r));
-    or_pipeline_close(r->pipeline);
-    r->pipeline = NULL;
-    return OR_OK;
+    return drive_and_close(r, drive_traces);
 }
 
 /* ---- without some layers -------------------------------------------------------------------------------- */
@@ -272,9 +280,7 @@ static or_status check(run *r)
     common.model = r->study.models[r->model].path;
     OR_TRY_GOTO(done, or_common_open(&common, r->session, or_policies_want_cosines(&policies), policies.items,
                                      policies.count, &r->pipeline));
-    OR_TRY_GOTO(done, or_session_drive(r->session, r->pipeline, drive_check, r));
-    or_pipeline_close(r->pipeline);
-    r->pipeline = NULL;
+    status = drive_and_close(r, drive_check);
 done:
     or_policies_free(&policies);
     for (size_t i = 0; i < paths.count; i++) free(paths.items[i]);
@@ -288,7 +294,7 @@ done:
 static or_status train_all(run *r)
 {
     if (!common.quiet) or_log_note("training the policies of %s", r->study.models[r->model].name);
-    return or_study_train(&r->study, r->model, &r->all);
+    return or_study_train(&r->study, r->model, or_stop_asked, &r->all);
 }
 
 static or_status open_tokenizer(run *r)
@@ -316,7 +322,10 @@ static or_status prepare(run *r)
 {
     OR_TRY(or_study_load(&r->study, data));
     OR_TRY(or_folder_make(output));
-    return or_study_units(&r->study, &r->units, &r->n_units);
+    OR_TRY(or_study_units(&r->study, &r->units, &r->n_units));
+    if (r->n_units > 0) return OR_OK;
+    return or_fail(OR_ERR_INPUT, "study refused", config,
+                   "no task has enough train rows for any of the \"shots\", expected fewer shots");
 }
 
 /* Rank 0. */
@@ -326,7 +335,7 @@ static or_status finish(const run *r)
         if (!common.quiet) printf("part %s is traced: run the study without --part when all are\n", part);
         return OR_OK;
     }
-    OR_TRY(or_study_write(&r->study, &r->all, r->variants, &r->checked));
+    OR_TRY(or_study_write(&r->study, &r->all, r->variants, &r->checked, or_stop_asked));
     if (r->checked.differ > 0)
         return or_fail(OR_ERR_FAILED, "replay differs from real runs", output, "in %zu of %zu instances",
                        r->checked.differ, r->checked.instances);
@@ -347,6 +356,7 @@ static or_status run_study(or_session *session)
     r.study.output = output;
     if (status == OR_OK && session->rank == 0) status = prepare(&r);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));
+    OR_TRY_GOTO(release, or_transport_same(session->transport, r.study.hash, "the study's config"));
     for (; r.model < r.study.n_models; r.model++) OR_TRY_GOTO(release, study_model(&r));
     OR_TRY_GOTO(release, or_transport_agree(session->transport, session->rank == 0 ? finish(&r) : OR_OK));
 release:

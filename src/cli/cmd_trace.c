@@ -23,6 +23,7 @@ static or_option options[] = {
     {"output", OR_OPTION_TEXT, &output, "FILE", "trace.csv to write (FILE.json is written beside it)", 0, 0,
      false},
     OR_OPTIONS_KEPT(common),
+    OR_OPTION_DROP_LAYERS(common),
     OR_OPTIONS_PIPELINE(common),
     OR_OPTIONS_TALK(common),
     OR_OPTIONS_END,

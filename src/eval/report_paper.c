@@ -47,6 +47,7 @@ static or_status fill_cell(or_report *report, const or_cell *row, or_cell *cell)
 {
     const double accuracy = 100 * row[OR_RESULT_ACCURACY].number, flops = 100 * row[OR_RESULT_FLOPS].number;
     cell->number = accuracy;
+    if (!isfinite(accuracy)) return or_report_text(report, &cell->text, "- @ %.1f", flops);
     if (isfinite(flops)) return or_report_text(report, &cell->text, "%.1f @ %.1f", accuracy, flops);
     return or_report_text(report, &cell->text, "%.1f", accuracy);
 }

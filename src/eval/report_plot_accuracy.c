@@ -45,7 +45,9 @@ static or_status put_range(or_buffer *script, const range *r)
 /* Whether a row is of the panel and has a place in it. */
 static bool is_point(const or_table *table, const or_row_keys *k, size_t key, size_t row)
 {
-    return k->of[row] == key && isfinite(or_table_row(table, row)[OR_RESULT_FLOPS].number);
+    const or_cell *cells = or_table_row(table, row);
+    return k->of[row] == key && isfinite(cells[OR_RESULT_FLOPS].number) &&
+           isfinite(cells[OR_RESULT_ACCURACY].number);
 }
 
 /* A policy's point with its standard error, to the plot command and to the data that follow it; full

@@ -6,8 +6,9 @@
  *                                 test rows --replay--> study.json, results.csv, tables.md, tables.tex
  *
  * A scope is what a policy is trained on: all tasks, a group of them, or one task. Traces and policies are
- * files, each whole or not there, so a study that was stopped goes on where it was. The key of a trace is a
- * hash of the task, its rows, and how they are asked: a trace of another question is not taken for it.
+ * files, each whole or not there. Traces, by far the most of the work, are kept: a study that was stopped goes on
+ * where it was. Policies are trained anew each time. The key of a trace is a hash of the task, its rows, and how they
+ * are asked: a trace of another question is not taken for it; another model wants another name.
  *
  * The config, a JSON object; paths are relative to its folder:
  *   {"models": {"llama-2-7b": "/models/llama-2-7b"},
@@ -68,6 +69,7 @@ enum { OR_STUDY_FEATURES = 6 }; /* of an ablation at most */
 typedef struct or_study {
     cJSON *json; /* owns the texts */
     char *folder;
+    uint64_t hash;      /* of the config */
     const char *output; /* folder of results; set by the caller before files are asked for */
     or_study_model *models;
     or_study_group *groups;
@@ -134,12 +136,14 @@ typedef struct or_study_trained {
     char *path;
 } or_study_trained;
 
-/* All policies of a model, appended to a vector; what cannot be trained (too few rows) is left out with a note. */
+/* All policies of a model, appended to a vector. What cannot be trained (too few rows, all of one kind) is left out
+ * with a note. OR_STOPPED between two of them when stop() asks. */
 typedef struct or_study_all_trained {
     or_study_trained *items;
     size_t count, capacity;
 } or_study_all_trained;
-or_status or_study_train(const or_study *study, size_t model, or_study_all_trained *all);
+or_status or_study_train(const or_study *study, size_t model, bool (*stop)(void *),
+                         or_study_all_trained *all);
 void or_study_all_free(or_study_all_trained *all);
 
 /* That of a scope, NULL when there is none. */
@@ -162,8 +166,9 @@ void or_figures_full(const or_trace *trace, or_figures *figures);
 void or_figures_oracle(const or_trace *trace, or_figures *figures);
 void or_figures_policy(const or_policy *policy, const or_trace *trace, or_figures *figures);
 
-/* Of the same instances run without some layers; OR_ERR_FAILED when they are not the same. */
-or_status or_figures_pruned(const or_trace *trace, const or_trace *pruned, or_figures *figures);
+/* Run without some layers, of the instances that are in both traces, in whose order both are: a prompt that is too
+ * long for one of the two models is in one. */
+void or_figures_pruned(const or_trace *trace, const or_trace *pruned, or_figures *figures);
 
 /* ---- study_check.c ---- */
 
@@ -182,8 +187,8 @@ typedef struct or_study_checked {
 } or_study_checked;
 
 /* Replays everything and writes study.json, results.csv, tables.md and tables.tex. variants [n_models,
- * n_policies]: the variant of each policy with drop, else NULL. */
+ * n_policies]: the variant of each policy with drop, else NULL. OR_STOPPED within the ablation when stop() asks. */
 or_status or_study_write(const or_study *study, const or_study_all_trained *all, char *const *variants,
-                         const or_study_checked *checked);
+                         const or_study_checked *checked, bool (*stop)(void *));
 
 #endif

@@ -46,6 +46,12 @@ static size_t task_of(const or_study *study, const char *name)
     return t;
 }
 
+static or_status reserve(check *c, size_t room)
+{
+    OR_RESERVE(c->samples, c->capacity, room);
+    return OR_OK;
+}
+
 /* Every so-manieth test row of the policy's scope. */
 static or_status add_samples(const or_study *study, const or_study_trained *trained, int policy,
                              const or_tokenizer *tokenizer, check *c)
@@ -53,12 +59,13 @@ static or_status add_samples(const or_study *study, const or_study_trained *trai
     or_trace trace = {0};
     or_status status = or_study_gather(study, trained->model, "", trained->scope, -1, OR_SPLIT_TEST, &trace);
     const size_t most = (size_t)study->check, step = trace.count > most ? trace.count / most : 1;
+    const size_t room = c->count + (trace.count < most ? trace.count : most);
+    if (status == OR_OK) status = reserve(c, room);
     for (size_t i = 0; i < trace.count && i / step < most && status == OR_OK; i += step) {
         const or_trace_item *item = &trace.items[i];
         const or_study_unit unit = {task_of(study, item->task), item->shots, OR_SPLIT_TEST};
         const or_prompt_options prompt = or_study_prompt(study, unit);
         sample s = {.policy = policy};
-        OR_RESERVE(c->samples, c->capacity, c->count + 1);
         s.exit = or_policy_replay(trained->loaded, item, trace.meta.n_layers, &s.token);
         status = or_task_instance(study->tasks[unit.task].task, tokenizer, &prompt, (size_t)item->index,
                                   &s.instance);

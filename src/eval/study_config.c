@@ -6,6 +6,7 @@
 #include <glob.h>
 #include <math.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* Refuses a member that is none of the names [.. NULL]: a misspelt one would change what is studied. */
 static or_status check_members(const cJSON *object, const char *const *names, const char *where)
@@ -27,7 +28,9 @@ static or_status check_members(const cJSON *object, const char *const *names, co
 /* Names become parts of file names. */
 static bool good_name(const char *name)
 {
-    return name[0] != '\0' && name[0] != '.' && !strpbrk(name, "/@");
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == '/' || *c == '@') return false;
+    return name[0] != '\0' && name[0] != '.';
 }
 
 static or_status read_models(const char *where, or_study *study)
@@ -60,7 +63,12 @@ static or_status add_tasks(or_study *study, const char *pattern, size_t group, c
     char *path = NULL;
     glob_t found = {0};
     or_status status = or_path_join(study->folder, pattern, &path);
-    if (status == OR_OK && glob(path, GLOB_NOMAGIC, NULL, &found) != 0)
+    if (status == OR_OK && or_path_is_file(path)) {
+        status = add_task(study, path, group);
+        free(path);
+        return status;
+    }
+    if (status == OR_OK && glob(path, 0, NULL, &found) != 0)
         status = or_fail(OR_ERR_INPUT, "study refused", where, "no task file is there by the name %s", path);
     for (size_t i = 0; i < found.gl_pathc && status == OR_OK; i++)
         status = add_task(study, found.gl_pathv[i], group);
@@ -126,6 +134,9 @@ static or_status read_shots(const char *where, or_study *study)
         if (!(number >= 0 && number <= 10000) || number != floor(number))
             return or_fail(OR_ERR_INPUT, "wrong field", where,
                            "\"shots\" holds %g, expected whole numbers from 0 to 10000", number);
+        for (size_t i = 0; i < study->n_shots; i++)
+            if (study->shots[i] == (int)number)
+                return or_fail(OR_ERR_INPUT, "wrong field", where, "\"shots\" holds %g twice", number);
         study->shots[study->n_shots++] = (int)number;
     }
     if (study->n_shots == 0) study->n_shots = 1; /* 0, from OR_NEW() */
@@ -253,6 +264,9 @@ static or_status read_ablation(const char *where, or_study *study)
             return or_fail(OR_ERR_INPUT, "wrong field", where, "\"ablation\" has more features than %d",
                            OR_STUDY_FEATURES);
         study->ablated[study->n_ablated++] = features_of(item);
+        or_train_options alone = study->ablation;
+        alone.features = features_of(item); /* what a kind looks at alone it looks at in any subset */
+        OR_TRY(check_train(&alone, where));
     }
     return OR_OK;
 }
@@ -283,9 +297,9 @@ static or_status read_transfers(const char *where, or_study *study)
 
 static or_status read_config(const char *where, or_study *study)
 {
-    static const char *const members[] = {"models",     "data",           "groups", "shots",
-                                          "train_rows", "test_rows",      "seed",   "policies",
-                                          "ablation",   "generalisation", "check",  NULL};
+    static const char *const members[] = {"models",         "groups", "shots",    "train_rows",
+                                          "test_rows",      "seed",   "policies", "ablation",
+                                          "generalisation", "check",  NULL};
     OR_TRY(check_members(study->json, members, where));
     study->seed = 1;
     study->check = 50;
@@ -301,11 +315,22 @@ static or_status read_config(const char *where, or_study *study)
     return read_transfers(where, study);
 }
 
+/* Of the values, whatever the line breaks. */
+static or_status hash_config(or_study *study)
+{
+    char *text = cJSON_PrintUnformatted(study->json);
+    if (!text) return or_fail_memory(0);
+    study->hash = XXH3_64bits(text, strlen(text));
+    cJSON_free(text);
+    return OR_OK;
+}
+
 or_status or_study_open(const char *path, or_study *study)
 {
     *study = (or_study){0};
     OR_TRY(or_json_load(path, &study->json));
     OR_TRY(or_path_folder(path, &study->folder));
+    OR_TRY(hash_config(study));
     return read_config(path, study);
 }
 

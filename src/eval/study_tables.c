@@ -4,6 +4,7 @@
 #include "study.h"
 
 #include "file.h"
+#include "log.h"
 #include "report.h"
 
 #include <inttypes.h>
@@ -16,6 +17,7 @@ typedef struct writer {
     const or_study_all_trained *all;
     char *const *variants; /* [n_models, n_policies] */
     or_buffer json, csv;
+    bool (*stop)(void *);
     const char *comma; /* before the next row of the list in hand */
 } writer;
 
@@ -125,7 +127,7 @@ static or_status put_policy_result(writer *w, subject of, size_t policy, const o
         or_trace pruned = {0};
         or_status status = or_study_gather(study, of.model, variant, 1 + study->n_groups + of.task, of.shots,
                                            OR_SPLIT_TEST, &pruned);
-        if (status == OR_OK) status = or_figures_pruned(trace, &pruned, &figures);
+        or_figures_pruned(trace, &pruned, &figures);
         if (status == OR_OK) status = put_result(w, &of, &figures);
         or_trace_free(&pruned);
         return status;
@@ -220,7 +222,7 @@ static or_status put_feature_names(writer *w, unsigned features)
     return or_buffer_puts(&w->json, "]");
 }
 
-/* One subset, trained on all train rows and replayed on all test rows. Its policy is not kept. */
+/* One subset, trained on all train rows and replayed on all test rows; left out with a note where it cannot be. */
 static or_status put_subset(writer *w, size_t model, unsigned features, const or_trace *train,
                             const or_trace *test, const char *path)
 {
@@ -229,7 +231,12 @@ static or_status put_subset(writer *w, size_t model, unsigned features, const or
     or_policy *policy = NULL;
     or_figures f;
     options.features = features;
-    OR_TRY(or_train(train, &options, path, &report));
+    const or_status status = or_train(train, &options, path, &report);
+    if (status == OR_ERR_INPUT) {
+        or_log_note("no ablation of %d features: %s", __builtin_popcount(features), or_status_message());
+        return OR_OK;
+    }
+    OR_TRY(status);
     OR_TRY(or_policy_load(path, &policy));
     or_figures_policy(policy, test, &f);
     or_policy_free(policy);
@@ -249,18 +256,24 @@ static or_status put_ablation_of(writer *w, size_t model)
 {
     const or_study *study = w->study;
     or_trace train = {0}, test = {0};
-    char *path = NULL;
+    char *folder = NULL, *path = NULL;
     or_status status = or_study_gather(study, model, "", 0, -1, OR_SPLIT_TRAIN, &train);
     if (status == OR_OK) status = or_study_gather(study, model, "", 0, -1, OR_SPLIT_TEST, &test);
     if (status == OR_OK)
-        status = or_format(&path, "%s/policies/%s/.ablation.json", study->output, study->models[model].name);
+        status = or_format(&folder, "%s/policies/%s/ablation", study->output, study->models[model].name);
+    if (status == OR_OK) status = or_path_join(folder, "subset.json", &path);
+    if (status == OR_OK) status = or_folder_make(folder);
+    if (status == OR_OK) status = or_file_may_write(path);
     for (unsigned subset = 1; subset < 1u << study->n_ablated && status == OR_OK; subset++) {
         unsigned features = 0;
         for (int i = 0; i < study->n_ablated; i++)
             if (subset >> i & 1) features |= study->ablated[i];
+        if (w->stop && w->stop(NULL)) status = OR_STOPPED;
+        if (status != OR_OK) break;
         status = put_subset(w, model, features, &train, &test, path);
     }
     free(path);
+    free(folder);
     or_trace_free(&test);
     or_trace_free(&train);
     return status;
@@ -324,17 +337,28 @@ static or_status put_transfers(writer *w)
 
 /* ---- the files ------------------------------------------------------------------------------------------ */
 
+/* What a trace of the model says of it; that of the first task which has one. */
+static or_status find_meta(const or_study *study, size_t model, or_trace_meta *meta)
+{
+    for (size_t t = 0; t < study->n_tasks && meta->n_layers == 0; t++) {
+        or_trace trace = {0};
+        const size_t scope = or_study_scope_of(study, OR_STUDY_ON_TASK, t);
+        or_status status = or_study_gather(study, model, "", scope, -1, OR_SPLIT_TEST, &trace);
+        *meta = trace.meta;
+        or_trace_free(&trace);
+        OR_TRY(status);
+    }
+    return OR_OK;
+}
+
 /* Models with what their traces say of them, and the names of the test traces. */
 static or_status put_models(writer *w)
 {
     const or_study *study = w->study;
     OR_TRY(or_buffer_puts(&w->json, "{\n \"format\": \"offramp-study-1\",\n \"models\": ["));
     for (size_t m = 0; m < study->n_models; m++) {
-        or_trace trace = {0};
-        or_status status = or_study_gather(study, m, "", 0, study->shots[0], OR_SPLIT_TEST, &trace);
-        const or_trace_meta meta = trace.meta;
-        or_trace_free(&trace);
-        OR_TRY(status);
+        or_trace_meta meta = {0};
+        OR_TRY(find_meta(study, m, &meta));
         OR_TRY(begin_row(w, m));
         OR_TRY(or_buffer_puts(&w->json, ", "));
         OR_TRY(put_text(&w->json, "path", study->models[m].path));
@@ -403,9 +427,9 @@ static or_status write_tables(const char *folder, const char *format_name)
 }
 
 or_status or_study_write(const or_study *study, const or_study_all_trained *all, char *const *variants,
-                         const or_study_checked *checked)
+                         const or_study_checked *checked, bool (*stop)(void *))
 {
-    writer w = {.study = study, .all = all, .variants = variants, .comma = ""};
+    writer w = {.study = study, .all = all, .variants = variants, .stop = stop, .comma = ""};
     or_status status = put_study(&w, checked);
     if (status == OR_OK) status = write_file(study->output, "results.csv", &w.csv);
     if (status == OR_OK) status = write_file(study->output, "study.json", &w.json);

@@ -4,7 +4,7 @@
 #include "file.h"
 #include "log.h"
 
-#include <string.h>
+#include <unistd.h>
 
 or_status or_study_policy_path(const or_study *study, size_t model, size_t policy, size_t scope, char **path)
 {
@@ -18,35 +18,49 @@ or_status or_study_policy_path(const or_study *study, size_t model, size_t polic
     return status;
 }
 
-/* A scope whose rows do not do - too few, all of one kind - has no policy, and the study goes on. */
-static or_status train_one(const or_study *study, or_study_trained made, or_study_all_trained *all)
+/* Whatever an older run of the study has left there would be of other rows. */
+static or_status leave_out(const or_study *study, const or_study_trained *made, const char *why)
 {
-    const or_study_policy *policy = &study->policies[made.policy];
+    or_log_note("no policy %s for %s: %s", study->policies[made->policy].name,
+                or_study_scope_name(study, made->scope), why);
+    unlink(made->path);
+    return OR_OK;
+}
+
+/* A scope whose rows do not do - too few, all of one kind - has no policy, and the study goes on. */
+static or_status train_one(const or_study *study, or_study_trained *made)
+{
     or_trace trace = {0};
-    or_status status = or_study_gather(study, made.model, "", made.scope, -1, OR_SPLIT_TRAIN, &trace);
-    OR_TRY_GOTO(unwind, status);
-    if (trace.count == 0) goto unwind;
-    OR_TRY_GOTO(unwind, or_study_policy_path(study, made.model, made.policy, made.scope, &made.path));
-    status = or_train(&trace, &policy->train, made.path, &made.report);
-    if (status == OR_ERR_INPUT) {
-        or_log_note("no policy %s for %s: %s", policy->name, or_study_scope_name(study, made.scope),
-                    or_status_message());
-        status = OR_OK;
-        goto unwind;
+    or_status status = or_study_gather(study, made->model, "", made->scope, -1, OR_SPLIT_TRAIN, &trace);
+    if (status == OR_OK)
+        status = or_study_policy_path(study, made->model, made->policy, made->scope, &made->path);
+    /* what cannot be written ends the study; what is refused after that is the trace */
+    if (status == OR_OK) status = or_file_may_write(made->path);
+    if (status == OR_OK && trace.count == 0) {
+        status = leave_out(study, made, "there are no train rows");
+    } else if (status == OR_OK) {
+        status = or_train(&trace, &study->policies[made->policy].train, made->path, &made->report);
+        if (status == OR_OK)
+            status = or_policy_load(made->path, &made->loaded);
+        else if (status == OR_ERR_INPUT)
+            status = leave_out(study, made, or_status_message());
     }
-    if (status == OR_OK) status = or_policy_load(made.path, &made.loaded);
-    if (status == OR_OK) {
-        OR_RESERVE(all->items, all->capacity, all->count + 1);
-        all->items[all->count++] = made;
-        made.path = NULL;
-    }
-unwind:
-    free(made.path);
     or_trace_free(&trace);
     return status;
 }
 
-or_status or_study_train(const or_study *study, size_t model, or_study_all_trained *all)
+static or_status add_one(const or_study *study, or_study_trained made, or_study_all_trained *all)
+{
+    OR_RESERVE(all->items, all->capacity, all->count + 1);
+    or_status status = train_one(study, &made);
+    if (status == OR_OK && made.loaded)
+        all->items[all->count++] = made;
+    else
+        free(made.path);
+    return status;
+}
+
+or_status or_study_train(const or_study *study, size_t model, bool (*stop)(void *), or_study_all_trained *all)
 {
     for (size_t p = 0; p < study->n_policies; p++) {
         if (study->policies[p].drop > 0) continue;
@@ -55,7 +69,8 @@ or_status or_study_train(const or_study *study, size_t model, or_study_all_train
             const size_t scope = or_study_scope_of(study, study->policies[p].on, t);
             if (scope == last) continue; /* tasks of a group follow each other */
             last = scope;
-            OR_TRY(train_one(study, (or_study_trained){.model = model, .policy = p, .scope = scope}, all));
+            if (stop && stop(NULL)) return OR_STOPPED;
+            OR_TRY(add_one(study, (or_study_trained){.model = model, .policy = p, .scope = scope}, all));
         }
     }
     return OR_OK;

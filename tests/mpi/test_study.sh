@@ -31,6 +31,21 @@ rm "$scratch"/two/study/study.json "$scratch"/two/study/traces/demo/word_length-
 on 0 "${study[@]}" --output "$scratch/two/study" --quiet || fail "again: code $?"
 same "$scratch/one/study/study.json" "$scratch/two/study/study.json"
 
+# SIGUSR1 while it traces: all ranks end with 75, and the same command goes on
+timeout 600 mpirun -n 2 "$OFFRAMP" "${study[@]}" --output "$scratch/three/study" --quiet </dev/null >"$scratch/out" 2>&1 &
+job=$!
+for _ in $(seq 3000); do
+    [ -n "$(find "$scratch/three/study/traces" -name '*.csv' 2>/dev/null)" ] && break
+    sleep 0.02
+done
+pkill -USR1 -P "$job" mpirun
+wait "$job"
+code=$?
+[ "$code" -eq 75 ] || { cat "$scratch/out"; fail "stopped study: code $code, expected 75"; }
+[ ! -e "$scratch/three/study/study.json" ] || fail "the stop came too late to show anything"
+on 2 "${study[@]}" --output "$scratch/three/study" --quiet || fail "after the stop, 2 ranks: code $?"
+same "$scratch/one/study/study.json" "$scratch/three/study/study.json"
+
 # who is in it
 jq -e '(.results | map([.task, .shots, .policy]) | unique | length) == 36 and (.results | map(.n) | unique) == [24] and
     (.policies | length) == 6 and (.features | map(.features) | length) == 3 and (.generalisation | length) == 4 and
@@ -54,6 +69,22 @@ same "$scratch/replayed" "$scratch/run"
 on 0 report "$scratch/one/study" --format md --output "$scratch/report.md" --quiet || fail "report: code $?"
 same "$scratch/report.md" "$scratch/one/study/tables.md"
 
+# an answer that is a text has no accuracy here; rows that are too long are left out; who cannot be trained is, too
+mkdir "$scratch/odd"
+jq -c '.[:12][]' "$demo/data/word_length.test.json" >"$scratch/odd/test.jsonl"
+jq -nc '{input: ("word " * 3000), output: "x"}' >>"$scratch/odd/test.jsonl"
+jq -nc '{name: "odd", format: "jsonl", test: "test.jsonl", prompt: "Q: {input}\nA:", metric: "f1"}' \
+    >"$scratch/odd/[odd].json"
+jq -n --arg demo "$demo" '{models: {demo: "\($demo)/model"}, groups: {odd: ["[odd].json"]}, shots: [100, 0],
+    policies: {svm: {guarantee: 0.95}, gap: {classifier: "gap", target_agreement: 0}}, ablation: {features: ["gap"]}}' \
+    >"$scratch/odd/study.json"
+on 2 study "$scratch/odd/study.json" --threads 1 --output "$scratch/odd/out" >"$scratch/said" 2>&1 || fail "odd study: code $?"
+grep -q '1 of 13 rows are too long' "$scratch/said" || fail "nothing is said of the long row: $(cat "$scratch/said")"
+grep -q 'no policy gap for odd: there are no train rows' "$scratch/said" || fail "nothing is said of gap: $(cat "$scratch/said")"
+jq -e '(.results | map(.policy) | unique) == ["full", "oracle"] and (.results | all(.accuracy == null and .n == 12)) and
+    .features == []' "$scratch/odd/out/study.json" >/dev/null || fail "odd: $(cat "$scratch/odd/out/study.json")"
+on 0 report "$scratch/odd/out" --format tex --output "$scratch/odd.tex" --quiet || fail "report of the odd study: code $?"
+
 refuse() { # PART FILTER: the config changed so is refused
     jq "$2" "$scratch/study.json" >"$scratch/bad.json"
     expect 3 "$1" 2 study "$scratch/bad.json" --output "$scratch/bad" --quiet
@@ -62,6 +93,10 @@ refuse 'it has "shot"' '.shot = [1]'
 refuse '"models" is empty' '.models = {}'
 refuse 'no task file' '.groups.word = ["nowhere/*.json"]'
 refuse '"shots" holds -1' '.shots = [-1]'
+refuse '"shots" holds 2 twice' '.shots = [2, 0, 2]'
+refuse 'enough train rows' '.shots = [5000]'
+refuse 'it has "data"' '.data = "x"'
+refuse 'gap.*looks at gap alone' '.ablation = {classifier: "gap", features: ["cosines"]}'
 refuse 'policy svm.*"kernel"' '.policies.svm.kernel = "x"'
 refuse '"on" is "rank"' '.policies.svm.on = "rank"'
 refuse 'full or oracle' '.policies.oracle = {}'
@@ -69,7 +104,7 @@ refuse '"features" holds size' '.ablation.features = ["size"]'
 refuse '"generalisation" holds one' '.generalisation = ["one"]'
 refuse 'two tasks of the name word_length' '.groups.choice = .groups.word'
 refuse 'policy svm.*tree' '.policies.svm.classifier = "tree"'
-refuse '16 layers are to be dropped of 16' '.policies = {shortgpt: {drop: 16}}'
+refuse '16 layers are to be dropped of 16' '.policies = {shortgpt: {drop: 16}} | del(.generalisation, .ablation)'
 refuse 'policy svm.*target agreement' '.policies.svm.target_agreement = 2'
 expect 2 'expected a config' 2 study --output "$scratch/bad"
 expect 2 '\-\-part is "3/2"' 2 study "$scratch/study.json" --part 3/2 --output "$scratch/bad"

@@ -83,13 +83,15 @@ static void test_without_some_layers(void **state)
     or_figures f;
     pruned.meta.n_layers = 3;
     pruned.items[0].final_token = 8;
-    assert_ok(or_figures_pruned(&trace, &pruned, &f));
+    or_figures_pruned(&trace, &pruned, &f);
     assert_near(f.accuracy, 0, 1e-12); /* 8 and 6 */
     assert_near(f.agreement, 2.0 / 3, 1e-12);
     assert_near(f.layers_saved, 0.25, 1e-12);
     assert_near(f.flops_ratio, 310 / 410.0, 1e-12);
-    pruned.items[1].index = 7;
-    assert_fails(or_figures_pruned(&trace, &pruned, &f), OR_ERR_FAILED, "other instances");
+    pruned.items[0].index = 7; /* as if the first were too long for one of the models */
+    or_figures_pruned(&trace, &pruned, &f);
+    assert_int_equal(f.n, 2);
+    assert_true(f.agreement == 1);
     or_trace_free(&pruned);
     or_trace_free(&trace);
 }
