@@ -1,7 +1,9 @@
 /* study_check.c - runs a sample of a study's test rows with early exits, and compares with the replay. */
 #include "study.h"
 
+#include "log.h"
 #include "memory.h"
+#include "shared.h"
 
 #include <string.h>
 
@@ -14,6 +16,7 @@ typedef struct sample {
 
 typedef struct check {
     sample *samples;
+    size_t *n_shared; /* [count] leading tokens with which other prompts begin, too */
     size_t count, capacity, differ;
     bool (*stop)(void *);
 } check;
@@ -21,8 +24,10 @@ typedef struct check {
 static or_status give(void *context, size_t index, or_request *request)
 {
     const sample *s = &((const check *)context)->samples[index];
-    *request = (or_request){
-        .tokens = s->instance.prompt.ids, .n_tokens = s->instance.prompt.count, .policy = s->policy};
+    *request = (or_request){.tokens = s->instance.prompt.ids,
+                            .n_tokens = s->instance.prompt.count,
+                            .n_shared = ((const check *)context)->n_shared[index],
+                            .policy = s->policy};
     return OR_OK;
 }
 
@@ -75,6 +80,18 @@ static or_status add_samples(const or_study *study, const or_study_trained *trai
     return status;
 }
 
+/* Demonstrations are computed once. */
+static or_status find_shared(check *c)
+{
+    const or_tokens **prompts = NULL;
+    OR_TRY(OR_NEW(c->n_shared, c->count));
+    OR_TRY(OR_NEW(prompts, c->count));
+    for (size_t i = 0; i < c->count; i++) prompts[i] = &c->samples[i].instance.prompt;
+    or_status status = or_shared_prefixes(prompts, c->count, c->n_shared);
+    free(prompts);
+    return status;
+}
+
 or_status or_study_check(const or_study *study, size_t model, const or_study_all_trained *all,
                          const or_tokenizer *tokenizer, or_pipeline *pipeline, bool (*stop_asked)(void *),
                          size_t *instances, size_t *differ)
@@ -86,6 +103,8 @@ or_status or_study_check(const or_study *study, size_t model, const or_study_all
     for (size_t i = 0; i < all->count && status == OR_OK; i++)
         if (all->items[i].model == model)
             status = add_samples(study, &all->items[i], policy++, tokenizer, &c);
+    if (status == OR_OK) status = find_shared(&c);
+    or_log_note("checking %zu replays by real runs", c.count);
     const or_job job = {
         .n_requests = c.count, .context = &c, .request = give, .answer = take, .stop = stop, .name = "check"};
     if (status == OR_OK) status = or_pipeline_run(pipeline, &job, &stats);
@@ -94,5 +113,6 @@ or_status or_study_check(const or_study *study, size_t model, const or_study_all
     or_run_stats_free(&stats);
     while (c.count > 0) or_instance_free(&c.samples[--c.count].instance);
     free(c.samples);
+    free(c.n_shared);
     return status;
 }
