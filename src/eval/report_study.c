@@ -104,16 +104,34 @@ static or_status take_rows(const reader *r, const char *key, or_table *table)
 
 /* ---- all tasks of a group ------------------------------------------------------------------------------ */
 
-/* Rows of one model, group, number of shots and policy. */
-static bool same_policy(const or_cell *a, const or_cell *b)
+/* What a policy was trained on; "each task" where that is its row's own. */
+static const char *trained_on(const or_cell *row)
 {
-    static const int texts[] = {OR_RESULT_SOURCE, OR_RESULT_MODEL, OR_RESULT_GROUP, OR_RESULT_POLICY,
-                                OR_RESULT_TRAINED};
+    const char *trained = row[OR_RESULT_TRAINED].text;
+    if (!trained) return "";
+    return strcmp(trained, row[OR_RESULT_TASK].text) == 0 ? "each task" : trained;
+}
+
+static bool is_full(const or_cell *row)
+{
+    return strcmp(row[OR_RESULT_POLICY].text, "full") == 0;
+}
+
+/* Rows of one model, group and number of shots. */
+static bool same_group(const or_cell *a, const or_cell *b)
+{
+    static const int texts[] = {OR_RESULT_SOURCE, OR_RESULT_MODEL, OR_RESULT_GROUP};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const char *x = a[texts[i]].text, *y = b[texts[i]].text;
         if (strcmp(x ? x : "", y ? y : "") != 0) return false;
     }
     return a[OR_RESULT_SHOTS].number == b[OR_RESULT_SHOTS].number;
+}
+
+static bool same_policy(const or_cell *a, const or_cell *b)
+{
+    return same_group(a, b) && strcmp(a[OR_RESULT_POLICY].text, b[OR_RESULT_POLICY].text) == 0 &&
+           strcmp(trained_on(a), trained_on(b)) == 0;
 }
 
 /* Columns of which the total's is the mean over instances. */
@@ -144,24 +162,28 @@ static void end_total(or_cell *total)
         n > 1 ? fmax(0, (total[OR_RESULT_EXIT_VAR].number - n * mean * mean) / (n - 1)) : NAN;
 }
 
-/* The total of the policy of row `i`, unless a row before had it or the policy has one task only. */
+/* The total of the policy of row `i`, unless a row before had it, or the policy has one task only, or not all that
+ * full depth has: figures of other tasks do not compare. */
 static or_status add_total(or_report *report, size_t first, size_t i)
 {
     const or_table *results = &report->results;
     const or_cell *own = or_table_row(results, i);
     or_cell *total;
-    size_t tasks = 0;
+    size_t tasks = 0, all = 0;
     for (size_t k = first; k < results->n_rows; k++) {
+        all += same_group(or_table_row(results, k), own) && is_full(or_table_row(results, k));
         if (!same_policy(or_table_row(results, k), own)) continue;
         if (k < i) return OR_OK;
         tasks++;
     }
-    if (tasks < 2) return OR_OK;
+    if (tasks < 2 || tasks < all) return OR_OK;
     OR_TRY(or_table_add(&report->totals, &total));
     for (int c = OR_RESULT_N; c <= OR_RESULT_FLOPS; c++)
         if (c != OR_RESULT_OF_ORACLE) total[c].number = 0;
     for (int c = 0; c < OR_RESULT_N; c++) total[c] = own[c];
     OR_TRY(or_report_text(report, &total[OR_RESULT_TASK].text, "all tasks"));
+    if (own[OR_RESULT_TRAINED].text)
+        OR_TRY(or_report_text(report, &total[OR_RESULT_TRAINED].text, "%s", trained_on(own)));
     for (size_t k = i; k < results->n_rows; k++)
         if (same_policy(or_table_row(results, k), own)) add_task(total, or_table_row(results, k));
     end_total(total);

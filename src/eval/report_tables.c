@@ -133,14 +133,22 @@ void or_row_keys_free(or_row_keys *keys)
     *keys = (or_row_keys){0};
 }
 
-/* A policy that was not trained on the group it is tested on says on which; one that several inputs have
+/* Whether the policy of a row was trained on other tasks than its own, its group's, or all. */
+static bool is_foreign(const or_cell *row)
+{
+    const char *trained = row[OR_RESULT_TRAINED].text;
+    return trained && strcmp(trained, "all") != 0 && !same_text(trained, row[OR_RESULT_GROUP].text) &&
+           !same_text(trained, row[OR_RESULT_TASK].text);
+}
+
+/* A policy that was trained on other tasks than it is tested on says on which; one that several inputs have
  * says from which. Full depth is the same from everywhere. */
 static or_status label(or_report *report, const or_table *table, or_cell *row)
 {
     const char *policy = row[OR_RESULT_POLICY].text, *trained = row[OR_RESULT_TRAINED].text;
     row[OR_RESULT_LABEL].text = policy;
     if (strcmp(policy, "full") == 0) return OR_OK;
-    if (trained && !same_text(trained, row[OR_RESULT_GROUP].text))
+    if (is_foreign(row))
         OR_TRY(or_report_text(report, &row[OR_RESULT_LABEL].text, "%s of %s", policy, trained));
     for (size_t i = 0; i < table->n_rows; i++) {
         const or_cell *other = or_table_row(table, i);
