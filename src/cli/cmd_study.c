@@ -2,8 +2,8 @@
  *
  * Of each model, all ranks together: the traces that are not there yet, then those of the model without some
  * layers; rank 0 trains the policies; all ranks run a sample with them, which rank 0 compares with the replay. At
- * the end rank 0 writes the tables. What is there is not made again: a study that was stopped goes on by the
- * same command.
+ * the end rank 0 writes the tables. Traces that are there are not made again: a study that was stopped goes on by
+ * the same command.
  */
 #include "cli.h"
 
@@ -34,7 +34,7 @@ static const or_command_text text = {
     .summary =
         "Traces every task of the config at full depth, trains policies on the train rows, replays them on\n"
         "the test rows, checks a sample by real runs, and writes study.json, results.csv, tables.md and\n"
-        "tables.tex. What is in DIR already is kept: after a stop (SIGUSR1, exit code 75) run it again.",
+        "tables.tex. Traces that DIR has are kept: after a stop (SIGUSR1, exit code 75) run it again.",
     .example = "mpirun -n 2 offramp study configs/study-demo.json --output results/study\n"
                "offramp report results/study",
 };
