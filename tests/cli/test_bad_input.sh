@@ -183,6 +183,8 @@ expect 2 'expected scoring or generation' 0 train --trace "$scratch/trace.csv" -
 expect 2 '"65", expected a whole number' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json" --shortlist 65
 expect 2 'guarantee is "1.5"' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json" --guarantee 1.5
 expect 2 '--l2 is "0"' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json" --classifier crf --l2 0
+expect 2 '\-\-guarantee was given, which --paper decides' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json" --paper --guarantee 0.9
+expect 2 'expected svm or crf with --paper' 0 train --trace "$scratch/trace.csv" --output "$scratch/p.json" --paper --classifier gap
 printf '"a"\n["b"\n' | "$OFFRAMP" tokenize --model "$demo/model" >/dev/null 2>"$scratch/err"
 [ $? -eq 3 ] || fail "tokenize: bad line not refused"
 grep -q 'stdin:2' "$scratch/err" || fail "tokenize: $(cat "$scratch/err")"
