@@ -26,11 +26,6 @@ for file in study.json results.csv tables.md tables.tex; do same "$scratch/one/s
 diff -r "$scratch/one/study/traces" "$scratch/two/study/traces" || fail "traces of 1 and 2 ranks differ"
 diff -r "$scratch/one/study/policies" "$scratch/two/study/policies" || fail "policies of 1 and 2 ranks differ"
 
-# a job that was killed: some traces are there, one of them with its rows only in part under its other name
-rm "$scratch"/two/study/study.json "$scratch"/two/study/traces/demo/word_length-2-*.csv "$scratch"/two/study/traces/*without*/*
-on 0 "${study[@]}" --output "$scratch/two/study" --quiet || fail "again: code $?"
-same "$scratch/one/study/study.json" "$scratch/two/study/study.json"
-
 # SIGUSR1 while it traces: all ranks end with 75, and the same command goes on
 timeout 600 mpirun -n 2 "$OFFRAMP" "${study[@]}" --output "$scratch/three/study" --quiet </dev/null >"$scratch/out" 2>&1 &
 job=$!
