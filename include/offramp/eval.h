@@ -21,12 +21,11 @@ typedef struct or_eval_plan {
     size_t n_shots;
     or_policy *const *policies; /* those of the pipeline, in its order */
     size_t n_policies;
-    bool dense;     /* run full depth too; implied without policies */
-    size_t limit;   /* instances per task at most, 0: all */
-    size_t longest; /* or_pipeline_longest(); must be set */
-    bool
-        skip_long; /* of traces: rows whose prompt is longer are left out, with a note; else they are refused */
-    size_t room;   /* or_pipeline_room(); 0: no answer is generated */
+    bool dense;      /* run full depth too; implied without policies */
+    size_t limit;    /* instances per task at most, 0: all */
+    size_t longest;  /* or_pipeline_longest(); must be set */
+    bool skip_long;  /* of traces: rows with longer prompts are left out, with a note; else refused */
+    size_t room;     /* or_pipeline_room(); 0: no answer is generated */
     or_kv_policy kv; /* for answers that are generated */
     /* [n_policies] who is expected to leave by each (or_load.survivors), for predicted rates; NULL: as the policies
      * say. An entry may be NULL: nobody. */

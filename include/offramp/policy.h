@@ -60,17 +60,15 @@ typedef enum or_feature {
     OR_FEATURE_COS_HIDDEN,
     OR_FEATURE_LAYER,  /* l / L */
     OR_FEATURE_STABLE, /* min(stable, L) / L, counted over the policy's own ramps */
-    /* Log-odds that a ramp is right that shows this token, by the table of the policy, as the rows fitted had it. */
+    /* Log-odds that a ramp that shows this token is right, by the policy's table of the rows fitted. */
     OR_FEATURE_RELIABILITY,
     OR_FEATURE_COUNT
 } or_feature;
 
-/* "gap", "top_prob", "cos_attn", "cos_mlp", "cos_hidden", "layer", "stable", "reliability"; -1 for another name. */
+/* "gap", "top_prob", "cos_attn", "cos_mlp", "cos_hidden", "layer", "stable", "reliability"; -1 for another
+ * name. */
 const char *or_feature_name(or_feature feature);
 int or_feature_find(const char *name);
-
-/* The value of one feature for a model of `n_layers`; of `reliability`, for which a policy's table is needed, 0. */
-double or_feature_value(or_feature feature, const or_observation *seen, int n_layers);
 
 typedef struct or_policy or_policy;
 

@@ -85,6 +85,14 @@ or_status or_buffer_printf(or_buffer *buffer, const char *format, ...)
 }
 
 /* Leaves an empty buffer, which may be filled again. */
+or_status or_buffer_put_csv(or_buffer *buffer, const char *field)
+{
+    if (!strpbrk(field, ",\"\r\n")) return or_buffer_puts(buffer, field);
+    OR_TRY(or_buffer_puts(buffer, "\""));
+    for (; *field; field++) OR_TRY(or_buffer_printf(buffer, "%s%c", *field == '"' ? "\"" : "", *field));
+    return or_buffer_puts(buffer, "\"");
+}
+
 void or_buffer_free(or_buffer *buffer)
 {
     free(buffer->data);

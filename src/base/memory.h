@@ -41,6 +41,8 @@ typedef struct or_buffer {
 or_status or_buffer_append(or_buffer *buffer, const void *data, size_t size);
 or_status or_buffer_puts(or_buffer *buffer, const char *text);
 or_status or_buffer_printf(or_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Appends a field of comma-separated values, quoted only where it must be, a quote within doubled (RFC 4180). */
+or_status or_buffer_put_csv(or_buffer *buffer, const char *field);
 void or_buffer_free(or_buffer *buffer);
 
 /* "812 B", "1.5 GiB": for people. Returns text. */

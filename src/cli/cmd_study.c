@@ -1,9 +1,9 @@
 /* cmd_study.c - offramp study: models x tasks x shots x policies from one full-depth pass.
  *
- * Of each model, all ranks together: the traces that are not there yet, then those of the model without some
- * layers; rank 0 trains the policies; all ranks run a sample with them, which rank 0 compares with the replay. At
- * the end rank 0 writes the tables. Traces that are there are not made again: a study that was stopped goes on by
- * the same command.
+ * Of each model, all ranks together: the traces that are not there yet, then those of the model without
+ * some layers; rank 0 trains the policies; all ranks run a sample with them, which rank 0 compares with the
+ * replay. At the end rank 0 writes the tables. Traces that are there are not made again: a study that was
+ * stopped goes on by the same command.
  */
 #include "cli.h"
 
@@ -87,8 +87,8 @@ static or_status tell(const run *r, void *words, size_t size)
     return status;
 }
 
-/* Rank 0 drives the open pipeline, which is closed then. What ended it - all is done, or a stop was asked for - is
- * known to all; another error is not, and ends the job (or_session_drive()). Collective. */
+/* Rank 0 drives the open pipeline, which is closed then. What ended it - all is done, or a stop was asked
+ * for - is known to all; another error is not, and ends the job (or_session_drive()). Collective. */
 static or_status drive_and_close(run *r, or_status (*drive)(void *))
 {
     const or_status status = or_session_drive(r->session, r->pipeline, drive, r);

@@ -206,7 +206,8 @@ static void find_pending(session *s, or_group *group)
     s->group = group;
     s->n_pending = 0;
     for (size_t i = 0; i < group->set->n; i++)
-        if (!group->outcomes[i].done && group->set->instances[i].prompt.count > 0) s->pending[s->n_pending++] = i;
+        if (!group->outcomes[i].done && group->set->instances[i].prompt.count > 0)
+            s->pending[s->n_pending++] = i;
 }
 
 /* What the plan "auto" promised for the group, which this process has run whole or in part: prompts of their mean

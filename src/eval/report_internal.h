@@ -223,8 +223,11 @@ or_status or_report_read_row(or_report *report, or_table *table, const cJSON *ob
 /* What follows from the rows once all are there: labels, shares of the oracle's saving. */
 or_status or_report_finish(or_report *report);
 
-/* Same model, group, task and shots: rows that are compared. */
+/* Rows of one model, group and number of shots; and of one task, too: rows that are compared. */
+bool or_report_same_group(const or_cell *a, const or_cell *b);
 bool or_report_alike(const or_cell *a, const or_cell *b);
+
+bool or_report_is_full(const or_cell *row); /* of full depth */
 
 /* Rows that belong together: of[row] is the number of their set, first[number] the first of them. */
 typedef struct or_row_keys {

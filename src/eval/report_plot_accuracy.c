@@ -13,11 +13,6 @@ enum { MAX_PANELS = 24, WIDTH = 360, HEIGHT = 240 };
 
 /* ---- accuracy against compute -------------------------------------------------------------------------- */
 
-static bool is_full(const or_cell *row)
-{
-    return strcmp(row[OR_RESULT_POLICY].text, "full") == 0;
-}
-
 /* What the axes must reach, in per cent. */
 typedef struct range {
     double low, high, right;
@@ -59,12 +54,12 @@ static or_status add_point(or_plots *plots, const or_cell *row, or_buffer *point
     const char *comma = points->size > 0 ? ", " : "plot ";
     or_plot_style style;
     OR_TRY(or_plots_policy(plots, row[OR_RESULT_LABEL].text, &style));
-    if (is_full(row))
+    if (or_report_is_full(row))
         OR_TRY(or_buffer_printf(&plots->script, "%s%.6g with lines lc rgb 'black' dt 3 lw 0.7", comma,
                                 accuracy));
     OR_TRY(or_buffer_printf(&plots->script,
                             "%s'-' using 1:2:3 with yerrorbars pt %d ps 0.9 lw 1.5 lc rgb '%s'",
-                            is_full(row) ? ", " : comma, style.dash > 1 ? 13 : 7, style.colour));
+                            or_report_is_full(row) ? ", " : comma, style.dash > 1 ? 13 : 7, style.colour));
     return or_buffer_printf(points, "%.6g %.6g %.6g\ne\n", flops, accuracy, error);
 }
 
@@ -115,14 +110,6 @@ static or_status accuracy_panels(or_plots *plots, const or_table *table, const o
 
 /* ---- the same for many tasks --------------------------------------------------------------------------- */
 
-/* Tasks of one model, group and number of shots. */
-static bool same_group(const or_cell *a, const or_cell *b)
-{
-    const char *x = a[OR_RESULT_GROUP].text, *y = b[OR_RESULT_GROUP].text;
-    return strcmp(a[OR_RESULT_MODEL].text, b[OR_RESULT_MODEL].text) == 0 &&
-           strcmp(x ? x : "", y ? y : "") == 0 && a[OR_RESULT_SHOTS].number == b[OR_RESULT_SHOTS].number;
-}
-
 /* Rows and columns of a group's heat maps: tasks, and policies but full depth. */
 typedef struct grid {
     const char **tasks, **policies;
@@ -142,7 +129,7 @@ static void free_grid(grid *g)
 static double full_accuracy(const or_table *table, const or_cell *row)
 {
     for (size_t i = 0; i < table->n_rows; i++)
-        if (is_full(or_table_row(table, i)) && or_report_alike(or_table_row(table, i), row))
+        if (or_report_is_full(or_table_row(table, i)) && or_report_alike(or_table_row(table, i), row))
             return or_table_row(table, i)[OR_RESULT_ACCURACY].number;
     return NAN;
 }
@@ -154,7 +141,7 @@ static or_status make_grid(const or_table *table, const or_row_keys *groups, siz
     OR_TRY(OR_NEW(g->policies, table->n_rows));
     for (size_t i = 0; i < table->n_rows; i++) {
         const or_cell *row = or_table_row(table, i);
-        if (groups->of[i] != group || is_full(row)) continue;
+        if (groups->of[i] != group || or_report_is_full(row)) continue;
         or_plots_name(g->tasks, &g->n_tasks, row[OR_RESULT_TASK].text);
         or_plots_name(g->policies, &g->n_policies, row[OR_RESULT_LABEL].text);
     }
@@ -163,7 +150,7 @@ static or_status make_grid(const or_table *table, const or_row_keys *groups, siz
     for (size_t i = 0; i < g->n_tasks * g->n_policies; i++) g->flops[i] = g->lost[i] = NAN;
     for (size_t i = 0; i < table->n_rows; i++) {
         const or_cell *row = or_table_row(table, i);
-        if (groups->of[i] != group || is_full(row)) continue;
+        if (groups->of[i] != group || or_report_is_full(row)) continue;
         const size_t at = or_plots_name(g->tasks, &g->n_tasks, row[OR_RESULT_TASK].text) * g->n_policies +
                           or_plots_name(g->policies, &g->n_policies, row[OR_RESULT_LABEL].text);
         g->flops[at] = 100 * row[OR_RESULT_FLOPS].number;
@@ -205,7 +192,7 @@ static or_status grid_panels(or_plots *plots, const or_cell *row, const grid *g)
 static or_status accuracy_grids(or_plots *plots, const or_table *table)
 {
     or_row_keys groups = {0};
-    or_status status = or_row_keys_find(table, same_group, &groups);
+    or_status status = or_row_keys_find(table, or_report_same_group, &groups);
     if (status == OR_OK)
         status = or_plots_figure(plots, "Compute and accuracy by task",
                                  "A row per task, a column per policy. Accuracy lost is to full depth.", 440);

@@ -112,20 +112,10 @@ static const char *trained_on(const or_cell *row)
     return strcmp(trained, row[OR_RESULT_TASK].text) == 0 ? "each task" : trained;
 }
 
-static bool is_full(const or_cell *row)
-{
-    return strcmp(row[OR_RESULT_POLICY].text, "full") == 0;
-}
-
-/* Rows of one model, group and number of shots. */
+/* Rows of one study, model, group and number of shots. */
 static bool same_group(const or_cell *a, const or_cell *b)
 {
-    static const int texts[] = {OR_RESULT_SOURCE, OR_RESULT_MODEL, OR_RESULT_GROUP};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        const char *x = a[texts[i]].text, *y = b[texts[i]].text;
-        if (strcmp(x ? x : "", y ? y : "") != 0) return false;
-    }
-    return a[OR_RESULT_SHOTS].number == b[OR_RESULT_SHOTS].number;
+    return or_report_same_group(a, b) && strcmp(a[OR_RESULT_SOURCE].text, b[OR_RESULT_SOURCE].text) == 0;
 }
 
 static bool same_policy(const or_cell *a, const or_cell *b)
@@ -171,7 +161,7 @@ static or_status add_total(or_report *report, size_t first, size_t i)
     or_cell *total;
     size_t tasks = 0, all = 0;
     for (size_t k = first; k < results->n_rows; k++) {
-        all += same_group(or_table_row(results, k), own) && is_full(or_table_row(results, k));
+        all += same_group(or_table_row(results, k), own) && or_report_is_full(or_table_row(results, k));
         if (!same_policy(or_table_row(results, k), own)) continue;
         if (k < i) return OR_OK;
         tasks++;

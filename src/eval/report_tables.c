@@ -102,12 +102,21 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-bool or_report_alike(const or_cell *a, const or_cell *b)
+bool or_report_same_group(const or_cell *a, const or_cell *b)
 {
     return same_text(a[OR_RESULT_MODEL].text, b[OR_RESULT_MODEL].text) &&
            same_text(a[OR_RESULT_GROUP].text, b[OR_RESULT_GROUP].text) &&
-           same_text(a[OR_RESULT_TASK].text, b[OR_RESULT_TASK].text) &&
            a[OR_RESULT_SHOTS].number == b[OR_RESULT_SHOTS].number;
+}
+
+bool or_report_alike(const or_cell *a, const or_cell *b)
+{
+    return or_report_same_group(a, b) && same_text(a[OR_RESULT_TASK].text, b[OR_RESULT_TASK].text);
+}
+
+bool or_report_is_full(const or_cell *row)
+{
+    return strcmp(row[OR_RESULT_POLICY].text, "full") == 0;
 }
 
 /* Each with the first of every set: sets are few, rows some hundreds. */
@@ -147,7 +156,7 @@ static or_status label(or_report *report, const or_table *table, or_cell *row)
 {
     const char *policy = row[OR_RESULT_POLICY].text, *trained = row[OR_RESULT_TRAINED].text;
     row[OR_RESULT_LABEL].text = policy;
-    if (strcmp(policy, "full") == 0) return OR_OK;
+    if (or_report_is_full(row)) return OR_OK;
     if (is_foreign(row))
         OR_TRY(or_report_text(report, &row[OR_RESULT_LABEL].text, "%s of %s", policy, trained));
     for (size_t i = 0; i < table->n_rows; i++) {

@@ -1,14 +1,15 @@
 /* study.h - a study: models x tasks x shots x policies, from one full-depth pass over the instances.
  *
- *   config --> units (task, shots, split) --trace--> OUTPUT/traces/<model>/<task>-<shots>-<split>-<key>.csv
+ *   config --> units (task, shots, split) --trace--> traces/<model>/<task>-<shots>-<split>-<key>.csv
  *                                                       |
- *                                 train rows, per scope '--train--> OUTPUT/policies/<model>/<policy>@<scope>.json
- *                                 test rows --replay--> study.json, results.csv, tables.md, tables.tex
+ *                           train rows, of a scope --train--> policies/<model>/<policy>@<scope>.json
+ *                           test rows --replay--> study.json, results.csv, tables.md, tables.tex
  *
  * A scope is what a policy is trained on: all tasks, a group of them, or one task. Traces and policies are
- * files, each whole or not there. Traces, by far the most of the work, are kept: a study that was stopped goes on
- * where it was. Policies are trained anew each time. The key of a trace is a hash of the task, its rows, and how they
- * are asked: a trace of another question is not taken for it; another model wants another name.
+ * files in the output folder, each whole or not there. Traces, by far the most of the work, are kept: a study
+ * that was stopped goes on where it was. Policies are trained anew each time. The key of a trace is a hash of
+ * the task, its rows, and how they are asked: a trace of another question is not taken for it; another model
+ * wants another name.
  *
  * The config, a JSON object; paths are relative to its folder:
  *   {"models": {"llama-2-7b": "/models/llama-2-7b"},
@@ -136,8 +137,8 @@ typedef struct or_study_trained {
     char *path;
 } or_study_trained;
 
-/* All policies of a model, appended to a vector. What cannot be trained (too few rows, all of one kind) is left out
- * with a note. OR_STOPPED between two of them when stop() asks. */
+/* All policies of a model, appended to a vector. What cannot be trained (too few rows, all of one kind) is
+ * left out with a note. OR_STOPPED between two of them when stop() asks. */
 typedef struct or_study_all_trained {
     or_study_trained *items;
     size_t count, capacity;
@@ -160,21 +161,21 @@ typedef struct or_figures {
     double layers_saved, flops_ratio, oracle_saved;
 } or_figures;
 
-/* Of all items of a trace: at full depth, by the oracle (or_train_result.oracle_saved), under a policy of as many
- * layers. */
+/* Of all items of a trace: at full depth, by the oracle (or_train_result.oracle_saved), under a policy of
+ * as many layers. */
 void or_figures_full(const or_trace *trace, or_figures *figures);
 void or_figures_oracle(const or_trace *trace, or_figures *figures);
 void or_figures_policy(const or_policy *policy, const or_trace *trace, or_figures *figures);
 
-/* Run without some layers, of the instances that are in both traces, in whose order both are: a prompt that is too
- * long for one of the two models is in one. */
+/* Run without some layers, of the instances that are in both traces, in whose order both are: a prompt
+ * that is too long for one of the two models is in one. */
 void or_figures_pruned(const or_trace *trace, const or_trace *pruned, or_figures *figures);
 
 /* ---- study_check.c ---- */
 
-/* Runs up to study->check test rows of each of the model's trained policies, which are those of the pipeline in
- * their order in `all`, and counts the answers whose token or exit layer is not the replay's. Rank 0, while the
- * others serve. */
+/* Runs up to study->check test rows of each of the model's trained policies, which are those of the
+ * pipeline in their order in `all`, and counts the answers whose token or exit layer is not the replay's.
+ * Rank 0, while the others serve. */
 or_status or_study_check(const or_study *study, size_t model, const or_study_all_trained *all,
                          const or_tokenizer *tokenizer, or_pipeline *pipeline, bool (*stop)(void *),
                          size_t *instances, size_t *differ);
@@ -187,7 +188,8 @@ typedef struct or_study_checked {
 } or_study_checked;
 
 /* Replays everything and writes study.json, results.csv, tables.md and tables.tex. variants [n_models,
- * n_policies]: the variant of each policy with drop, else NULL. OR_STOPPED within the ablation when stop() asks. */
+ * n_policies]: the variant of each policy with drop, else NULL. OR_STOPPED within the ablation when stop()
+ * asks. */
 or_status or_study_write(const or_study *study, const or_study_all_trained *all, char *const *variants,
                          const or_study_checked *checked, bool (*stop)(void *));
 

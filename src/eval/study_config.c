@@ -171,16 +171,22 @@ static or_status check_train(const or_train_options *train, const char *where)
     return or_fail(OR_ERR_INPUT, "study refused", where, "%s", message);
 }
 
-/* What train would take as options, over its defaults; all rows fit and calibrate, since the test rows are others. */
+/* What train would take as options, over its defaults; all rows fit and calibrate, since the test rows are
+ * others. */
 static or_status read_train(const cJSON *json, const char *where, bool with_features, or_train_options *train)
 {
+    static const char *const paper_members[] = {"classifier", "paper", "on", NULL};
     const cJSON *features, *item;
     bool paper = false;
     or_train_defaults(train);
     train->test_share = 0;
     OR_TRY(or_json_opt_string(json, "classifier", where, &train->classifier));
     OR_TRY(or_json_opt_bool(json, "paper", where, &paper));
-    if (paper) or_train_paper(train);
+    if (paper) {
+        OR_TRY(check_members(json, paper_members, where)); /* the others it decides */
+        or_train_paper(train);
+        return check_train(train, where);
+    }
     OR_TRY(or_json_opt_number(json, "target_agreement", where, &train->target_agreement));
     OR_TRY(or_json_opt_number(json, "guarantee", where, &train->guarantee));
     OR_TRY(or_json_opt_number(json, "threshold", where, &train->threshold));

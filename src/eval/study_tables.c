@@ -1,6 +1,5 @@
-/* study_tables.c - replays a study's policies over its test rows, and writes what comes of it: study.json (which
- * offramp report reads), results.csv, and the report's tables.
- */
+/* study_tables.c - replays a study's policies over its test rows, and writes what comes of it: study.json
+ * (which offramp report reads), results.csv, and the report's tables. */
 #include "study.h"
 
 #include "file.h"
@@ -25,7 +24,7 @@ typedef struct writer {
 
 static or_status put_text(or_buffer *out, const char *key, const char *text)
 {
-    OR_TRY(or_buffer_printf(out, "\"%s\": ", key));
+    OR_TRY(or_buffer_printf(out, ", \"%s\": ", key));
     return text ? or_json_put_string(out, text) : or_buffer_puts(out, "null");
 }
 
@@ -38,9 +37,9 @@ static or_status put_number(or_buffer *out, const char *key, double value)
 
 static or_status begin_row(writer *w, size_t model)
 {
-    OR_TRY(or_buffer_printf(&w->json, "%s\n  {", w->comma));
+    OR_TRY(or_buffer_printf(&w->json, "%s\n  {\"model\": ", w->comma));
     w->comma = ",";
-    return put_text(&w->json, "model", w->study->models[model].name);
+    return or_json_put_string(&w->json, w->study->models[model].name);
 }
 
 static or_status begin_list(writer *w, const char *key)
@@ -51,13 +50,10 @@ static or_status begin_list(writer *w, const char *key)
 
 /* ---- results ------------------------------------------------------------------------------------------- */
 
-/* RFC 4180, for names that may hold anything but line breaks. */
 static or_status put_csv_text(or_buffer *out, const char *text)
 {
-    if (!strpbrk(text, ",\"")) return or_buffer_printf(out, "%s,", text);
-    OR_TRY(or_buffer_puts(out, "\""));
-    for (; *text; text++) OR_TRY(or_buffer_printf(out, "%s%c", *text == '"' ? "\"" : "", *text));
-    return or_buffer_puts(out, "\",");
+    OR_TRY(or_buffer_put_csv(out, text));
+    return or_buffer_puts(out, ",");
 }
 
 static or_status put_csv_number(or_buffer *out, double value, const char *end)
@@ -94,13 +90,10 @@ static or_status put_result(writer *w, const subject *of, const or_figures *f)
 {
     const or_study_task *task = &w->study->tasks[of->task];
     OR_TRY(begin_row(w, of->model));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "group", w->study->groups[task->group].name));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "task", or_task_name(task->task)));
-    OR_TRY(or_buffer_printf(&w->json, ", \"shots\": %d, ", of->shots));
+    OR_TRY(or_buffer_printf(&w->json, ", \"shots\": %d", of->shots));
     OR_TRY(put_text(&w->json, "policy", of->policy));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "trained_on", of->trained_on));
     OR_TRY(or_buffer_printf(&w->json, ", \"n\": %zu", f->n));
     OR_TRY(put_number(&w->json, "accuracy", f->accuracy));
@@ -182,13 +175,9 @@ static or_status put_trained(writer *w, const or_study_trained *trained)
     const or_train_promise *promise = &trained->report.promise;
     const bool promised = promise->guarantee > 0;
     OR_TRY(begin_row(w, trained->model));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "policy", policy->name));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "trained_on", or_study_scope_name(w->study, trained->scope)));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "file", trained->path + strlen(w->study->output) + 1));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "classifier", or_policy_classifier(trained->loaded)));
     OR_TRY(or_buffer_printf(&w->json, ", \"ramps\": %d", trained->report.n_ramps));
     OR_TRY(put_number(&w->json, "threshold", trained->report.threshold));
@@ -222,7 +211,8 @@ static or_status put_feature_names(writer *w, unsigned features)
     return or_buffer_puts(&w->json, "]");
 }
 
-/* One subset, trained on all train rows and replayed on all test rows; left out with a note where it cannot be. */
+/* One subset, trained on all train rows and replayed on all test rows; left out with a note where it
+ * cannot be. */
 static or_status put_subset(writer *w, size_t model, unsigned features, const or_trace *train,
                             const or_trace *test, const char *path)
 {
@@ -241,7 +231,6 @@ static or_status put_subset(writer *w, size_t model, unsigned features, const or
     or_figures_policy(policy, test, &f);
     or_policy_free(policy);
     OR_TRY(begin_row(w, model));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "classifier", options.classifier));
     OR_TRY(put_feature_names(w, features));
     OR_TRY(or_buffer_printf(&w->json, ", \"n\": %zu", f.n));
@@ -291,47 +280,50 @@ static or_status put_ablation(writer *w)
 
 /* A policy of a group, of this model or another of the same depth, on a group of this one. */
 static or_status put_transfer(writer *w, size_t model, const or_study_trained *trained, size_t group,
-                              const or_trace *test)
+                              const or_trace *test, const or_figures *full)
 {
-    or_figures f, full;
+    or_figures f;
     or_figures_policy(trained->loaded, test, &f);
-    or_figures_full(test, &full);
     OR_TRY(begin_row(w, model));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "model_trained", w->study->models[trained->model].name));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "policy", w->study->policies[trained->policy].name));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "trained_on", or_study_scope_name(w->study, trained->scope)));
-    OR_TRY(or_buffer_puts(&w->json, ", "));
     OR_TRY(put_text(&w->json, "tested_on", w->study->groups[group].name));
     OR_TRY(or_buffer_printf(&w->json, ", \"n\": %zu", f.n));
     OR_TRY(put_number(&w->json, "accuracy", f.accuracy));
-    OR_TRY(put_number(&w->json, "accuracy_full", full.accuracy));
+    OR_TRY(put_number(&w->json, "accuracy_full", full->accuracy));
     OR_TRY(put_number(&w->json, "agreement", f.agreement));
     OR_TRY(put_number(&w->json, "layers_saved", f.layers_saved));
     OR_TRY(put_number(&w->json, "flops_ratio", f.flops_ratio));
     return or_buffer_puts(&w->json, "}");
 }
 
+/* All policies that fit on one group. */
+static or_status put_transfers_to(writer *w, size_t model, size_t group)
+{
+    or_trace test = {0};
+    or_figures full;
+    or_status status = or_study_gather(w->study, model, "", 1 + group, -1, OR_SPLIT_TEST, &test);
+    or_figures_full(&test, &full);
+    for (size_t i = 0; i < w->all->count && test.count > 0 && status == OR_OK; i++) {
+        const or_study_trained *trained = &w->all->items[i];
+        if (w->study->transfers[trained->policy] &&
+            or_policy_check(trained->loaded, test.meta.n_layers, 0, true) == OR_OK)
+            status = put_transfer(w, model, trained, group, &test, &full);
+    }
+    or_trace_free(&test);
+    return status;
+}
+
 static or_status put_transfers(writer *w)
 {
     const or_study *study = w->study;
-    or_status status = OR_OK;
+    bool any = false;
+    for (size_t p = 0; p < study->n_policies; p++) any |= study->transfers[p];
+    if (!any) return OR_OK;
     OR_TRY(begin_list(w, "generalisation"));
     for (size_t m = 0; m < study->n_models; m++)
-        for (size_t g = 0; g < study->n_groups; g++) {
-            or_trace test = {0};
-            status = or_study_gather(study, m, "", 1 + g, -1, OR_SPLIT_TEST, &test);
-            for (size_t i = 0; i < w->all->count && status == OR_OK; i++) {
-                const or_study_trained *trained = &w->all->items[i];
-                if (study->transfers[trained->policy] && test.count > 0 &&
-                    or_policy_check(trained->loaded, test.meta.n_layers, 0, true) == OR_OK)
-                    status = put_transfer(w, m, trained, g, &test);
-            }
-            or_trace_free(&test);
-            OR_TRY(status);
-        }
+        for (size_t g = 0; g < study->n_groups; g++) OR_TRY(put_transfers_to(w, m, g));
     return or_buffer_puts(&w->json, "]");
 }
 
@@ -360,7 +352,6 @@ static or_status put_models(writer *w)
         or_trace_meta meta = {0};
         OR_TRY(find_meta(study, m, &meta));
         OR_TRY(begin_row(w, m));
-        OR_TRY(or_buffer_puts(&w->json, ", "));
         OR_TRY(put_text(&w->json, "path", study->models[m].path));
         OR_TRY(or_buffer_printf(&w->json, ", \"layers\": %d, \"fingerprint\": \"%016" PRIx64 "\"}",
                                 meta.n_layers, meta.fingerprint));

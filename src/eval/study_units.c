@@ -36,8 +36,8 @@ or_status or_study_units(const or_study *study, or_study_unit **units, size_t *c
     return OR_OK;
 }
 
-/* Train rows with the demonstrations of the test rows: what a policy is to keep of its promise is that of requests
- * like these. */
+/* Train rows with the demonstrations of the test rows: what a policy is to keep of its promise is that of
+ * requests like these. */
 or_prompt_options or_study_prompt(const or_study *study, or_study_unit unit)
 {
     return (or_prompt_options){.shots = unit.shots, .seed = (uint64_t)study->seed, .split = unit.split};

@@ -1,9 +1,9 @@
 /* feature.c - from what a ramp sees to the numbers that a classifier looks at.
  *
- * All features but the cosines lie in 0..1, whatever the depth of the model, so that a figure in a policy
+ * All features but the cosines and `reliability` lie in 0..1, whatever the depth of the model, so that a figure in a policy
  * file means the same for 16 layers and for 80.
  */
-#include <offramp/policy.h>
+#include "policy_internal.h"
 
 #include <string.h>
 
@@ -40,7 +40,8 @@ int or_feature_find(const char *name)
     return -1;
 }
 
-double or_feature_value(or_feature feature, const or_observation *seen, int n_layers)
+double or_feature_value(or_feature feature, const or_observation *seen, int n_layers,
+                        const or_reliability *table)
 {
     switch (feature) {
     case OR_FEATURE_GAP:
@@ -58,7 +59,8 @@ double or_feature_value(or_feature feature, const or_observation *seen, int n_la
     case OR_FEATURE_STABLE:
         /* never more than n_layers in a trace of this model, but an observation may come from anywhere */
         return (double)(seen->stable < n_layers ? seen->stable : n_layers) / n_layers;
-    case OR_FEATURE_RELIABILITY: /* or_policy_features() looks it up */
+    case OR_FEATURE_RELIABILITY:
+        return or_reliability_of(table, seen->token);
     case OR_FEATURE_COUNT:
         break;
     }

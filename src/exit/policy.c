@@ -410,9 +410,7 @@ int or_policy_shortlist(const or_policy *policy)
 void or_policy_features(const or_policy *policy, const or_observation *seen, double *x)
 {
     for (int i = 0; i < policy->n_features; i++)
-        x[i] = policy->features[i] == OR_FEATURE_RELIABILITY
-                   ? or_reliability_of(&policy->reliability, seen->token)
-                   : or_feature_value(policy->features[i], seen, policy->n_layers);
+        x[i] = or_feature_value(policy->features[i], seen, policy->n_layers, &policy->reliability);
 }
 
 double or_policy_score(const or_policy *policy, const or_observation *seen, or_ramp_state *state)

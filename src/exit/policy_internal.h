@@ -32,6 +32,11 @@ struct or_policy {
 /* A policy without ramps that never fires and has no classifier yet: what load and training start from. */
 or_status or_policy_new(const char *path, int n_layers, or_policy **policy);
 
+/* The value of one feature for a model of `n_layers`, with a policy's table of tokens, which may be empty
+ * where `reliability` is not asked for. */
+double or_feature_value(or_feature feature, const or_observation *seen, int n_layers,
+                        const or_reliability *table);
+
 /* x [n_features] = what the classifier looks at; and its score, which brings the state on as
  * or_policy_fires() does. */
 void or_policy_features(const or_policy *policy, const or_observation *seen, double *x);

@@ -88,19 +88,9 @@ static or_status check_item(const or_trace_writer *writer, const or_trace_item *
     return OR_OK;
 }
 
-/* RFC 4180: quoted only where it must be, a quote within doubled. */
-static or_status put_name(or_buffer *out, const char *name)
-{
-    /* line breaks would want quotes as well, but check_item() lets none in */
-    if (!strpbrk(name, ",\"")) return or_buffer_puts(out, name);
-    OR_TRY(or_buffer_puts(out, "\""));
-    for (const char *c = name; *c; c++) OR_TRY(or_buffer_puts(out, *c == '"' ? "\"\"" : (char[]){*c, '\0'}));
-    return or_buffer_puts(out, "\"");
-}
-
 static or_status put_row(or_buffer *out, const or_trace_item *item, or_observation seen)
 {
-    OR_TRY(put_name(out, item->task));
+    OR_TRY(or_buffer_put_csv(out, item->task));
     OR_TRY(or_buffer_printf(out, ",%d,%" PRId64 ",%d", item->shots, item->index, seen.layer));
     for (int i = 0; i < OR_TRACE_MEASURES; i++) {
         OR_TRY(or_buffer_puts(out, ","));

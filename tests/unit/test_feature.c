@@ -1,7 +1,7 @@
 /* test_feature.c - features: names, values, and the count of ramps with the same token. */
 #include "support.h"
 
-#include <offramp/policy.h>
+#include "policy_internal.h"
 
 static void test_names_lead_back(void **state)
 {
@@ -29,17 +29,22 @@ static void test_values(void **state)
                            .cos_mlp = 0.125f,
                            .cos_hidden = 0.75f,
                            .stable = 2};
-    assert_true(or_feature_value(OR_FEATURE_GAP, &seen, 4) == 0.25);
-    assert_true(or_feature_value(OR_FEATURE_TOP_PROB, &seen, 4) == 0.5);
-    assert_true(or_feature_value(OR_FEATURE_COS_ATTN, &seen, 4) == -0.5);
-    assert_true(or_feature_value(OR_FEATURE_COS_MLP, &seen, 4) == 0.125);
-    assert_true(or_feature_value(OR_FEATURE_COS_HIDDEN, &seen, 4) == 0.75);
-    assert_true(or_feature_value(OR_FEATURE_LAYER, &seen, 4) == 0.75);
-    assert_true(or_feature_value(OR_FEATURE_STABLE, &seen, 4) == 0.5);
-    assert_true(or_feature_value(OR_FEATURE_LAYER, &seen, 12) == 0.25);
-    assert_true(or_feature_value(OR_FEATURE_RELIABILITY, &seen, 4) == 0); /* a policy looks it up */
+    int32_t token = 7;
+    double value = 1.5;
+    const or_reliability table = {.others = -2, .count = 1, .tokens = &token, .values = &value};
+    assert_true(or_feature_value(OR_FEATURE_GAP, &seen, 4, &table) == 0.25);
+    assert_true(or_feature_value(OR_FEATURE_TOP_PROB, &seen, 4, &table) == 0.5);
+    assert_true(or_feature_value(OR_FEATURE_COS_ATTN, &seen, 4, &table) == -0.5);
+    assert_true(or_feature_value(OR_FEATURE_COS_MLP, &seen, 4, &table) == 0.125);
+    assert_true(or_feature_value(OR_FEATURE_COS_HIDDEN, &seen, 4, &table) == 0.75);
+    assert_true(or_feature_value(OR_FEATURE_LAYER, &seen, 4, &table) == 0.75);
+    assert_true(or_feature_value(OR_FEATURE_STABLE, &seen, 4, &table) == 0.5);
+    assert_true(or_feature_value(OR_FEATURE_LAYER, &seen, 12, &table) == 0.25);
+    assert_true(or_feature_value(OR_FEATURE_RELIABILITY, &seen, 4, &table) == 1.5);
+    seen.token = 8;
+    assert_true(or_feature_value(OR_FEATURE_RELIABILITY, &seen, 4, &table) == -2);
     seen.stable = 9; /* more than the depth: held at it */
-    assert_true(or_feature_value(OR_FEATURE_STABLE, &seen, 4) == 1);
+    assert_true(or_feature_value(OR_FEATURE_STABLE, &seen, 4, &table) == 1);
 }
 
 static void test_stable_counts_equal_tokens_in_a_row(void **state)
