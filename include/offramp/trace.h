@@ -34,9 +34,10 @@ typedef struct or_trace_item {
     or_observation *seen; /* [n_layers]; `stable` counted as if every layer had a ramp */
 } or_trace_item;
 
+/* Owns its items with their tasks and observations; {0} is empty. */
 typedef struct or_trace {
     or_trace_meta meta;
-    or_trace_item *items;
+    or_trace_item *items; /* [count] */
     size_t count, capacity;
 } or_trace;
 

@@ -123,7 +123,8 @@ or_status or_train_check(const or_train_options *options);
 or_status or_train(const or_trace *trace, const or_train_options *options, const char *path,
                    or_train_report *report);
 
-/* Replays a policy over a trace item; returns its exit layer 1..L and the token there. Pure. */
+/* Replays a policy over an item of a trace of as many layers as the policy has, n_layers; returns its exit
+ * layer 1..L and the token there. Pure. */
 int or_policy_replay(const or_policy *policy, const or_trace_item *item, int n_layers, int32_t *token);
 
 #endif

@@ -84,7 +84,6 @@ or_status or_buffer_printf(or_buffer *buffer, const char *format, ...)
     return status;
 }
 
-/* Leaves an empty buffer, which may be filled again. */
 or_status or_buffer_put_csv(or_buffer *buffer, const char *field)
 {
     if (!strpbrk(field, ",\"\r\n")) return or_buffer_puts(buffer, field);
@@ -93,6 +92,7 @@ or_status or_buffer_put_csv(or_buffer *buffer, const char *field)
     return or_buffer_puts(buffer, "\"");
 }
 
+/* Leaves an empty buffer, which may be filled again. */
 void or_buffer_free(or_buffer *buffer)
 {
     free(buffer->data);

@@ -12,6 +12,9 @@
 #include "study.h"
 #include "transport.h"
 
+#include <offramp/checkpoint.h>
+#include <offramp/model.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +38,7 @@ static const or_command_text text = {
         "Traces every task of the config at full depth, trains policies on the train rows, replays them on\n"
         "the test rows, checks a sample by real runs, and writes study.json, results.csv, tables.md and\n"
         "tables.tex. Traces that DIR has are kept: after a stop (SIGUSR1, exit code 75) run it again.",
-    .example = "mpirun -n 2 offramp study configs/study-demo.json --output results/study\n"
+    .example = "mpirun -n 2 offramp study configs/demo/study.json --output results/study\n"
                "offramp report results/study",
 };
 
@@ -196,10 +199,9 @@ static or_status choose_layers(const run *r, int k, dropped *drop)
     or_status status = or_study_gather(&r->study, r->model, "", 0, -1, OR_SPLIT_TRAIN, &trace);
     OR_TRY_GOTO(done, status);
     const int n_layers = trace.meta.n_layers;
-    if (trace.count == 0 || k >= n_layers) {
+    if (trace.count == 0) {
         status = or_fail(OR_ERR_INPUT, "study refused", r->study.models[r->model].path,
-                         "%d layers are to be dropped of %d, expected fewer, and train rows that say which",
-                         k, n_layers);
+                         "%d layers are to be dropped, expected train rows that say which", k);
         goto done;
     }
     OR_TRY_GOTO(done, OR_NEW(influence, (size_t)n_layers));
@@ -317,9 +319,30 @@ static or_status study_model(run *r)
     return check(r);
 }
 
+/* Whether a model can be run at all, by its headers: before others are traced for hours. */
+static or_status check_model(const or_study *study, const or_study_model *model)
+{
+    or_checkpoint *checkpoint = NULL;
+    or_tokenizer *tokenizer = NULL;
+    or_status status = or_tokenizer_open(model->path, &tokenizer);
+    or_tokenizer_close(tokenizer);
+    OR_TRY(status);
+    OR_TRY(or_model_check(model->path, NULL));
+    OR_TRY(or_checkpoint_open(model->path, &checkpoint));
+    const int n_layers = or_checkpoint_hparams(checkpoint)->n_layers;
+    or_checkpoint_close(checkpoint);
+    for (size_t p = 0; p < study->n_policies; p++)
+        if (study->policies[p].drop >= n_layers)
+            return or_fail(OR_ERR_INPUT, "study refused", model->path,
+                           "policy %s drops %d layers of %d, expected fewer", study->policies[p].name,
+                           study->policies[p].drop, n_layers);
+    return OR_OK;
+}
+
 /* Rank 0. */
 static or_status prepare(run *r)
 {
+    for (size_t m = 0; m < r->study.n_models; m++) OR_TRY(check_model(&r->study, &r->study.models[m]));
     OR_TRY(or_study_load(&r->study, data));
     OR_TRY(or_folder_make(output));
     OR_TRY(or_study_units(&r->study, &r->units, &r->n_units));
@@ -340,7 +363,8 @@ static or_status finish(const run *r)
         return or_fail(OR_ERR_FAILED, "replay differs from real runs", output, "in %zu of %zu instances",
                        r->checked.differ, r->checked.instances);
     if (common.quiet) return OR_OK;
-    printf("checked %zu instances by real runs: all left where the replay says\n", r->checked.instances);
+    if (r->checked.instances > 0)
+        printf("checked %zu instances by real runs: all left where the replay says\n", r->checked.instances);
     printf("study: %s/tables.md; offramp report %s makes a page of it\n", output, output);
     return OR_OK;
 }

@@ -41,7 +41,8 @@ static or_option options[] = {
      "confidence with which the target is promised of requests like those traced, as 0.95; 0: no promise (0)",
      0, 1, false},
     {"threshold", OR_OPTION_REAL, &threshold, "X",
-     "score from which a request leaves (gap: 0.8, top_prob: 0.9, fixed: 0.75 of the layers, crf: 0.95)",
+     "with --target-agreement 0: score from which a request leaves (gap: 0.8, top_prob: 0.9, fixed: 0.75 of "
+     "the layers, crf: 0.95)",
      -1e9, 1e9, false},
     {"for", OR_OPTION_TEXT, &use, "USE",
      "price of a layer beside a ramp's: scoring, of a whole prompt; generation, of one token (scoring)", 0, 0,

@@ -156,7 +156,8 @@ void or_report_tables(or_report *r)
     r->features =
         table_of("Features", "What a policy of these features saves.", features_columns, OR_FEATURES_COLUMNS);
     r->transfer = table_of("Generalisation",
-                           "Policies on groups of tasks, and by models, that they were not trained on.",
+                           "Policies on tasks, and by models, that they were not trained on; beside them "
+                           "what they were trained on.",
                            transfer_columns, OR_TRANSFER_COLUMNS);
     r->bench = table_of("Throughput", "Of offramp bench; ± is the deviation between repeats.", bench_columns,
                         OR_BENCH_COLUMNS);

@@ -21,7 +21,7 @@
  *    "policies": {"svm": {"guarantee": 0.95}, "paper": {"paper": true}, "gap": {"classifier": "gap",
  *                 "target_agreement": 0}, "shortgpt": {"drop": 4}},
  *    "ablation": {"features": ["gap", "top_prob", "cosines"]},    every subset of them, trained on all tasks
- *    "generalisation": ["svm"],         of these, each group's policy on each group
+ *    "generalisation": ["svm"],         of these, each group's policy on each group, or each task's on its group's
  *    "check": 100}                      test rows of each policy that are run for real, and compared
  * A policy's members are the options of train (classifier, features, target_agreement, guarantee, threshold,
  * error_weight, everywhere, paper), "on": "group" (also "task", "all"), or "drop" alone: a model without so

@@ -289,11 +289,11 @@ static or_status read_transfers(const char *where, or_study *study)
         while (i < study->n_policies &&
                !(cJSON_IsString(item) && strcmp(item->valuestring, study->policies[i].name) == 0))
             i++;
-        if (i == study->n_policies || study->policies[i].drop > 0 ||
-            study->policies[i].on != OR_STUDY_ON_GROUP)
-            return or_fail(OR_ERR_INPUT, "wrong field", where,
-                           "\"generalisation\" holds %s, expected policies that are trained on groups",
-                           cJSON_IsString(item) ? item->valuestring : "no text");
+        if (i == study->n_policies || study->policies[i].drop > 0 || study->policies[i].on == OR_STUDY_ON_ALL)
+            return or_fail(
+                OR_ERR_INPUT, "wrong field", where,
+                "\"generalisation\" holds %s, expected policies that are trained on a group or task",
+                cJSON_IsString(item) ? item->valuestring : "no text");
         study->transfers[i] = true;
     }
     return OR_OK;

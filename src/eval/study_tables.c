@@ -278,8 +278,8 @@ static or_status put_ablation(writer *w)
 
 /* ---- generalisation ------------------------------------------------------------------------------------ */
 
-/* A policy of a group, of this model or another of the same depth, on a group of this one. */
-static or_status put_transfer(writer *w, size_t model, const or_study_trained *trained, size_t group,
+/* A policy, of this model or another of the same depth, on a scope of this one. */
+static or_status put_transfer(writer *w, size_t model, const or_study_trained *trained, size_t scope,
                               const or_trace *test, const or_figures *full)
 {
     or_figures f;
@@ -288,7 +288,7 @@ static or_status put_transfer(writer *w, size_t model, const or_study_trained *t
     OR_TRY(put_text(&w->json, "model_trained", w->study->models[trained->model].name));
     OR_TRY(put_text(&w->json, "policy", w->study->policies[trained->policy].name));
     OR_TRY(put_text(&w->json, "trained_on", or_study_scope_name(w->study, trained->scope)));
-    OR_TRY(put_text(&w->json, "tested_on", w->study->groups[group].name));
+    OR_TRY(put_text(&w->json, "tested_on", or_study_scope_name(w->study, scope)));
     OR_TRY(or_buffer_printf(&w->json, ", \"n\": %zu", f.n));
     OR_TRY(put_number(&w->json, "accuracy", f.accuracy));
     OR_TRY(put_number(&w->json, "accuracy_full", full->accuracy));
@@ -298,32 +298,50 @@ static or_status put_transfer(writer *w, size_t model, const or_study_trained *t
     return or_buffer_puts(&w->json, "}");
 }
 
-/* All policies that fit on one group. */
-static or_status put_transfers_to(writer *w, size_t model, size_t group)
+/* Policies of groups are tested on all groups, those of tasks on the tasks of their group. */
+static bool is_transfer(const or_study *study, const or_study_trained *trained, size_t scope)
+{
+    const size_t tasks = 1 + study->n_groups;
+    if (!study->transfers[trained->policy] || (trained->scope < tasks) != (scope < tasks)) return false;
+    return scope < tasks || study->tasks[trained->scope - tasks].group == study->tasks[scope - tasks].group;
+}
+
+/* All policies that are tested on one scope. Another model's must be of as many layers. */
+static or_status put_transfers_to(writer *w, size_t model, size_t scope)
 {
     or_trace test = {0};
     or_figures full;
-    or_status status = or_study_gather(w->study, model, "", 1 + group, -1, OR_SPLIT_TEST, &test);
+    or_status status = or_study_gather(w->study, model, "", scope, -1, OR_SPLIT_TEST, &test);
     or_figures_full(&test, &full);
     for (size_t i = 0; i < w->all->count && test.count > 0 && status == OR_OK; i++) {
         const or_study_trained *trained = &w->all->items[i];
-        if (w->study->transfers[trained->policy] &&
+        if (is_transfer(w->study, trained, scope) &&
             or_policy_check(trained->loaded, test.meta.n_layers, 0, true) == OR_OK)
-            status = put_transfer(w, model, trained, group, &test, &full);
+            status = put_transfer(w, model, trained, scope, &test, &full);
     }
     or_trace_free(&test);
     return status;
 }
 
+/* Which kinds of scopes are asked about. */
+static bool any_transfer(const or_study *study, or_study_on on)
+{
+    for (size_t p = 0; p < study->n_policies; p++)
+        if (study->transfers[p] && study->policies[p].on == on) return true;
+    return false;
+}
+
 static or_status put_transfers(writer *w)
 {
     const or_study *study = w->study;
-    bool any = false;
-    for (size_t p = 0; p < study->n_policies; p++) any |= study->transfers[p];
-    if (!any) return OR_OK;
+    const size_t groups = any_transfer(study, OR_STUDY_ON_GROUP) ? study->n_groups : 0,
+                 tasks = any_transfer(study, OR_STUDY_ON_TASK) ? study->n_tasks : 0;
+    if (groups + tasks == 0) return OR_OK;
     OR_TRY(begin_list(w, "generalisation"));
-    for (size_t m = 0; m < study->n_models; m++)
-        for (size_t g = 0; g < study->n_groups; g++) OR_TRY(put_transfers_to(w, m, g));
+    for (size_t m = 0; m < study->n_models; m++) {
+        for (size_t g = 0; g < groups; g++) OR_TRY(put_transfers_to(w, m, 1 + g));
+        for (size_t t = 0; t < tasks; t++) OR_TRY(put_transfers_to(w, m, 1 + study->n_groups + t));
+    }
     return or_buffer_puts(&w->json, "]");
 }
 

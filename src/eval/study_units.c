@@ -2,6 +2,7 @@
 #include "study.h"
 
 #include "file.h"
+#include "log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,10 +22,26 @@ static bool can_ask(const or_study *study, or_study_unit unit)
     return unit.split == OR_SPLIT_TRAIN ? train > shots : train >= shots;
 }
 
+/* Tasks that have no rows to ask with so many demonstrations are missing in the tables: it is said why. */
+static void note_missing(const or_study *study, int shots)
+{
+    size_t missing = 0, first = 0;
+    for (size_t t = study->n_tasks; t-- > 0;) {
+        if (can_ask(study, (or_study_unit){t, shots, OR_SPLIT_TEST})) continue;
+        missing++;
+        first = t;
+    }
+    if (missing > 0)
+        or_log_note("%d shots: left out for %zu of %zu tasks, which have fewer train rows, as %s has %zu",
+                    shots, missing, study->n_tasks, or_task_name(study->tasks[first].task),
+                    or_task_train_count(study->tasks[first].task));
+}
+
 /* With halves the test rows are all there is to trace. */
 or_status or_study_units(const or_study *study, or_study_unit **units, size_t *count)
 {
     *count = 0;
+    for (size_t s = 0; s < study->n_shots; s++) note_missing(study, study->shots[s]);
     OR_TRY(OR_NEW(*units, 2 * study->n_tasks * study->n_shots));
     for (size_t t = 0; t < study->n_tasks; t++)
         for (size_t s = 0; s < study->n_shots; s++)

@@ -55,6 +55,8 @@ static or_status check_options(const or_train_options *options)
         wrong = "the test share must be within 0..0.5";
     else if (!isfinite(options->threshold) || options->threshold < 0)
         wrong = "the threshold must be a number above 0, or 0 for the classifier's own";
+    else if (options->threshold > 0 && options->target_agreement > 0)
+        wrong = "a threshold of your own goes with a target agreement of 0, which keeps it";
     else if (options->features >> OR_FEATURE_COUNT)
         wrong = "there is no such feature";
     else if (strcmp(options->kernel, "rbf") != 0 && strcmp(options->kernel, "linear") != 0)

@@ -100,7 +100,8 @@ refuse '"features" holds size' '.ablation.features = ["size"]'
 refuse '"generalisation" holds one' '.generalisation = ["one"]'
 refuse 'two tasks of the name word_length' '.groups.choice = .groups.word'
 refuse 'policy svm.*tree' '.policies.svm.classifier = "tree"'
-refuse '16 layers are to be dropped of 16' '.policies = {shortgpt: {drop: 16}} | del(.generalisation, .ablation)'
+refuse 'drops 16 layers of 16' '.policies.shortgpt.drop = 16'
+refuse 'nowhere' '.models.other = "/nowhere"'
 refuse 'policy svm.*target agreement' '.policies.svm.target_agreement = 2'
 expect 2 'expected a config' 2 study --output "$scratch/bad"
 expect 2 '\-\-part is "3/2"' 2 study "$scratch/study.json" --part 3/2 --output "$scratch/bad"
