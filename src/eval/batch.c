@@ -156,6 +156,7 @@ or_status or_batch_write(const or_batch *batch)
         else
             status = or_batch_put_refusal(request, &out);
     }
+    if (status == OR_OK) status = or_journal_check(batch->journal);
     if (status == OR_OK) status = or_file_write(batch->output, out.data, out.size);
     or_buffer_free(&out);
     return status;

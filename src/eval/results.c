@@ -229,7 +229,9 @@ static or_status write_file(const or_eval *eval, const char *name, const or_buff
 {
     char *path = NULL;
     OR_TRY(or_path_join(eval->folder, name, &path));
-    or_status status = or_file_write(path, text->data, text->size);
+    or_status status =
+        or_journal_check(eval->journal); /* a job that was succeeded has nothing to say any more */
+    if (status == OR_OK) status = or_file_write(path, text->data, text->size);
     free(path);
     return status;
 }

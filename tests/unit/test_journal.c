@@ -3,6 +3,7 @@
 
 #include "file.h"
 #include "journal.h"
+#include "owner.h"
 
 #include <unistd.h>
 
@@ -34,6 +35,19 @@ static void append(or_journal *journal, int n)
     char line[32];
     int size = snprintf(line, sizeof line, "{\"n\":%d}", n);
     assert_ok(or_journal_append(journal, line, (size_t)size));
+}
+
+/* What a journal of `run`, a JSON text, begins with when this process writes it. */
+static const char *head_of(const char *run)
+{
+    static char text[512];
+    or_buffer owner = {0};
+    or_owner self;
+    or_owner_self(&self);
+    assert_ok(or_owner_put(&owner, &self));
+    snprintf(text, sizeof text, "{\"offramp_journal\":1,\"run\":%s,\"owner\":%s}\n", run, owner.data);
+    or_buffer_free(&owner);
+    return text;
 }
 
 /* A journal of three lines; *text is the file. */
@@ -118,7 +132,7 @@ static void broken_lines_end_the_journal(void **state)
     snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
     static const char head[] = "{\"offramp_journal\":1,\"run\":\"run A\"}\n";
     static const char *const broken[] = {"{\"n\":2", "", "{\"n\":2}}", "\xff\xfe", "{\"n\":2} {}"};
-    char text[256];
+    char text[600];
     or_buffer after = {0};
     taken t;
     size_t lines;
@@ -132,18 +146,18 @@ static void broken_lines_end_the_journal(void **state)
         assert_int_equal(lines, 2);
         or_journal_close(journal);
         assert_ok(or_file_read(path, &after));
-        snprintf(text, sizeof text, "%s{\"n\":1}\n{\"n\":8}\n", head);
+        snprintf(text, sizeof text, "%s{\"n\":1}\n{\"n\":8}\n", head_of("\"run A\""));
         assert_string_equal(after.data, text);
         or_buffer_free(&after);
     }
     /* a block of zeros, as some file systems leave them after a crash */
     char zeros[100] = {0};
-    const int used = snprintf(zeros, sizeof zeros, "%s{\"n\":1}\n", head);
+    snprintf(zeros, sizeof zeros, "%s{\"n\":1}\n", head);
     put_file(path, zeros, sizeof zeros);
     or_journal_close(open_journal(path, "run A", true, &t));
     assert_int_equal(t.count, 1);
     assert_ok(or_file_read(path, &after));
-    assert_int_equal(after.size, used);
+    assert_int_equal(after.size, strlen(head_of("\"run A\"")) + strlen("{\"n\":1}\n"));
     or_buffer_free(&after);
 }
 
@@ -162,7 +176,7 @@ static void files_are_what_the_header_says(void **state)
     assert_int_equal(lines, 0);
     append(journal, 1);
     assert_ok(or_file_read(path, &text)); /* the head is there at once, a line after the next sync */
-    assert_string_equal(text.data, "{\"offramp_journal\":1,\"run\":\"say \\\"A\\\" \\\\ \xc3\xa9\"}\n");
+    assert_string_equal(text.data, head_of("\"say \\\"A\\\" \\\\ \xc3\xa9\""));
     append(journal, 2);
     assert_ok(or_journal_sync(journal, &lines));
     assert_int_equal(lines, 2);
@@ -234,6 +248,84 @@ static void others_are_refused(void **state)
                  "nowhere");
 }
 
+/* Generations of a scheduler's job. */
+static or_journal *open_as(const char *path, const char *job, const char *restart, taken *t)
+{
+    setenv("SLURM_JOB_ID", job, 1);
+    setenv("SLURM_RESTART_COUNT", restart, 1);
+    or_journal *journal = open_journal(path, "run A", true, t);
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_RESTART_COUNT");
+    return journal;
+}
+
+/* The node of a job was lost, the job queued again, and the old process still runs there with its lock: the
+ * new one goes on, and what the old one writes later is nowhere. */
+static void later_generations_take_over(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    taken t;
+    size_t lines;
+    or_journal *stale = open_as(path, "12", "0", &t), *next, *refused = NULL;
+    append(stale, 1);
+    assert_ok(or_journal_sync(stale, &lines));
+    append(stale, 2); /* not on disk yet */
+    setenv("SLURM_JOB_ID", "13", 1);
+    setenv("SLURM_RESTART_COUNT", "5", 1);
+    assert_fails(or_journal_open(path, "run A", true, take, &t, &refused), OR_ERR_INPUT, "job 12");
+    setenv("SLURM_JOB_ID", "12", 1);
+    setenv("SLURM_RESTART_COUNT", "0", 1);
+    assert_fails(or_journal_open(path, "run A", true, take, &t, &refused), OR_ERR_INPUT, "in use");
+    next = open_as(path, "12", "1", &t);
+    assert_int_equal(t.count, 1);
+    append(next, 3);
+    assert_ok(or_journal_sync(next, &lines));
+    assert_fails(or_journal_sync(stale, &lines), OR_ERR_FAILED, "taken over");
+    assert_fails(or_journal_check(stale), OR_ERR_FAILED, "taken over");
+    assert_ok(or_journal_check(next));
+    or_journal_close(stale);
+    append(next, 4);
+    assert_ok(or_journal_sync(next, &lines));
+    or_journal_close(next);
+    or_journal_close(open_as(path, "14", "0", &t));
+    assert_int_equal(t.count, 3);
+    assert_int_equal(t.n[0], 1);
+    assert_int_equal(t.n[1], 3);
+    assert_int_equal(t.n[2], 4);
+}
+
+/* Where the file system knows no locks: who goes on stops who was there before. */
+static void without_locks_the_last_one_writes(void **state)
+{
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", path_in(scratch_folder(), "journal.jsonl"));
+    taken t;
+    size_t lines;
+    or_journal *first = open_journal(path, "run A", false, &t);
+    append(first, 1);
+    assert_ok(or_journal_sync(first, &lines));
+    char moved[300];
+    snprintf(moved, sizeof moved, "%s.was", path);
+    or_buffer text = {0};
+    assert_ok(or_file_read(path, &text));
+    assert_int_equal(rename(path, moved), 0); /* another file under the name has no lock */
+    put_file(path, text.data, text.size);
+    or_journal *second = open_journal(path, "run A", true, &t);
+    append(first, 2);
+    assert_fails(or_journal_sync(first, &lines), OR_ERR_FAILED, "taken over");
+    append(second, 3);
+    assert_ok(or_journal_sync(second, &lines));
+    or_journal_close(first);
+    or_journal_close(second);
+    or_journal_close(open_journal(path, "run A", true, &t));
+    assert_int_equal(t.count, 2);
+    assert_int_equal(t.n[1], 3);
+    or_buffer_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +336,8 @@ int main(void)
         cmocka_unit_test(files_are_what_the_header_says),
         cmocka_unit_test(torn_heads_of_another_run_are_kept),
         cmocka_unit_test(others_are_refused),
+        cmocka_unit_test(later_generations_take_over),
+        cmocka_unit_test(without_locks_the_last_one_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
