@@ -33,7 +33,7 @@
 typedef struct or_transport or_transport;
 
 /* The ranks of MPI_COMM_WORLD, on a communicator of our own. MPI must be initialised with at least
- * MPI_THREAD_FUNNELED; all calls come from the thread that did so. Collective, blocking. */
+ * MPI_THREAD_SERIALIZED; all calls come from the thread that did so. Collective, blocking. */
 or_status or_transport_open(or_transport **transport);
 void or_transport_close(or_transport *transport); /* collective; NULL is fine */
 
@@ -44,8 +44,35 @@ int or_transport_size(const or_transport *transport);
  * others the message becomes "", so that one line is printed. Collective, blocking (asleep). */
 or_status or_transport_agree(or_transport *transport, or_status status);
 
-/* Host name of every rank, [size] of them, on rank 0; NULL elsewhere. Collective at open. */
+/* Host name of a rank. Local. */
 const char *or_transport_host(const or_transport *transport, int rank);
+
+/* How far a job is; total 0 where nothing was said. */
+typedef struct or_headway {
+    size_t done, total;
+    double requests_per_second, tokens_per_second, exit_layer_mean, seconds_left; /* NAN: unknown */
+} or_headway;
+
+typedef struct or_watch_options {
+    double timeout;      /* seconds without a sign of life after which a rank is lost; 0: never */
+    const char *status;  /* rank 0: file that is replaced every few seconds (docs/cluster.md); NULL: none */
+    const char *command; /* what the status calls the job */
+    bool alive;          /* rank 0: control lines on stderr for launch/offramp-mpirun */
+} or_watch_options;
+
+/* Watches the job from now on, by a thread: a rank that is dead, stopped, cut off or hangs while requests are in
+ * the pipeline ends it within the timeout, with one line that names rank, host and what it was doing, and
+ * exit code OR_ERR_PEER (or the launcher's, where that is faster). SIGUSR2 prints each rank's state, SIGTERM becomes
+ * SIGUSR1. Ends with or_transport_close(). A layer of a wave must take less time than the timeout. Collective,
+ * blocking. */
+or_status or_transport_watch(or_transport *transport, const or_watch_options *options);
+
+/* For the status file: how far the job is, and how it ends. Local, non-blocking; rank 0. */
+void or_transport_tell_headway(or_transport *transport, const or_headway *headway);
+void or_transport_tell_end(or_transport *transport, or_status status);
+
+/* Ends the job on all ranks, from any of them; does not return. transport NULL: of MPI_COMM_WORLD. */
+void or_transport_abort(or_transport *transport, or_status status) __attribute__((noreturn));
 
 /* ---- requests and answers ----------------------------------------------------------------------------- */
 

@@ -16,7 +16,8 @@
 typedef struct or_session {
     or_transport *transport; /* NULL for commands of one rank */
     int rank;                /* 0 for those */
-    bool alone;              /* an error of this rank is not known to the others: the job must be aborted */
+    const char *command;
+    bool alone; /* an error of this rank is not known to the others: the job must be aborted */
     int argc;
     char **argv;           /* the whole command line, for run.json */
     or_timeline *timeline; /* of --timeline; NULL: none */
@@ -38,6 +39,8 @@ typedef struct or_common {
     char *model, *drop_layers, *plan, *kernels, *progress, *timeline;
     int64_t wave_tokens, threads, memory_per_rank, replicas; /* replicas 0: one */
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
+    double timeout;               /* OR_TIMEOUT unless it is given */
+    char *status;
     bool no_prefix_cache;
     or_workload workload; /* what the plan "auto" is made for */
     const or_rank_cost *costs;
@@ -73,6 +76,21 @@ typedef struct or_common {
         "timeline", OR_OPTION_TEXT, &(c).timeline, "FILE",                                                   \
             "what each rank did and when, for ui.perfetto.dev and chrome://tracing", 0, 0, false             \
     }
+/* Of the watch over all ranks. */
+#define OR_TIMEOUT 60
+#define OR_OPTIONS_WATCH(c)                                                                                  \
+    {"timeout",                                                                                              \
+     OR_OPTION_REAL,                                                                                         \
+     &(c).timeout,                                                                                           \
+     "S",                                                                                                    \
+     "end the job when a rank gives no sign of life for so many seconds; 0: never (60)",                     \
+     0,                                                                                                      \
+     1e9,                                                                                                    \
+     false},                                                                                                 \
+    {                                                                                                        \
+        "status", OR_OPTION_TEXT, &(c).status, "FILE",                                                       \
+            "JSON that says every 2 s how far the job is, and what each rank does", 0, 0, false              \
+    }
 #define OR_OPTION_REPLICAS(c)                                                                                \
     {                                                                                                        \
         "replicas", OR_OPTION_INT, &(c).replicas, "N",                                                       \
@@ -96,7 +114,7 @@ typedef struct or_common {
          1,                                                                                                  \
          1 << 24,                                                                                            \
          false},                                                                                             \
-        OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c), OR_OPTION_TIMELINE(c)
+        OR_OPTION_MEMORY(c), OR_OPTIONS_COMPUTE(c), OR_OPTION_TIMELINE(c), OR_OPTIONS_WATCH(c)
 #define OR_OPTION_SURVIVORS(path)                                                                            \
     {                                                                                                        \
         "survivors", OR_OPTION_PATH, &(path), "F",                                                           \
@@ -131,7 +149,8 @@ typedef struct or_common {
         NULL, OR_OPTION_FLAG, NULL, NULL, NULL, 0, 0, false                                                  \
     }
 
-/* Sets log, threads and kernels by the options. Local. */
+/* Sets log, threads and kernels by the options, and begins the watch. Collective where there are ranks; what it
+ * returns may differ between them. */
 or_status or_common_apply(const or_common *common, const or_session *session);
 
 /* The policies of --policy; {0} is none. */
@@ -166,11 +185,13 @@ typedef struct or_progress {
     bool bar, lines;  /* a bar, or a line every 10 s */
     const char *what; /* "eval" */
     double last;
-    bool open; /* a bar is on the screen, without a line break */
+    or_transport *transport; /* where headway is told, for --status; NULL: nowhere */
+    bool open;               /* a bar is on the screen, without a line break */
 } or_progress;
 
 /* By --progress and --quiet; auto: a bar when stderr is a terminal. */
-or_status or_progress_open(const or_common *common, const char *what, or_progress *progress);
+or_status or_progress_open(const or_common *common, const or_session *session, const char *what,
+                           or_progress *progress);
 void or_progress_show(void *progress, const or_eval_progress *now); /* an or_eval_show */
 /* The same for work that is counted only: "quantize [####....] 12 % of the weights". */
 void or_progress_part(or_progress *progress, uint64_t done, uint64_t total, const char *what);

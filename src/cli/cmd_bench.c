@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static or_common common = {.wave_tokens = 1024, .no_prefix_cache = true}; /* random prompts share nothing */
+/* random prompts share nothing */
+static or_common common = {.timeout = OR_TIMEOUT, .wave_tokens = 1024, .no_prefix_cache = true};
 static or_list prompts, tokens, batches, threads, ramps;
 static int64_t repeats = 5, layers, seed = 1;
 static char *output, *shape, *dtype, *survivors, *policy_path, *kv_name, *exit_plan;
@@ -72,6 +73,7 @@ static or_option options[] = {
      "keys and values of a rank at most; 0: what fits (0)", 0, 1e18, false},
     OR_OPTION_MEMORY(common),
     OR_OPTION_TIMELINE(common),
+    OR_OPTIONS_WATCH(common),
     {"kernels", OR_OPTION_TEXT, &common.kernels, "NAME",
      "avx512_bf16, avx512, avx2, openblas or reference (the first that is usable)", 0, 0, false},
     {"quiet", OR_OPTION_FLAG, &common.quiet, "", "errors and rows only", 0, 0, false},

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* One command per process, so its options are variables of the file; what they begin with is the default. */
-static or_common common = {.wave_tokens = 1024, .sequences = 32};
+static or_common common = {.timeout = OR_TIMEOUT, .wave_tokens = 1024, .sequences = 32};
 static or_task_options tasks = {.seed = 1};
 static or_list policy_paths;
 static char *output, *kv, *survivors;
@@ -159,7 +159,7 @@ static or_status prepare(run *r)
         .survivors = survivors ? (const double *const *)r->expected.of : NULL,
         .by_task = adapt,
     };
-    OR_TRY(or_progress_open(&common, "eval", &r->progress));
+    OR_TRY(or_progress_open(&common, r->session, "eval", &r->progress));
     OR_TRY(
         or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval));
     OR_TRY(or_eval_output(r->eval, output, or_pipeline_fingerprint(r->pipeline), resume));

@@ -15,7 +15,7 @@
 
 #include <stdio.h>
 
-static or_common common = {.wave_tokens = 1024};
+static or_common common = {.timeout = OR_TIMEOUT, .wave_tokens = 1024};
 static char *input, *output;
 
 static or_option options[] = {
@@ -57,6 +57,7 @@ typedef struct prompt {
 } prompt;
 
 typedef struct run {
+    or_session *session;
     or_pipeline *pipeline;
     or_request_reader reader;
     prompt *prompts;
@@ -103,7 +104,7 @@ static or_status prepare(run *r)
         .hparams = or_pipeline_hparams(r->pipeline),
         .longest = or_pipeline_longest(r->pipeline),
     };
-    or_status status = or_progress_open(&common, "lens", &r->progress);
+    or_status status = or_progress_open(&common, r->session, "lens", &r->progress);
     if (status == OR_OK) status = or_file_read(input, &file);
     if (status == OR_OK) status = or_requests_each(&file, input, take_request, r);
     if (status == OR_OK) status = find_shared(r);
@@ -206,7 +207,7 @@ static or_status drive(void *context)
 /* Collective; the steps are those of cmd_eval.c. The pipeline has taps for the cosines and no policies. */
 static or_status run_lens(or_session *session)
 {
-    run r = {0};
+    run r = {.session = session};
     or_status status = or_transport_agree(session->transport, or_common_apply(&common, session));
     if (status != OR_OK) return status;
     OR_TRY_GOTO(release, or_common_open(&common, session, true, NULL, 0, &r.pipeline));

@@ -68,7 +68,7 @@ static or_status run_quantize(or_session *session)
     or_progress progress;
     char bytes_in[OR_BYTES_TEXT], bytes_out[OR_BYTES_TEXT];
     OR_TRY(or_common_apply(&common, session));
-    OR_TRY(or_progress_open(&common, "quantize", &progress));
+    OR_TRY(or_progress_open(&common, session, "quantize", &progress));
     const double begin = or_clock_now();
     or_status status = or_model_export(operands[0], operands[1], type, show, &progress, &summary);
     or_progress_close(&progress);

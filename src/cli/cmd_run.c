@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* One command per process, so its options are variables of the file; what they begin with is the default. */
-static or_common common = {.wave_tokens = 1024, .sequences = 32};
+static or_common common = {.timeout = OR_TIMEOUT, .wave_tokens = 1024, .sequences = 32};
 static char *input, *output, *prompt, *kv, *survivors;
 static or_list policy_paths, stops;
 static int64_t max_tokens = 128, top_k, seed;
@@ -143,7 +143,7 @@ static or_status prepare(run *r)
                 .logprobs = logprobs ? OR_BATCH_LOGPROBS : -1,
             },
     };
-    OR_TRY(or_progress_open(&common, "run", &r->progress));
+    OR_TRY(or_progress_open(&common, r->session, "run", &r->progress));
     OR_TRY(or_batch_open(&plan, &r->batch));
     if (prompt) return OR_OK;
     return or_batch_output(r->batch, output, or_pipeline_fingerprint(r->pipeline), resume);

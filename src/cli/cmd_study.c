@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static or_common common = {.wave_tokens = 1024};
+static or_common common = {.timeout = OR_TIMEOUT, .wave_tokens = 1024};
 static char *config, *output, *data, *part;
 
 static or_option options[] = {
@@ -153,7 +153,7 @@ done:
 static or_status drive_traces(void *context)
 {
     run *r = context;
-    OR_TRY(or_progress_open(&common, "study", &r->progress));
+    OR_TRY(or_progress_open(&common, r->session, "study", &r->progress));
     or_status status = OR_OK;
     for (size_t u = 0; u < r->n_units && status == OR_OK; u++) {
         bool missing;

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static or_common common = {.wave_tokens = 1024};
+static or_common common = {.timeout = OR_TIMEOUT, .wave_tokens = 1024};
 static or_task_options tasks = {.seed = 1};
 static char *output;
 
@@ -52,6 +52,7 @@ static or_status parse(int argc, char **argv, bool *helped)
 
 /* All but the pipeline is rank 0's; on the others it stays empty, which closing does not mind. */
 typedef struct run {
+    or_session *session;
     or_pipeline *pipeline;
     or_task_set set;
     or_eval *eval;
@@ -62,7 +63,7 @@ typedef struct run {
 static or_status prepare(run *r)
 {
     const or_eval_plan plan = {.longest = or_pipeline_longest(r->pipeline)};
-    OR_TRY(or_progress_open(&common, "trace", &r->progress));
+    OR_TRY(or_progress_open(&common, r->session, "trace", &r->progress));
     return or_task_set_open(&tasks, common.model, or_pipeline_hparams(r->pipeline), &plan, &r->set, &r->eval);
 }
 
@@ -109,7 +110,7 @@ static or_status finish(const run *r)
  * trained yet may want them. */
 static or_status run_trace(or_session *session)
 {
-    run r = {0};
+    run r = {.session = session};
     or_status status = or_common_apply(&common, session);
     if (status == OR_OK && session->rank == 0) status = or_task_set_load(&tasks, &r.set);
     OR_TRY_GOTO(release, or_transport_agree(session->transport, status));

@@ -13,12 +13,28 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A status file that cannot be written is refused now. Collective. */
+static or_status watch(const or_common *common, const or_session *session)
+{
+    const or_watch_options options = {
+        .timeout = common->timeout,
+        .status = common->status,
+        .command = session->command,
+        .alive = getenv("OFFRAMP_ALIVE") != NULL,
+    };
+    or_status status = OR_OK;
+    if (common->status && session->rank == 0) status = or_file_may_write(common->status);
+    OR_TRY(or_transport_agree(session->transport, status));
+    return or_transport_watch(session->transport, &options);
+}
+
 /* Lines of the log name their rank only where there are several. */
 or_status or_common_apply(const or_common *common, const or_session *session)
 {
     or_log_level level = common->quiet ? OR_LOG_QUIET : common->verbose ? OR_LOG_VERBOSE : OR_LOG_NORMAL;
     bool many = session->transport && or_transport_size(session->transport) > 1;
     or_log_open(level, many ? session->rank : -1);
+    if (session->transport) OR_TRY(watch(common, session));
     or_threads_set((int)common->threads);
     return or_kernels_use(common->kernels);
 }
@@ -109,7 +125,8 @@ or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status
 
 /* Logs of batch jobs are no terminals: they get a line every 10 s instead of a bar that overwrites itself.
  * --progress never shows neither, always forces the bar. */
-or_status or_progress_open(const or_common *common, const char *what, or_progress *progress)
+or_status or_progress_open(const or_common *common, const or_session *session, const char *what,
+                           or_progress *progress)
 {
     const char *when = common->progress ? common->progress : "auto";
     bool automatic = strcmp(when, "auto") == 0, always = strcmp(when, "always") == 0;
@@ -122,6 +139,7 @@ or_status or_progress_open(const or_common *common, const char *what, or_progres
         .lines = automatic && !terminal && !common->quiet,
         .what = what,
         .last = or_clock_now(),
+        .transport = session->transport,
     };
     return OR_OK;
 }
@@ -171,6 +189,11 @@ void or_progress_show(void *context, const or_eval_progress *now)
 {
     or_progress *progress = context;
     char left[32], line[256];
+    if (progress->transport)
+        or_transport_tell_headway(progress->transport,
+                                  &(or_headway){now->done, now->total, now->requests_per_second,
+                                                now->tokens_per_second, now->exit_layer_mean,
+                                                now->seconds_left});
     if (!is_time(progress)) return;
     snprintf(line, sizeof line, "%zu/%zu  %.0f requests/s  %.0f tokens/s  exit layer %.1f  left %s",
              now->done, now->total, now->requests_per_second, now->tokens_per_second, now->exit_layer_mean,

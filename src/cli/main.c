@@ -7,8 +7,8 @@
  *    2   the command line or the config is wrong: nothing was run
  *    3   a model, task, policy, trace or request file is refused; the message names it
  *   75   SIGUSR1 ended it in good order; eval and run go on with --resume (a scheduler may queue the job again)
- *   76   a rank sent what no rank sends (another version there?); when one dies, the launcher ends the job with a
- *        code of its own
+ *   76   a rank is lost: it gave no sign of life, hangs, or sent what no rank sends; when one dies, the launcher
+ *        may end the job first, with a code of its own
  */
 #include "cli.h"
 
@@ -96,26 +96,25 @@ static or_status run_alone(const or_command *command, or_session *session)
  * MPI_Abort() is the only way to end the job: the launcher kills the rest and gives `status` as its exit
  * code. Otherwise all ranks have agreed on the failure and leave by the front door.
  *
- * FUNNELED: the threads of parallel loops never call MPI. */
+ * SERIALIZED: MPI is called by this thread and by the watch's, one at a time; those of parallel loops never do. */
 static or_status run_together(const or_command *command, or_session *session)
 {
     int provided;
-    MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided);
     or_status status = or_transport_open(&session->transport);
     session->alone = true;
-    if (status == OR_OK && provided < MPI_THREAD_FUNNELED)
+    if (status == OR_OK && provided < MPI_THREAD_SERIALIZED)
         status = or_fail(OR_ERR_FAILED, "MPI cannot be used", NULL, "it grants thread level %d, expected %d",
-                         provided, MPI_THREAD_FUNNELED);
+                         provided, MPI_THREAD_SERIALIZED);
     if (status == OR_OK) {
         session->alone = false;
         session->rank = or_transport_rank(session->transport);
         status = or_session_keep_timeline(session, command->run(session));
     }
     print_error(status);
-    if (status != OR_OK && session->alone) {
-        fflush(NULL);
-        MPI_Abort(MPI_COMM_WORLD, (int)status); /* the others wait for messages that will not come */
-    }
+    if (status != OR_OK && session->alone) /* the others wait for messages that will not come */
+        or_transport_abort(session->transport, status);
+    or_transport_tell_end(session->transport, status);
     or_transport_close(session->transport);
     MPI_Finalize();
     return status;
@@ -145,7 +144,7 @@ int main(int argc, char **argv)
         return OR_ERR_USAGE;
     }
 
-    or_session session = {.argc = argc, .argv = argv};
+    or_session session = {.argc = argc, .argv = argv, .command = command->name};
     bool helped = false;
     or_status status = command->parse(argc - 1, argv + 1, &helped);
     if (status != OR_OK && launched_rank() == 0) print_error(status);

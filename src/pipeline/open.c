@@ -206,6 +206,7 @@ static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
  * blocks while the weights are read. */
 static or_status open_stage(or_pipeline *p, const or_pipeline_options *options, uint64_t pages)
 {
+    or_transport_tell(p->world, OR_DOING_LOAD, 0, 0, NULL);
     OR_TRY(or_model_open_without(options->model, options->drop_layers, p->plan.bound[p->rank],
                                  p->plan.bound[p->rank + 1], &p->model));
     for (size_t i = 0; i < options->n_policies; i++)

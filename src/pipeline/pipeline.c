@@ -243,6 +243,12 @@ static bool may_park(const or_pipeline *p)
     return rows > 0 && rows < OR_THIN_ROWS && !or_wave_conflicts(&p->running, &p->inbox[0]);
 }
 
+/* For the watch. */
+static void tell(or_pipeline *p, or_doing doing)
+{
+    or_transport_tell(p->world, doing, p->running.layer, p->running.n_rows, &p->stage.stats);
+}
+
 /* Between layers: records go home at once, messages flow. The records are the stage's own, overwritten at
  * the next ramp, so what is sent is a copy. Local, non-blocking. */
 static or_status hand_over(void *context, const or_record *records, size_t n_records)
@@ -256,6 +262,7 @@ static or_status hand_over(void *context, const or_record *records, size_t n_rec
         memcpy(copy, records, n_records * sizeof *copy);
         OR_TRY(or_transport_send(p->transport, 0, OR_TAG_RECORDS, copy, n_records * sizeof *copy));
     }
+    tell(p, OR_DOING_LAYER);
     OR_TRY(or_pipeline_pump(p));
     p->stage.pause = may_park(p);
     return OR_OK;
@@ -328,6 +335,7 @@ static or_status run_layers(or_pipeline *p, int until)
         .rows = (int32_t)wave->n_rows,
         .riders = (int32_t)wave->n_riders,
     };
+    tell(p, OR_DOING_LAYER);
     OR_TRY(or_stage_run(&p->stage, &p->running, until, hand_over, p));
     event.end = or_clock_now();
     event.ramp = stats->ramp - event.ramp;
@@ -367,6 +375,7 @@ void or_pipeline_nap(or_pipeline *p)
 {
     or_event event = {.kind = p->held ? OR_EVENT_WAIT : OR_EVENT_IDLE};
     event.begin = p->napped > 0 ? p->napped : or_clock_now();
+    tell(p, p->held ? OR_DOING_CREDIT : OR_DOING_WAIT);
     or_wait_nap(&p->waiting);
     event.end = p->napped = or_clock_now();
     if (p->held)

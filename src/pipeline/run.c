@@ -489,7 +489,9 @@ done:
 or_status or_pipeline_run(or_pipeline *p, const or_job *job, or_run_stats *stats)
 {
     const double begin = or_clock_now();
+    or_transport_tell_run(p->world, true);
     or_status status = p->replicas ? or_replicas_run(p, job, stats) : or_pipeline_run_own(p, job, stats);
+    or_transport_tell_run(p->world, false);
     if (p->timeline && (status == OR_OK || status == OR_STOPPED)) {
         const or_status ended = or_timeline_end_run(p->timeline, job->name, begin, stats);
         if (ended != OR_OK) status = ended;

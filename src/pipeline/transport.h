@@ -6,7 +6,7 @@
 #ifndef OFFRAMP_PIPELINE_TRANSPORT_H
 #define OFFRAMP_PIPELINE_TRANSPORT_H
 
-#include <offramp/pipeline.h>
+#include "health.h"
 
 typedef enum or_tag {
     /* within a pipeline, by the ranks of or_transport_split() */
@@ -64,6 +64,14 @@ or_status or_transport_least(or_transport *transport, uint64_t *value);
 
 /* all[size * n_ranks] = what the ranks give, `size` bytes each, in their order. Collective, blocking (asleep). */
 or_status or_transport_gather(or_transport *transport, const void *mine, size_t size, void *all);
+
+/* What this rank does, for the watch: before and after each layer, and when it begins to wait. `stage` may be
+ * NULL: as before. Without a watch nothing. Local, non-blocking. */
+void or_transport_tell(or_transport *transport, or_doing doing, int layer, size_t rows,
+                       const or_stage_stats *stage);
+
+/* Rank 0: whether requests are in the pipeline, so that somebody must do something. Local, non-blocking. */
+void or_transport_tell_run(or_transport *transport, bool runs);
 
 /* Waits, asleep, until all ranks are here. Collective. */
 or_status or_transport_barrier(or_transport *transport);

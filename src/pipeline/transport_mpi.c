@@ -1,4 +1,4 @@
-/* transport_mpi.c - the transport over Open MPI (MPI_THREAD_FUNNELED).
+/* transport_mpi.c - the transport over Open MPI (MPI_THREAD_SERIALIZED, see transport_internal.h).
  *
  * Messages have no size limit known to the receiver, so they are probed first (MPI_Improbe) and received
  * into a buffer of their size without waiting (MPI_Imrecv). Collectives, but for those of
@@ -6,63 +6,36 @@
  * spins, and would take the core from ranks that still compute. MPI errors abort the job by MPI's default
  * handler: Open MPI 4.1 cannot go on after one.
  */
-#include "transport.h"
+#include "transport_internal.h"
 
 #include "clock.h"
 #include "memory.h"
 
 #include <limits.h>
-#include <mpi.h>
 #include <string.h>
 
-/* A message under way: its request stands at the same place of `requests`. */
-typedef struct flight {
-    void *data;
-    or_message message; /* receives only */
-} flight;
+pthread_mutex_t or_mpi_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-typedef struct flights {
-    MPI_Request *requests;
-    flight *flights;
-    size_t count, requests_capacity, flights_capacity;
-} flights;
-
-struct or_transport {
-    MPI_Comm comm;
-    MPI_Comm host; /* the ranks of this host; MPI_COMM_NULL of a part */
-    int rank, size;
-    char *hosts; /* rank 0: [size][MPI_MAX_PROCESSOR_NAME] */
-    flights sends, receives;
-};
-
-/* MPI returns only on success (see above); the check keeps a changed error handler from going unseen. */
-#define TRY_MPI(call)                                                                                        \
-    do {                                                                                                     \
-        int or_mpi_ = (call);                                                                                \
-        if (or_mpi_ != MPI_SUCCESS)                                                                          \
-            return or_fail(OR_ERR_PEER, "MPI failed", NULL, "%s returned %d", #call, or_mpi_);               \
-    } while (0)
-
-/* Waits for a collective without spinning. */
-static or_status wait_asleep(MPI_Request *request)
+/* Without spinning. */
+or_status or_mpi_wait(MPI_Request *request)
 {
     or_wait wait = {0};
     for (int done = 0;;) {
-        TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        OR_TRY_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
         if (done) return OR_OK;
         or_wait_nap(&wait);
     }
 }
 
-/* For the report of rank 0. Collective, blocking; at open only. */
+/* For reports, and for the rank that is lost. Collective, blocking; at open only. */
 static or_status gather_hosts(or_transport *transport)
 {
     char name[MPI_MAX_PROCESSOR_NAME] = "";
     int length;
-    TRY_MPI(MPI_Get_processor_name(name, &length));
-    if (transport->rank == 0) OR_TRY(OR_NEW(transport->hosts, (size_t)transport->size * sizeof name));
-    TRY_MPI(
-        MPI_Gather(name, sizeof name, MPI_CHAR, transport->hosts, sizeof name, MPI_CHAR, 0, transport->comm));
+    OR_TRY_MPI(MPI_Get_processor_name(name, &length));
+    OR_TRY(OR_NEW(transport->hosts, (size_t)transport->size * sizeof name));
+    OR_TRY_MPI(
+        MPI_Allgather(name, sizeof name, MPI_CHAR, transport->hosts, sizeof name, MPI_CHAR, transport->comm));
     return OR_OK;
 }
 
@@ -91,7 +64,8 @@ or_status or_transport_split(or_transport *whole, int parts, or_transport **out)
     or_transport *part = NULL;
     OR_TRY(OR_NEW(part, 1));
     part->host = MPI_COMM_NULL;
-    TRY_MPI(MPI_Comm_split(whole->comm, whole->rank / (whole->size / parts), whole->rank, &part->comm));
+    part->watch = whole->watch;
+    OR_TRY_MPI(MPI_Comm_split(whole->comm, whole->rank / (whole->size / parts), whole->rank, &part->comm));
     MPI_Comm_rank(part->comm, &part->rank);
     MPI_Comm_size(part->comm, &part->size);
     *out = part;
@@ -102,7 +76,10 @@ or_status or_transport_split(or_transport *whole, int parts, or_transport **out)
 void or_transport_close(or_transport *transport)
 {
     if (!transport) return;
-    if (transport->host != MPI_COMM_NULL) MPI_Comm_free(&transport->host);
+    if (transport->host != MPI_COMM_NULL) { /* the whole, not a part */
+        or_watch_close(transport);
+        MPI_Comm_free(&transport->host);
+    }
     MPI_Comm_free(&transport->comm);
     free(transport->sends.requests);
     free(transport->sends.flights);
@@ -133,7 +110,7 @@ size_t or_transport_sending(const or_transport *transport)
 }
 
 /* Both arrays have room before either is written, so they stay in step. */
-static or_status add_flight(flights *list, const flight *started, MPI_Request request)
+static or_status add_flight(or_flights *list, const or_flight *started, MPI_Request request)
 {
     OR_RESERVE(list->requests, list->requests_capacity, list->count + 1);
     OR_RESERVE(list->flights, list->flights_capacity, list->count + 1);
@@ -144,12 +121,12 @@ static or_status add_flight(flights *list, const flight *started, MPI_Request re
 
 /* Takes a flight that has landed out of the list; the last takes its place. For sends, whose order does not
  * matter. Local, non-blocking. */
-static or_status take_landed(flights *list, flight *landed, bool *found)
+static or_status take_landed(or_flights *list, or_flight *landed, bool *found)
 {
     int at, done = 0;
     *found = false;
     if (list->count == 0) return OR_OK;
-    TRY_MPI(MPI_Testany((int)list->count, list->requests, &at, &done, MPI_STATUS_IGNORE));
+    OR_TRY_MPI(MPI_Testany((int)list->count, list->requests, &at, &done, MPI_STATUS_IGNORE));
     if (!done || at == MPI_UNDEFINED) return OR_OK;
     *landed = list->flights[at];
     list->count--;
@@ -160,7 +137,7 @@ static or_status take_landed(flights *list, flight *landed, bool *found)
 }
 
 /* Whether an earlier message of the same sender is still arriving. */
-static bool must_wait(const flights *list, size_t at)
+static bool must_wait(const or_flights *list, size_t at)
 {
     for (size_t i = 0; i < at; i++)
         if (list->flights[i].message.from == list->flights[at].message.from) return true;
@@ -170,13 +147,13 @@ static bool must_wait(const flights *list, size_t at)
 /* Takes the first message that has arrived and that none of the same sender is ahead of. The list is in the
  * order in which they were announced, which is the order in which each sender sent them (MPI 3.1, section
  * 3.5). */
-static or_status take_next(flights *list, flight *landed, bool *found)
+static or_status take_next(or_flights *list, or_flight *landed, bool *found)
 {
     *found = false;
     for (size_t i = 0; i < list->count && !*found; i++) {
         int done = 0;
         if (must_wait(list, i)) continue;
-        TRY_MPI(MPI_Test(&list->requests[i], &done, MPI_STATUS_IGNORE));
+        OR_TRY_MPI(MPI_Test(&list->requests[i], &done, MPI_STATUS_IGNORE));
         if (!done) continue;
         *landed = list->flights[i];
         *found = true;
@@ -191,7 +168,7 @@ static or_status take_next(flights *list, flight *landed, bool *found)
 static or_status free_sent(or_transport *transport)
 {
     for (bool found = true; found;) {
-        flight sent;
+        or_flight sent;
         OR_TRY(take_landed(&transport->sends, &sent, &found));
         if (found) free(sent.data);
     }
@@ -209,8 +186,8 @@ or_status or_transport_send(or_transport *transport, int to, or_tag tag, void *d
                        size, INT_MAX);
     }
     MPI_Request request;
-    TRY_MPI(MPI_Isend(data, (int)size, MPI_BYTE, to, (int)tag, transport->comm, &request));
-    flight started = {.data = data};
+    OR_TRY_MPI(MPI_Isend(data, (int)size, MPI_BYTE, to, (int)tag, transport->comm, &request));
+    or_flight started = {.data = data};
     OR_TRY(add_flight(&transport->sends, &started, request));
     return free_sent(transport);
 }
@@ -222,14 +199,15 @@ static or_status start_receive(or_transport *transport, bool *started)
     MPI_Status info;
     MPI_Request request;
     int found = 0, size = 0;
-    TRY_MPI(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, transport->comm, &found, &handle, &info));
+    OR_TRY_MPI(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, transport->comm, &found, &handle, &info));
     *started = found;
     if (!found) return OR_OK;
-    TRY_MPI(MPI_Get_count(&info, MPI_BYTE, &size));
+    OR_TRY_MPI(MPI_Get_count(&info, MPI_BYTE, &size));
     char *data = NULL;
     OR_TRY(OR_NEW(data, (size_t)size));
-    flight arriving = {.data = data, .message = {info.MPI_SOURCE, (or_tag)info.MPI_TAG, data, (size_t)size}};
-    TRY_MPI(MPI_Imrecv(data, size, MPI_BYTE, &handle, &request));
+    or_flight arriving = {.data = data,
+                          .message = {info.MPI_SOURCE, (or_tag)info.MPI_TAG, data, (size_t)size}};
+    OR_TRY_MPI(MPI_Imrecv(data, size, MPI_BYTE, &handle, &request));
     return add_flight(&transport->receives, &arriving, request);
 }
 
@@ -239,7 +217,7 @@ or_status or_transport_poll(or_transport *transport, or_message *message, bool *
 {
     OR_TRY(free_sent(transport));
     for (bool started = true; started;) OR_TRY(start_receive(transport, &started));
-    flight landed;
+    or_flight landed;
     OR_TRY(take_next(&transport->receives, &landed, arrived));
     if (*arrived) *message = landed.message;
     return OR_OK;
@@ -252,8 +230,8 @@ or_status or_transport_agree(or_transport *transport, or_status status)
         int status, rank;
     } mine = {(int)status, transport->rank}, worst = {0, 0};
     MPI_Request request;
-    TRY_MPI(MPI_Iallreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, transport->comm, &request));
-    OR_TRY(wait_asleep(&request));
+    OR_TRY_MPI(MPI_Iallreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, transport->comm, &request));
+    OR_TRY(or_mpi_wait(&request));
     if (worst.status != OR_OK && worst.rank != transport->rank) or_status_set_message("");
     return (or_status)worst.status;
 }
@@ -262,8 +240,8 @@ or_status or_transport_same(or_transport *transport, uint64_t value, const char 
 {
     uint64_t mine[2] = {value, ~value}, most[2];
     MPI_Request request;
-    TRY_MPI(MPI_Iallreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, transport->comm, &request));
-    OR_TRY(wait_asleep(&request));
+    OR_TRY_MPI(MPI_Iallreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, transport->comm, &request));
+    OR_TRY(or_mpi_wait(&request));
     or_status status = OR_OK; /* the greatest value and the greatest complement meet only if all are equal */
     if (most[0] != ~most[1])
         status = or_fail(OR_ERR_INPUT, "ranks differ", NULL,
@@ -276,9 +254,9 @@ or_status or_transport_same(or_transport *transport, uint64_t value, const char 
 or_status or_transport_host_sum(or_transport *transport, uint64_t value, uint64_t *sum, int *ranks)
 {
     MPI_Request request;
-    TRY_MPI(MPI_Iallreduce(&value, sum, 1, MPI_UINT64_T, MPI_SUM, transport->host, &request));
-    OR_TRY(wait_asleep(&request));
-    TRY_MPI(MPI_Comm_size(transport->host, ranks));
+    OR_TRY_MPI(MPI_Iallreduce(&value, sum, 1, MPI_UINT64_T, MPI_SUM, transport->host, &request));
+    OR_TRY(or_mpi_wait(&request));
+    OR_TRY_MPI(MPI_Comm_size(transport->host, ranks));
     return OR_OK;
 }
 
@@ -286,20 +264,21 @@ or_status or_transport_least(or_transport *transport, uint64_t *value)
 {
     const uint64_t mine = *value;
     MPI_Request request;
-    TRY_MPI(MPI_Iallreduce(&mine, value, 1, MPI_UINT64_T, MPI_MIN, transport->comm, &request));
-    return wait_asleep(&request);
+    OR_TRY_MPI(MPI_Iallreduce(&mine, value, 1, MPI_UINT64_T, MPI_MIN, transport->comm, &request));
+    return or_mpi_wait(&request);
 }
 
 or_status or_transport_gather(or_transport *transport, const void *mine, size_t size, void *all)
 {
     MPI_Request request;
-    TRY_MPI(MPI_Iallgather(mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, transport->comm, &request));
-    return wait_asleep(&request);
+    OR_TRY_MPI(
+        MPI_Iallgather(mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, transport->comm, &request));
+    return or_mpi_wait(&request);
 }
 
 or_status or_transport_barrier(or_transport *transport)
 {
     MPI_Request request;
-    TRY_MPI(MPI_Ibarrier(transport->comm, &request));
-    return wait_asleep(&request);
+    OR_TRY_MPI(MPI_Ibarrier(transport->comm, &request));
+    return or_mpi_wait(&request);
 }
