@@ -17,6 +17,9 @@ fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 need_data() { [ -e "$DATA/$1" ] || skip "needs $DATA/$1 (cmake -DOFFRAMP_TEST_DATA=...)"; }
 
+# Whether a sample of a test's cases is enough: instrumented builds are slower by several times, and look for other things.
+sampled() { [ "$ROWS" -gt 0 ] && [ "$ROWS" -lt 8 ]; }
+
 # on RANKS ARGS...: offramp on that many ranks; 0: without mpirun.
 on() {
     local ranks=$1

@@ -81,7 +81,8 @@ or_loss or_health_judge(const or_health *health, int judge, double timeout, doub
     enum { HEAD_START = 3 };
     or_loss loss = {.rank = -1};
     if (timeout <= 0) return loss;
-    loss = or_health_missing(health, judge, judge == 0 ? timeout : timeout + HEAD_START, now);
+    /* rank 0 has the word, then rank 1; the others end silently */
+    loss = or_health_missing(health, judge, timeout + HEAD_START * (judge < 2 ? judge : 2), now);
     if (loss.rank >= 0 || judge != 0 || !health->ranks[0].vital.runs) return loss;
     const double still = stillness(health, now);
     if (still > fmax(timeout, 4 * slowest_step(health)))

@@ -64,8 +64,8 @@ typedef struct or_loss {
     double seconds;
 } or_loss;
 
-/* Which rank is lost, as rank `judge` sees it. Rank 0 hears all; the others hear rank 0 only, and leave it a
- * while to say it first. Silent: no pulse for `timeout` s. Still: a run is on, and no rank has taken a step for
+/* Which rank is lost, as rank `judge` sees it. Rank 0 hears all; the others hear rank 0 only, and judge 3 s later
+ * (rank 1) or 6 s, so that one of them says it. Silent: no pulse for `timeout` s. Still: a run is on, and no rank has taken a step for
  * `timeout` s, or four times the longest step until then; that one is named that computes. timeout 0: never. */
 or_loss or_health_judge(const or_health *health, int judge, double timeout, double now);
 

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/../support.sh"
 
 types=(bf16 f16 f32 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k)
+sampled && types=(bf16 q8_0 q4_k)
 mkdir "$scratch/wide"
 cp "$demo"/model/tokenizer* "$scratch/wide"
 "$WIDEN_MODEL" "$demo/model" "$scratch/wide" || fail "widen_model: code $?"

@@ -52,8 +52,10 @@ static void other_ranks_judge_rank_0(void **state)
 {
     (void)state;
     or_health health = four();
-    assert_lost(or_health_judge(&health, 2, 10, 112), -1, true, 0);
-    assert_lost(or_health_judge(&health, 2, 10, 113.5), 0, true, 13.5);
+    assert_lost(or_health_judge(&health, 1, 10, 112), -1, true, 0);
+    assert_lost(or_health_judge(&health, 1, 10, 113.5), 0, true, 13.5);
+    assert_lost(or_health_judge(&health, 2, 10, 115), -1, true, 0);
+    assert_lost(or_health_judge(&health, 3, 10, 116.5), 0, true, 16.5);
     pulse(&health, 0, OR_DOING_WAIT, 1, 113);
     assert_lost(or_health_judge(&health, 2, 10, 125), -1, true, 0);
     or_health_free(&health);
