@@ -14,7 +14,7 @@ typedef enum or_status {
     OR_ERR_USAGE = 2,  /* the command line is wrong */
     OR_ERR_INPUT = 3,  /* a model, task, policy or request file is refused */
     OR_STOPPED = 75,   /* stopped on request; the journal is complete, go on with --resume */
-    OR_ERR_PEER = 76   /* another rank misbehaved: it sent what no rank sends */
+    OR_ERR_PEER = 76   /* another rank is lost, or sent what no rank sends */
 } or_status;
 
 /* Sets this thread's message to "<what> (<where>): <details>" and returns `status`.
