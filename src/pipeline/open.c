@@ -187,6 +187,18 @@ static or_status find_prefix_pages(or_pipeline *p, const or_pipeline_options *op
     return OR_OK;
 }
 
+/* Credits beyond the first for waves that are long under way, in an eighth of what is left: each is a wave of the
+ * inbox, which may hold half as many rows more, and one on the wire at either end. *limit becomes what is left. Local. */
+static void find_credits(or_pipeline *p, const or_pipeline_options *options, const planned *o,
+                         uint64_t *limit)
+{
+    const uint64_t wave = options->wave_tokens * (uint64_t)o->h.d_model * sizeof(float) * 7 / 2,
+                   left = *limit > o->memory.total ? *limit - o->memory.total : 0, fit = left / 8 / wave;
+    const size_t more = fit < OR_CREDITS_MOST - OR_CREDITS ? (size_t)fit : OR_CREDITS_MOST - OR_CREDITS;
+    p->granted_most = OR_CREDITS + more;
+    *limit -= more * wave;
+}
+
 /* The longest prompt, which is a wave by itself if it has to be: the model's context, what a message
  * holds, and on every rank what fits into memory. Collective. */
 static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
@@ -232,6 +244,7 @@ static or_status open_together(or_pipeline *p, const or_pipeline_options *option
     OR_TRY(or_transport_agree(p->world, check_memory(p, options, o, &limit)));
     OR_TRY(find_pages(p, options, o, &limit, &pages));
     OR_TRY(find_prefix_pages(p, options, o, &limit, &pages));
+    find_credits(p, options, o, &limit);
     OR_TRY(find_longest(p, o, limit));
     OR_TRY(or_transport_agree(p->world, open_stage(p, options, pages)));
     return or_transport_same(p->world, or_model_fingerprint(p->model), "the model");
@@ -246,7 +259,8 @@ static void prepare(or_pipeline *p, const or_pipeline_options *options)
     p->stage.n_policies = options->n_policies;
     p->stage.n_layers = h->n_layers;
     p->stage.taps = options->taps;
-    for (size_t i = 0; i < OR_CREDITS; i++) or_wave_init(&p->inbox[i], (size_t)h->d_model, options->taps);
+    for (size_t i = 0; i < OR_CREDITS_MOST; i++)
+        or_wave_init(&p->inbox[i], (size_t)h->d_model, options->taps);
     or_wave_init(&p->running, (size_t)h->d_model, options->taps);
     or_wave_init(&p->parked, (size_t)h->d_model, options->taps);
     or_pipeline_begin_run(p);
@@ -262,7 +276,8 @@ or_status or_pipeline_open(or_transport *transport, const or_pipeline_options *o
     if (status == OR_OK) {
         p->world = p->transport = transport;
         p->rank = or_transport_rank(transport);
-        p->credits = OR_CREDITS;
+        p->credits = p->allowed = OR_CREDITS;
+        p->granted = p->granted_most = OR_CREDITS;
         p->wave_tokens = options->wave_tokens;
         p->share_prefixes = !options->no_prefix_cache;
         p->timeline = options->timeline;

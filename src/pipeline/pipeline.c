@@ -24,7 +24,7 @@ static or_status drain(or_pipeline *p)
     if (p->replicas) OR_TRY(or_replicas_close(p));
     for (int rank = 1; p->rank == 0 && rank < p->plan.n_stages; rank++)
         OR_TRY(or_transport_send(p->transport, rank, OR_TAG_CLOSE, NULL, 0));
-    while (p->credits < OR_CREDITS || or_transport_sending(p->transport) > 0 ||
+    while (p->credits < p->allowed || or_transport_sending(p->transport) > 0 ||
            or_transport_sending(p->world) > 0) {
         OR_TRY(or_pipeline_pump(p));
         or_pipeline_nap(p);
@@ -45,7 +45,7 @@ void or_pipeline_close(or_pipeline *p)
 {
     if (!p) return;
     if (!p->failed && !p->paused && drain(p) != OR_OK) or_log_warn("%s", or_status_message());
-    for (size_t i = 0; i < OR_CREDITS; i++) or_wave_free(&p->inbox[i]);
+    for (size_t i = 0; i < OR_CREDITS_MOST; i++) or_wave_free(&p->inbox[i]);
     or_wave_free(&p->running);
     or_wave_free(&p->parked);
     or_stage_free(&p->stage);
@@ -90,12 +90,24 @@ uint64_t or_pipeline_fingerprint(const or_pipeline *p)
 
 /* ---- messages ----------------------------------------------------------------------------------------- */
 
+/* A wave has waited for its credit, and is waited for here: as many as are under way do not fill the time that they
+ * are under way. Naps alone make the rank before send late by a few milliseconds. */
+static or_status grant_more(or_pipeline *p)
+{
+    const bool idles = p->n_inbox == 0 && p->running.n_riders == 0 && p->waiting.waiting &&
+                       or_clock_now() - p->waiting.begin > 3 * OR_CLOCK_NAP_MOST;
+    if (!idles || p->granted == p->granted_most) return OR_OK;
+    p->granted++;
+    or_log_detail("waves are long under way: %zu at a time", p->granted);
+    return or_transport_send(p->transport, p->rank - 1, OR_TAG_MORE, NULL, 0);
+}
+
 /* Puts a wave into the inbox. Never into `running`, which may be in the middle of a layer. A wave without
  * credit, of another layer than this stage begins at, or with numbers that cannot be is refused.
  * Local. */
 static or_status take_wave(or_pipeline *p, const or_message *message)
 {
-    if (p->n_inbox == OR_CREDITS || message->from != p->rank - 1)
+    if (p->n_inbox == p->granted || message->from != p->rank - 1)
         return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "rank %d sent one to rank %d without credit",
                        or_pipeline_rank(p, message->from), or_pipeline_rank(p, p->rank));
     or_wave *wave = &p->inbox[p->n_inbox];
@@ -106,6 +118,7 @@ static or_status take_wave(or_pipeline *p, const or_message *message)
     if (wave->layer != p->plan.bound[p->rank])
         return or_fail(OR_ERR_PEER, "unexpected wave", NULL, "it is at layer %d, rank %d begins after %d",
                        wave->layer, or_pipeline_rank(p, p->rank), p->plan.bound[p->rank]);
+    if (wave->waited) OR_TRY(grant_more(p));
     p->n_inbox++;
     p->stage.stats.waves_in++;
     p->stage.stats.requests_in += or_wave_requests(wave);
@@ -194,6 +207,10 @@ static or_status act_on(or_pipeline *p, or_message *message)
     case OR_TAG_CREDIT:
         p->credits++;
         return OR_OK;
+    case OR_TAG_MORE:
+        p->credits++;
+        p->allowed++;
+        return OR_OK;
     case OR_TAG_RECORDS:
         return take_records(p, message);
     case OR_TAG_BEGIN: /* what was idled away between two runs is in none; a wave may have been faster */
@@ -271,7 +288,10 @@ static or_status hand_over(void *context, const or_record *records, size_t n_rec
 /* The message is a copy, so `running` is free for the next wave at once. Local, non-blocking. */
 or_status or_pipeline_send_held(or_pipeline *p)
 {
+    p->starved |= p->held && p->credits == 0;
     if (!p->held || p->credits == 0) return OR_OK;
+    p->running.waited = p->starved;
+    p->starved = false;
     const size_t size = or_wave_wire_size(&p->running);
     if (size == 0)
         return or_fail(OR_ERR_FAILED, "wave too large", NULL,

@@ -1,13 +1,14 @@
 /* pipeline_internal.h - a rank's share of the pipeline: its stage, its inbox, its link to the next rank.
  *
- *   inbox (<= OR_CREDITS waves) --merge--> running --stage--> held --credit--> wire
+ *   inbox (<= `granted` waves) --merge--> running --stage--> held --credit--> wire
  *                                           |  ^
  *                     thin, in mid-stage    v  | merged with the next wave at that layer
  *                                          parked
  *
  * A rank may have OR_CREDITS waves on their way to the next rank that the next rank has not yet taken from
  * its inbox: one that it will take now and one that arrives while it computes. So no inbox grows without
- * bound.
+ * bound. Where messages are long under way that is too few: a rank that gets a wave which has waited for its
+ * credit, while it had nothing to do itself, gives another credit for good, as long as its memory has room.
  */
 #ifndef OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
 #define OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
@@ -19,6 +20,7 @@
 
 enum {
     OR_CREDITS = 2,
+    OR_CREDITS_MOST = 16,
     OR_THIN_ROWS = 8 /* a layer takes about as long for fewer rows: reading its weights */
 };
 
@@ -54,13 +56,15 @@ struct or_pipeline {
     bool paused;      /* no rank runs or serves, and nothing is under way */
     bool failed; /* a run or serve went wrong: the other ranks cannot be reached in good order any more */
 
-    or_wave inbox[OR_CREDITS];
-    size_t n_inbox;
-    or_wave running; /* the wave the stage works on; held when it is done and waits for a credit */
+    or_wave inbox[OR_CREDITS_MOST];
+    size_t n_inbox, granted,
+        granted_most; /* waves there; credits that the rank before has in all, and may get */
+    or_wave running;  /* the wave the stage works on; held when it is done and waits for a credit */
     bool held;
     /* rank > 0: a thin wave in the middle of the stage, which waits for the next one to come up */
     or_wave parked;
-    int credits; /* waves that may be sent to the next rank */
+    int credits, allowed; /* waves that may be sent to the next rank now, and on the way at a time */
+    bool starved;         /* the held wave has waited for a credit */
 
     or_timeline *timeline; /* NULL: nothing is recorded; not owned */
     or_wait waiting;       /* for a wave, a credit, records */

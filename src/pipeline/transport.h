@@ -12,6 +12,7 @@ typedef enum or_tag {
     /* within a pipeline, by the ranks of or_transport_split() */
     OR_TAG_WAVE,    /* r -> r+1: or_wave_encode() */
     OR_TAG_CREDIT,  /* r+1 -> r: a wave was taken from the inbox, another may be sent; no data */
+    OR_TAG_MORE,    /* r+1 -> r: a credit for good, beside those that there were; no data */
     OR_TAG_RECORDS, /* r -> 0: array of or_record */
     OR_TAG_BEGIN,   /* 0 -> r: a run begins; no data */
     OR_TAG_FINISH,  /* 0 -> r: the run is over, answer with the statistics; no data */

@@ -29,6 +29,7 @@ void or_wave_free(or_wave *wave)
 void or_wave_clear(or_wave *wave)
 {
     wave->layer = 0;
+    wave->waited = false;
     wave->n_riders = wave->n_rows = wave->n_list = wave->n_ghosts = 0;
 }
 

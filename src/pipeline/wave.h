@@ -68,6 +68,7 @@ typedef struct or_wave {
     size_t width; /* d_model */
     bool taps;
     int32_t layer; /* layers executed so far, equal for all riders */
+    bool waited;   /* for a credit, before it was sent */
     size_t n_riders, n_rows, n_list, n_ghosts;
     or_rider *riders;
     or_span *spans; /* [n_riders] rows of each; their pages are in `lists`, see or_wave_bind_pages() */

@@ -16,7 +16,7 @@
 typedef struct wire_head {
     uint32_t magic;
     int32_t layer;
-    uint64_t width, taps, n_riders, n_rows, n_list, n_ghosts;
+    uint64_t width, taps, n_riders, n_rows, n_list, n_ghosts, waited;
 } wire_head;
 enum { MAGIC = 0x6f726d79 };
 
@@ -40,8 +40,8 @@ static bool wire_size(const wire_head *head, size_t *size)
 
 static wire_head head_of(const or_wave *wave)
 {
-    return (wire_head){MAGIC,          wave->layer,  wave->width,  wave->taps,
-                       wave->n_riders, wave->n_rows, wave->n_list, wave->n_ghosts};
+    return (wire_head){MAGIC,        wave->layer,  wave->width,    wave->taps,  wave->n_riders,
+                       wave->n_rows, wave->n_list, wave->n_ghosts, wave->waited};
 }
 
 /* 0 when a message cannot hold it. */
@@ -175,7 +175,8 @@ or_status or_wave_decode(or_wave *wave, const void *bytes, size_t size, const or
     float *ghosts;
     if (size < sizeof head) return or_fail(OR_ERR_PEER, what, NULL, "found %zu bytes, expected a head", size);
     const char *at = get(bytes, &head, sizeof head);
-    if (head.magic != MAGIC || head.width != wave->width || head.taps != wave->taps || head.layer < 0)
+    if (head.magic != MAGIC || head.width != wave->width || head.taps != wave->taps || head.layer < 0 ||
+        head.waited > 1)
         return or_fail(OR_ERR_PEER, what, NULL,
                        "its head is of another job, do all ranks run the same command?");
     if (!wire_size(&head, &expected) || expected != size)
@@ -197,6 +198,7 @@ or_status or_wave_decode(or_wave *wave, const void *bytes, size_t size, const or
     at = get(at, wave->mlp, tap_bytes);
     get(at, wave->ghosts, head.n_ghosts * row);
     wave->layer = head.layer;
+    wave->waited = head.waited != 0;
     wave->n_riders = head.n_riders;
     wave->n_rows = head.n_rows;
     wave->n_list = head.n_list;

@@ -452,8 +452,8 @@ static void prefixes_travel_with_their_prompts(void **state)
     }
 }
 
-/* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, list, ghosts (8
- * each). */
+/* Places on the wire: the head is magic, layer (4 bytes each), width, taps, riders, rows, list, ghosts,
+ * waited (8 each). */
 enum {
     AT_MAGIC = 0,
     AT_LAYER = 4,
@@ -463,7 +463,8 @@ enum {
     AT_ROWS = 32,
     AT_LIST = 40,
     AT_GHOSTS = 48,
-    HEAD = 56
+    AT_WAITED = 56,
+    HEAD = 64
 };
 #define AT_RIDER(r, field) (HEAD + (r) * sizeof(or_rider) + offsetof(or_rider, field))
 #define AT_STEP(r, field)  AT_RIDER(r, step.field)
@@ -482,6 +483,7 @@ static void every_wrong_field_is_refused(void **state)
                  {AT_WIDTH, 8, 0, job},
                  {AT_TAPS, 8, 0, job},
                  {AT_TAPS, 8, 2, job},
+                 {AT_WAITED, 8, 2, job},
                  {AT_RIDERS, 8, 0, sizes},
                  {AT_RIDERS, 8, 3, sizes},
                  {AT_RIDERS, 8, -1, sizes}, /* 2^64 - 1 */
