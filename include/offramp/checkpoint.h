@@ -105,6 +105,16 @@ const or_tensor *or_checkpoint_find(const or_checkpoint *checkpoint, const char 
 or_status or_checkpoint_require(const or_checkpoint *checkpoint, const char *name, int64_t rows,
                                 int64_t columns, const or_tensor **tensor);
 
+/* From now on tensors are mapped from copies in `folder`, on a disk of this host: one that is asked for and not there is
+ * copied, once for all jobs and ranks of the host, on or_threads() threads. Each is checksummed, and there as a whole or
+ * not at all. Copies of what the model was before its files changed are removed. A made-up model has none. OR_ERR_INPUT
+ * when the folder cannot be written, and from then on or_checkpoint_map() may be OR_ERR_FAILED: the disk is full.
+ * Blocking. */
+or_status or_checkpoint_copy_to(or_checkpoint *checkpoint, const char *folder);
+
+/* Bytes that were copied until now, and that were there; 0 without copies. */
+void or_checkpoint_copied(const or_checkpoint *checkpoint, uint64_t *copied, uint64_t *reused);
+
 /* Maps a tensor's data, which may be unaligned, until it is released or the checkpoint closed; a tensor that
  * is asked for again is where it was. Nothing is read before it is touched, or or_checkpoint_read().
  * OR_ERR_INPUT when the file cannot be opened any more, or has become shorter. */

@@ -22,8 +22,16 @@ typedef struct or_model or_model;
 or_status or_model_open(const char *path, int first, int last, or_model **model);
 void or_model_close(or_model *model); /* NULL is fine */
 
-/* The same of the model without the layers `without` (or_checkpoint_open_without()), of which L are left. */
-or_status or_model_open_without(const char *path, const char *without, int first, int last, or_model **model);
+/* How else; {0} is or_model_open(). */
+typedef struct or_model_options {
+    const char *without; /* layers that are left out, or_checkpoint_open_without(); L are left */
+    const char *local;   /* folder for copies of what is read, or_checkpoint_copy_to() */
+} or_model_options;
+or_status or_model_open_with(const char *path, const or_model_options *options, int first, int last,
+                             or_model **model);
+
+/* Bytes that opening it has copied, and found copied: or_checkpoint_copied(). */
+void or_model_copied(const or_model *model, uint64_t *copied, uint64_t *reused);
 
 /* Whether every layer of that model could be opened: OR_ERR_INPUT names the first tensor that is missing, of
  * another shape, or of a type that is not computed with. Reads headers only. */

@@ -192,10 +192,11 @@ typedef struct or_timeline or_timeline; /* timeline.h */
 typedef struct or_pipeline_options {
     const char *model;       /* path */
     const char *drop_layers; /* the model is run without them: or_checkpoint_open_without(); NULL: with all */
-    const char *plan;        /* of each replica's ranks: "auto" (or_plan_auto()), or see or_plan_parse() */
-    int replicas;            /* pipelines, of which each has all layers; must divide the ranks; 0: one */
-    size_t wave_tokens;      /* rows of a wave at most; a longer prompt is a wave by itself */
-    bool taps;               /* carry what the cosine features need */
+    const char *local; /* folder on each host for copies of the layers, or_checkpoint_copy_to(); NULL: none */
+    const char *plan;  /* of each replica's ranks: "auto" (or_plan_auto()), or see or_plan_parse() */
+    int replicas;      /* pipelines, of which each has all layers; must divide the ranks; 0: one */
+    size_t wave_tokens;         /* rows of a wave at most; a longer prompt is a wave by itself */
+    bool taps;                  /* carry what the cosine features need */
     or_policy *const *policies; /* not owned; the same on all ranks */
     size_t n_policies;
     bool allow_other_model;   /* accept policies trained on another model */

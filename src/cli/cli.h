@@ -36,7 +36,7 @@ typedef struct or_command {
 /* ---- common options ----------------------------------------------------------------------------------- */
 
 typedef struct or_common {
-    char *model, *drop_layers, *plan, *kernels, *progress, *timeline;
+    char *model, *drop_layers, *stage_to, *plan, *kernels, *progress, *timeline;
     int64_t wave_tokens, threads, memory_per_rank, replicas; /* replicas 0: one */
     int64_t sequences, kv_memory; /* sequences stays 0 in commands that generate nothing */
     double timeout;               /* OR_TIMEOUT unless it is given */
@@ -96,6 +96,11 @@ typedef struct or_common {
         "replicas", OR_OPTION_INT, &(c).replicas, "N",                                                       \
             "pipelines, of as many ranks each, that share the requests (1)", 1, 1024, false                  \
     }
+#define OR_OPTION_STAGE_TO(c)                                                                                \
+    {                                                                                                        \
+        "stage-to", OR_OPTION_TEXT, &(c).stage_to, "DIR",                                                    \
+            "copy each rank's weights to DIR on its host, once, and read them from there", 0, 0, false       \
+    }
 #define OR_OPTIONS_PIPELINE(c)                                                                               \
     {"plan",                                                                                                 \
      OR_OPTION_TEXT,                                                                                         \
@@ -105,7 +110,7 @@ typedef struct or_common {
      0,                                                                                                      \
      0,                                                                                                      \
      false},                                                                                                 \
-        OR_OPTION_REPLICAS(c),                                                                               \
+        OR_OPTION_REPLICAS(c), OR_OPTION_STAGE_TO(c),                                                        \
         {"wave-tokens",                                                                                      \
          OR_OPTION_INT,                                                                                      \
          &(c).wave_tokens,                                                                                   \

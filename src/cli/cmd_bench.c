@@ -66,6 +66,7 @@ static or_option options[] = {
     {"exit-plan", OR_OPTION_TEXT, &exit_plan, "P",
      "the same for runs with exits; opens the model anew for each (--plan)", 0, 0, false},
     OR_OPTION_REPLICAS(common),
+    OR_OPTION_STAGE_TO(common),
     {"seed", OR_OPTION_INT, &seed, "N", "which prompts and exits are drawn (1)", 0, 9e15, false},
     {"wave-tokens", OR_OPTION_INT, &common.wave_tokens, "N", "rows of a wave at most (1024)", 1, 1 << 24,
      false},

@@ -91,6 +91,7 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
     const or_pipeline_options options = {
         .model = common->model,
         .drop_layers = common->drop_layers,
+        .local = common->stage_to,
         .plan = common->plan ? common->plan : "even",
         .replicas = (int)common->replicas,
         .wave_tokens = (size_t)common->wave_tokens,

@@ -148,6 +148,7 @@ void or_checkpoint_close(or_checkpoint *checkpoint)
 {
     if (!checkpoint) return;
     for (size_t i = 0; checkpoint->maps && i < checkpoint->n_tensors; i++) or_map_close(&checkpoint->maps[i]);
+    or_local_close(checkpoint->local);
     free(checkpoint->kept);
     free(checkpoint->maps);
     free(checkpoint->is_read);

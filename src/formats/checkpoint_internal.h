@@ -43,6 +43,8 @@ typedef struct or_checkpoint_file {
     uint64_t size;
 } or_checkpoint_file;
 
+typedef struct or_local or_local; /* local.c */
+
 struct or_checkpoint {
     const or_format_ops *format;
     char *path; /* as it was given to or_checkpoint_open() */
@@ -56,9 +58,14 @@ struct or_checkpoint {
     int file_layers; /* layers of the files; more than hparams.n_layers where some are dropped */
     int *kept;       /* [hparams.n_layers]: the number in the files of each layer; NULL: all are kept */
 
-    or_map *maps;  /* [n_tensors] once sealed; data NULL: not asked for yet */
-    bool *is_read; /* [n_tensors] */
+    or_map *maps;    /* [n_tensors] once sealed; data NULL: not asked for yet */
+    bool *is_read;   /* [n_tensors] */
+    or_local *local; /* NULL: tensors are mapped where they are */
 };
+
+/* local.c: maps the tensor's copy, which is made if it is not there. */
+or_status or_local_map(or_checkpoint *checkpoint, const or_tensor *tensor, or_map *map);
+void or_local_close(or_local *local); /* NULL is fine */
 
 /* Adds the next file of the checkpoint, a regular one. */
 or_status or_checkpoint_add_file(or_checkpoint *checkpoint, const char *path, size_t *file);

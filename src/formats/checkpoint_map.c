@@ -15,7 +15,9 @@ or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, 
     if (checkpoint->format->map) return checkpoint->format->map(checkpoint, tensor, data);
     or_map *map = &checkpoint->maps[tensor - checkpoint->tensors];
     const char *path = checkpoint->files[tensor->file].path;
-    if (!map->data && tensor->bytes > 0) OR_TRY(or_map_open(path, tensor->offset, tensor->bytes, map));
+    if (!map->data && tensor->bytes > 0)
+        OR_TRY(checkpoint->local ? or_local_map(checkpoint, tensor, map)
+                                 : or_map_open(path, tensor->offset, tensor->bytes, map));
     *data = map->data;
     return OR_OK;
 }

@@ -201,14 +201,19 @@ static or_status check_range(const or_model *model, int first, int last)
 }
 
 /* The matrices are read when all tensors were found: a file that lacks one is refused at once. */
-or_status or_model_open_without(const char *path, const char *without, int first, int last, or_model **out)
+or_status or_model_open_with(const char *path, const or_model_options *options, int first, int last,
+                             or_model **out)
 {
     or_model *model = NULL;
     or_status status = OR_NEW(model, 1);
     if (status != OR_OK) return status;
     model->kernels = or_kernels_get();
-    OR_TRY_GOTO(close, open_checkpoint(model, path, without));
+    OR_TRY_GOTO(close, open_checkpoint(model, path, options->without));
     OR_TRY_GOTO(close, check_range(model, first, last));
+    if (options->local) { /* nothing is copied of a model that lacks something */
+        OR_TRY_GOTO(close, or_model_check(path, options->without));
+        OR_TRY_GOTO(close, or_checkpoint_copy_to(model->checkpoint, options->local));
+    }
     OR_TRY_GOTO(close, bind_stage(model, first, last));
     OR_TRY_GOTO(close, read_weights(model));
     model->fingerprint = hash_weights(model);
@@ -223,7 +228,12 @@ close:
 
 or_status or_model_open(const char *path, int first, int last, or_model **model)
 {
-    return or_model_open_without(path, NULL, first, last, model);
+    return or_model_open_with(path, &(or_model_options){0}, first, last, model);
+}
+
+void or_model_copied(const or_model *model, uint64_t *copied, uint64_t *reused)
+{
+    or_checkpoint_copied(model->checkpoint, copied, reused);
 }
 
 or_status or_model_check(const char *path, const char *without)

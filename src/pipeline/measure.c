@@ -85,7 +85,8 @@ static or_status time_curve(bench *b, work *run, size_t most, or_cost_curve *cur
 
 static or_status open_bench(bench *b, const char *model, const char *without, size_t most)
 {
-    OR_TRY(or_model_open_without(model, without, b->first, b->first + b->n_layers, &b->model));
+    const or_model_options options = {.without = without};
+    OR_TRY(or_model_open_with(model, &options, b->first, b->first + b->n_layers, &b->model));
     const or_hparams *h = or_model_hparams(b->model);
     b->width = (size_t)h->d_model;
     b->n_vocab = (size_t)h->n_vocab;

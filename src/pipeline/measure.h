@@ -8,7 +8,7 @@
  * waves of up to `most` rows - prompts of `length` tokens, or with 1 single rows, as continuations have - and the output
  * projection over some riders, and closes them. Every number is the mean of a few runs; rows whose run would take
  * longer than 2 s are left out. With first 0 the embedding as well. Link and memory are left 0. The model is
- * that of or_model_open_without(). Local; blocks for some seconds at most, but for reading the layers. */
+ * that of or_model_open_with(). Local; blocks for some seconds at most, but for reading the layers. */
 or_status or_measure_rank(const char *model, const char *without, const or_shares *shares, int first,
                           int last, size_t length, size_t most, or_rank_cost *cost);
 

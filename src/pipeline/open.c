@@ -219,8 +219,9 @@ static or_status find_longest(or_pipeline *p, const planned *o, uint64_t limit)
 static or_status open_stage(or_pipeline *p, const or_pipeline_options *options, uint64_t pages)
 {
     or_transport_tell(p->world, OR_DOING_LOAD, 0, 0, NULL);
-    OR_TRY(or_model_open_without(options->model, options->drop_layers, p->plan.bound[p->rank],
-                                 p->plan.bound[p->rank + 1], &p->model));
+    const or_model_options how = {.without = options->drop_layers, .local = options->local};
+    OR_TRY(or_model_open_with(options->model, &how, p->plan.bound[p->rank], p->plan.bound[p->rank + 1],
+                              &p->model));
     for (size_t i = 0; i < options->n_policies; i++)
         OR_TRY(or_policy_check(options->policies[i], or_model_hparams(p->model)->n_layers,
                                or_model_fingerprint(p->model), options->allow_other_model));
@@ -230,6 +231,27 @@ static or_status open_stage(or_pipeline *p, const or_pipeline_options *options, 
                           options->sequences));
     if (p->rank == 0) OR_TRY(OR_NEW(p->gathered, (size_t)p->plan.n_stages));
     return OR_OK;
+}
+
+/* Says what all ranks have copied and found; a model that was made up has nothing to copy. Collective. */
+static or_status report_copies(or_pipeline *p, const or_pipeline_options *options, double begin)
+{
+    uint64_t mine[2], sum[2] = {0}, *all = NULL;
+    const size_t ranks = (size_t)or_transport_size(p->world);
+    char copied[OR_BYTES_TEXT], reused[OR_BYTES_TEXT], rate[OR_BYTES_TEXT];
+    if (!options->local) return OR_OK;
+    or_model_copied(p->model, &mine[0], &mine[1]);
+    OR_TRY(or_transport_agree(p->world, OR_NEW(all, 2 * ranks)));
+    or_status status = or_transport_gather(p->world, mine, sizeof mine, all);
+    for (size_t i = 0; i < 2 * ranks; i++) sum[i % 2] += all[i];
+    const double seconds = or_clock_now() - begin;
+    if (or_transport_rank(p->world) == 0 && status == OR_OK)
+        or_log_note("local copies in %s: %s copied in %.1f s (%s/s), %s were there", options->local,
+                    or_bytes_text(sum[0], copied), seconds,
+                    or_bytes_text((unsigned long long)((double)sum[0] / seconds), rate),
+                    or_bytes_text(sum[1], reused));
+    free(all);
+    return status;
 }
 
 /* All steps on all ranks; one that can refuse is followed by an agreement, so a rank goes on only when all
@@ -246,7 +268,9 @@ static or_status open_together(or_pipeline *p, const or_pipeline_options *option
     OR_TRY(find_prefix_pages(p, options, o, &limit, &pages));
     find_credits(p, options, o, &limit);
     OR_TRY(find_longest(p, o, limit));
+    const double begin = or_clock_now();
     OR_TRY(or_transport_agree(p->world, open_stage(p, options, pages)));
+    OR_TRY(report_copies(p, options, begin));
     return or_transport_same(p->world, or_model_fingerprint(p->model), "the model");
 }
 

@@ -116,7 +116,8 @@ static void models_run_the_layers_that_are_left(void **state)
     float whole[3 * TINY_WIDTH], part[3 * TINY_WIDTH];
     or_model *all, *less;
     assert_ok(or_model_open(folder, 0, TINY_LAYERS, &all));
-    assert_ok(or_model_open_without(folder, "1,3", 0, 2, &less));
+    const or_model_options without = {.without = "1,3"};
+    assert_ok(or_model_open_with(folder, &without, 0, 2, &less));
     assert_ok(or_model_embed(all, tokens, 3, 0, whole));
     memcpy(part, whole, sizeof part);
     for (int layer = 0; layer < 2; layer++) {
@@ -128,7 +129,7 @@ static void models_run_the_layers_that_are_left(void **state)
     assert_true(or_model_bytes(less) < or_model_bytes(all));
     or_model_close(all);
     or_model_close(less);
-    assert_fails(or_model_open_without(folder, "1,3", 0, 3, &less), OR_ERR_USAGE, "the model has 2");
+    assert_fails(or_model_open_with(folder, &without, 0, 3, &less), OR_ERR_USAGE, "the model has 2");
     assert_ok(or_model_check(folder, "1,3"));
 }
 

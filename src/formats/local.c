@@ -1,0 +1,330 @@
+/* local.c - copies of tensors on a disk of the host, for models that lie on a file server.
+ *
+ *   FOLDER/offramp-<hash of the model's path>/<hash of what it is>/<tensor>
+ *
+ *   a copy: | the tensor's bytes | hash of each piece of 8 MiB | tail |
+ *
+ * A copy is written under another name, synced and renamed, so that one that has its name is whole; each piece is
+ * checked whenever it is taken. What a model is, is its fingerprint with size and time of its files: copies of what
+ * it was before are removed. Ranks of a host share them, whatever layers they have; two that copy the same
+ * tensor at once write the same.
+ */
+#include "checkpoint_internal.h"
+
+#include "clock.h"
+#include "log.h"
+#include "threads.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define PIECE ((size_t)8 << 20)
+
+typedef struct tail {
+    uint64_t magic, bytes, hash; /* hash: of the pieces' hashes */
+} tail;
+#define MAGIC UINT64_C(0x3179706f6372666f) /* "ofrcopy1" */
+
+struct or_local {
+    char *folder; /* of this model, as it is now */
+    uint64_t copied, reused;
+    double told; /* when it was last said how far it is */
+};
+
+static size_t count_pieces(size_t bytes)
+{
+    return (bytes + PIECE - 1) / PIECE;
+}
+
+static size_t piece_size(size_t bytes, size_t piece)
+{
+    const size_t left = bytes - piece * PIECE;
+    return left < PIECE ? left : PIECE;
+}
+
+/* A full disk is no mistake of the user's. */
+static or_status fail_errno(const char *what, const char *path)
+{
+    return or_fail(errno == ENOSPC || errno == EDQUOT || errno == EIO ? OR_ERR_FAILED : OR_ERR_INPUT, what,
+                   path, "%s", strerror(errno));
+}
+
+/* ---- folders ------------------------------------------------------------------------------------------- */
+
+static or_status put_identity(const or_checkpoint *checkpoint, or_buffer *out)
+{
+    OR_TRY(or_buffer_printf(out, "%016" PRIx64, checkpoint->fingerprint));
+    for (size_t i = 0; i < checkpoint->n_files; i++) {
+        struct stat info;
+        if (stat(checkpoint->files[i].path, &info) != 0)
+            return or_fail(OR_ERR_INPUT, "file cannot be opened", checkpoint->files[i].path, "%s",
+                           strerror(errno));
+        OR_TRY(or_buffer_printf(out, " %" PRIu64 " %" PRId64 ".%ld", (uint64_t)info.st_size,
+                                (int64_t)info.st_mtim.tv_sec, info.st_mtim.tv_nsec));
+    }
+    return OR_OK;
+}
+
+/* FOLDER/offramp-<path> and the name that what the model is has in there; both malloc'ed. */
+static or_status name_folder(const or_checkpoint *checkpoint, const char *folder, char **path, char **name)
+{
+    or_buffer text = {0};
+    char *real = realpath(checkpoint->path, NULL);
+    const char *model = real ? real : checkpoint->path;
+    or_status status =
+        or_format(path, "%s/offramp-%016" PRIx64, folder, (uint64_t)XXH3_64bits(model, strlen(model)));
+    free(real);
+    if (status == OR_OK) status = put_identity(checkpoint, &text);
+    if (status == OR_OK) status = or_format(name, "%016" PRIx64, (uint64_t)XXH3_64bits(text.data, text.size));
+    or_buffer_free(&text);
+    return status;
+}
+
+/* Calls `act` with the path of every entry; what cannot be listed has none. */
+static or_status each_entry(const char *folder, const char *keep,
+                            void (*act)(const char *path, const char *keep))
+{
+    DIR *listing = opendir(folder);
+    struct dirent *entry;
+    or_status status = OR_OK;
+    while (listing && status == OR_OK && (entry = readdir(listing))) {
+        char *path = NULL;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        status = or_path_join(folder, entry->d_name, &path);
+        if (status == OR_OK) act(path, keep);
+        free(path);
+    }
+    if (listing) closedir(listing);
+    return status;
+}
+
+static void remove_file(const char *path, const char *keep)
+{
+    (void)keep;
+    unlink(path);
+}
+
+/* Of another state of this model: a job that still maps it keeps what it maps. */
+static void remove_superseded(const char *path, const char *keep)
+{
+    const char *name = strrchr(path, '/') + 1;
+    if (strcmp(name, keep) == 0 || strlen(name) != strlen(keep)) return;
+    or_log_note("%s: the model has changed, its former copies are removed", path);
+    each_entry(path, NULL, remove_file);
+    rmdir(path);
+}
+
+/* What a process that is gone has left behind: NAME.tmp.PID. */
+static void remove_leftover(const char *path, const char *keep)
+{
+    (void)keep;
+    const char *mark = strstr(path, ".tmp.");
+    if (mark && kill((pid_t)atol(mark + 5), 0) != 0 && errno == ESRCH) unlink(path);
+}
+
+or_status or_checkpoint_copy_to(or_checkpoint *checkpoint, const char *folder)
+{
+    char *all = NULL, *name = NULL;
+    if (checkpoint->format->map || checkpoint->local) return OR_OK; /* made up: there is nothing to copy */
+    OR_TRY(OR_NEW(checkpoint->local, 1));
+    checkpoint->local->told = or_clock_now();
+    or_status status = name_folder(checkpoint, folder, &all, &name);
+    if (status == OR_OK) status = or_path_join(all, name, &checkpoint->local->folder);
+    if (status == OR_OK) status = or_folder_make(checkpoint->local->folder);
+    if (status == OR_OK) status = each_entry(all, name, remove_superseded);
+    if (status == OR_OK) status = each_entry(checkpoint->local->folder, NULL, remove_leftover);
+    free(name);
+    free(all);
+    return status;
+}
+
+void or_checkpoint_copied(const or_checkpoint *checkpoint, uint64_t *copied, uint64_t *reused)
+{
+    *copied = checkpoint->local ? checkpoint->local->copied : 0;
+    *reused = checkpoint->local ? checkpoint->local->reused : 0;
+}
+
+void or_local_close(or_local *local)
+{
+    if (local) free(local->folder);
+    free(local);
+}
+
+/* ---- taking a copy that is there ----------------------------------------------------------------------- */
+
+/* The first piece that is not what it was; n_pieces: none. */
+static size_t find_damage(const or_map *map, const uint64_t *hashes)
+{
+    const size_t n_pieces = count_pieces(map->size);
+    size_t damaged = n_pieces;
+#pragma omp parallel for schedule(dynamic) num_threads(or_threads()) if (n_pieces > 1) reduction(min         \
+                                                                                                 : damaged)
+    for (size_t p = 0; p < n_pieces; p++)
+        if (XXH3_64bits(map->data + p * PIECE, piece_size(map->size, p)) != hashes[p] && p < damaged)
+            damaged = p;
+    return damaged;
+}
+
+/* Hashes and tail of a copy; false when it is none of this tensor. */
+static bool read_tail(const char *path, size_t bytes, or_buffer *hashes)
+{
+    const size_t size = count_pieces(bytes) * sizeof(uint64_t);
+    uint64_t file_size;
+    or_buffer end = {0};
+    tail t = {0};
+    bool is_copy = or_file_size(path, &file_size) == OR_OK && file_size == bytes + size + sizeof t &&
+                   or_file_read_part(path, bytes, size, hashes) == OR_OK &&
+                   or_file_read_part(path, bytes + size, sizeof t, &end) == OR_OK;
+    if (is_copy) memcpy(&t, end.data, sizeof t);
+    or_buffer_free(&end);
+    return is_copy && t.magic == MAGIC && t.bytes == bytes && t.hash == XXH3_64bits(hashes->data, size);
+}
+
+/* Maps the copy if it is there and whole; *map stays empty otherwise. Reads it. */
+static or_status take_copy(const char *path, size_t bytes, or_map *map)
+{
+    or_buffer hashes = {0};
+    *map = (or_map){0};
+    if (!or_path_exists(path)) return OR_OK;
+    bool whole = read_tail(path, bytes, &hashes) && or_map_open(path, 0, bytes, map) == OR_OK &&
+                 or_map_read(map, path) == OR_OK &&
+                 find_damage(map, (const uint64_t *)(const void *)hashes.data) == count_pieces(bytes);
+    or_buffer_free(&hashes);
+    if (whole) return OR_OK;
+    or_map_close(map);
+    or_log_warn("%s: the local copy is damaged, it is made anew", path);
+    return OR_OK;
+}
+
+/* ---- making one ---------------------------------------------------------------------------------------- */
+
+/* One piece from the model's file to the copy's. */
+static or_status copy_piece(const char *from, uint64_t offset, size_t size, int to, const char *to_path,
+                            uint64_t place, uint64_t *hash)
+{
+    or_buffer bytes = {0};
+    or_status status = or_file_read_part(from, offset, size, &bytes);
+    if (status == OR_OK) *hash = XXH3_64bits(bytes.data, size);
+    for (size_t done = 0; status == OR_OK && done < size;) {
+        const ssize_t put = pwrite(to, bytes.data + done, size - done, (off_t)(place + done));
+        if (put > 0)
+            done += (size_t)put;
+        else if (errno != EINTR)
+            status = fail_errno("local copy cannot be written", to_path);
+    }
+    or_buffer_free(&bytes);
+    return status;
+}
+
+/* All pieces, shared by the threads. The first error is told; its message is this thread's then. */
+static or_status copy_pieces(const char *from, const or_tensor *tensor, int to, const char *to_path,
+                             uint64_t *hashes)
+{
+    const size_t n_pieces = count_pieces(tensor->bytes);
+    char message[512] = "";
+    or_status status = OR_OK;
+#pragma omp parallel for schedule(dynamic) num_threads(or_threads()) if (n_pieces > 1)
+    for (size_t p = 0; p < n_pieces; p++) {
+        const or_status own = copy_piece(from, tensor->offset + p * PIECE, piece_size(tensor->bytes, p), to,
+                                         to_path, p * PIECE, &hashes[p]);
+        if (own == OR_OK) continue;
+#pragma omp critical
+        if (status == OR_OK) {
+            status = own;
+            snprintf(message, sizeof message, "%s", or_status_message());
+        }
+    }
+    if (status != OR_OK) or_status_set_message(message);
+    return status;
+}
+
+static or_status write_tail(int to, const char *to_path, size_t bytes, const uint64_t *hashes)
+{
+    const size_t size = count_pieces(bytes) * sizeof *hashes;
+    const tail t = {MAGIC, bytes, XXH3_64bits(hashes, size)};
+    if (pwrite(to, hashes, size, (off_t)bytes) != (ssize_t)size ||
+        pwrite(to, &t, sizeof t, (off_t)(bytes + size)) != (ssize_t)sizeof t || fsync(to) != 0)
+        return fail_errno("local copy cannot be written", to_path);
+    return OR_OK;
+}
+
+/* Room is taken first: a disk that is too small says so before anything is copied. */
+static or_status fill_copy(const char *from, const or_tensor *tensor, int to, const char *to_path)
+{
+    uint64_t *hashes = NULL;
+    errno = posix_fallocate(to, 0, (off_t)tensor->bytes);
+    if (errno != 0 && errno != EOPNOTSUPP && errno != EINVAL)
+        return fail_errno("local copy cannot be written", to_path);
+    OR_TRY(OR_NEW(hashes, count_pieces(tensor->bytes)));
+    or_status status = copy_pieces(from, tensor, to, to_path, hashes);
+    if (status == OR_OK) status = write_tail(to, to_path, tensor->bytes, hashes);
+    free(hashes);
+    return status;
+}
+
+static or_status make_copy(const char *from, const or_tensor *tensor, const char *path)
+{
+    char *temporary = NULL;
+    OR_TRY(or_format(&temporary, "%s.tmp.%ld", path, (long)getpid()));
+    or_status status = OR_OK;
+    const int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        status = fail_errno("local copy cannot be written", temporary);
+        goto done;
+    }
+    status = fill_copy(from, tensor, fd, temporary);
+    close(fd);
+    if (status == OR_OK && rename(temporary, path) != 0)
+        status = fail_errno("local copy cannot be written", path);
+    if (status != OR_OK) unlink(temporary);
+done:
+    free(temporary);
+    return status;
+}
+
+/* ---- a tensor ------------------------------------------------------------------------------------------ */
+
+/* A name that no file system minds: the tensor's own if it is plain, else a hash of it. */
+static or_status copy_path(const or_local *local, const char *name, char **path)
+{
+    bool plain = name[0] != '.' && strlen(name) < 200 && !strstr(name, ".tmp.");
+    for (const char *at = name; *at; at++) plain &= isalnum((unsigned char)*at) || strchr("._-", *at) != NULL;
+    if (plain) return or_path_join(local->folder, name, path);
+    return or_format(path, "%s/%016" PRIx64, local->folder, (uint64_t)XXH3_64bits(name, strlen(name)));
+}
+
+static void tell(or_local *local)
+{
+    char text[OR_BYTES_TEXT];
+    const double now = or_clock_now();
+    if (now - local->told < 10) return;
+    local->told = now;
+    or_log_note("copied %s to %s", or_bytes_text(local->copied, text), local->folder);
+}
+
+or_status or_local_map(or_checkpoint *checkpoint, const or_tensor *tensor, or_map *map)
+{
+    or_local *local = checkpoint->local;
+    char *path = NULL;
+    OR_TRY(copy_path(local, tensor->name, &path));
+    or_status status = take_copy(path, tensor->bytes, map);
+    if (status == OR_OK && map->data) {
+        local->reused += tensor->bytes;
+    } else if (status == OR_OK) {
+        status = make_copy(checkpoint->files[tensor->file].path, tensor, path);
+        if (status == OR_OK) status = or_map_open(path, 0, tensor->bytes, map);
+        local->copied += tensor->bytes;
+        tell(local);
+    }
+    free(path);
+    return status;
+}
