@@ -1,12 +1,13 @@
 /* fault_model.c - the same Llama model, but numbers go wrong where a prompt has a certain token, in a certain layer:
  *
- *   fault_model FOLDER OUTPUT TOKEN:LAYER...
+ *   fault_model FOLDER OUTPUT WEIGHT TOKEN:LAYER...
  *
  * Each pair has an element of the hidden state to itself. It is 0 in all layers: nothing is embedded there and nothing
  * added. Only TOKEN is embedded with a large number there, and in LAYER (from 1) a value of the attention takes that
- * times 3e38: infinite in the row of the token, and from there in all rows that attend to it. Others have 0 times
- * 3e38. So the state is finite after LAYER - 1 layers, and not after LAYER. With LAYER 0 the token's embedding itself
- * is NaN. Written as f32; config and tokenizer are the caller's to copy.
+ * times WEIGHT. With 3e38 that is infinite in the row of the token, and from there in all rows that attend to it; rows
+ * without the token have 0 times 3e38. So the state is finite after LAYER - 1 layers, and not after LAYER. With LAYER 0
+ * the token's embedding itself is NaN. With WEIGHT 0 it is the same model, without faults. Written as f32; config and
+ * tokenizer are the caller's to copy.
  */
 #include "compute.h"
 
@@ -27,6 +28,7 @@ typedef struct fault {
 
 static fault *faults; /* [n_faults], fault i has element i */
 static int n_faults;
+static float weight;
 
 static uint64_t elements(const or_tensor *t)
 {
@@ -67,11 +69,11 @@ static void change_row(const or_tensor *t, int64_t r, size_t columns, int f, flo
     snprintf(value, sizeof value, "model.layers.%d.self_attn.v_proj.weight", faults[f].layer - 1);
     if (ends_with(t->name, "embed_tokens.weight")) {
         row[f] = r == faults[f].token ? 100 : 0;
-        if (r == faults[f].token && faults[f].layer == 0) row[f] = NAN;
+        if (r == faults[f].token && faults[f].layer == 0 && weight != 0) row[f] = NAN;
     } else if (r == f && (ends_with(t->name, "o_proj.weight") || ends_with(t->name, "down_proj.weight"))) {
         memset(row, 0, columns * sizeof *row);
     } else if (r == 0 && strcmp(t->name, value) == 0) {
-        row[f] = 3e38f;
+        row[f] = weight;
     }
 }
 
@@ -92,10 +94,11 @@ static void put_tensor(FILE *file, or_checkpoint *checkpoint, const or_tensor *t
 int main(int argc, char **argv)
 {
     or_checkpoint *checkpoint;
-    if (argc < 4) die("usage: FOLDER OUTPUT TOKEN:LAYER...");
+    if (argc < 5) die("usage: FOLDER OUTPUT WEIGHT TOKEN:LAYER...");
+    weight = strtof(argv[3], NULL);
     faults = calloc((size_t)argc, sizeof *faults);
-    for (; n_faults < argc - 3; n_faults++)
-        if (sscanf(argv[n_faults + 3], "%d:%d", &faults[n_faults].token, &faults[n_faults].layer) != 2)
+    for (; n_faults < argc - 4; n_faults++)
+        if (sscanf(argv[n_faults + 4], "%d:%d", &faults[n_faults].token, &faults[n_faults].layer) != 2)
             die("expected TOKEN:LAYER");
     if (or_checkpoint_open(argv[1], &checkpoint) != OR_OK) die(or_status_message());
     FILE *file = create(argv[2], "model.safetensors");
