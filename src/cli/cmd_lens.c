@@ -55,6 +55,7 @@ typedef struct prompt {
     or_tokens tokens;
     size_t n_shared; /* see or_request */
     or_buffer line;
+    int fault; /* or_job.fault()'s layer */
 } prompt;
 
 typedef struct run {
@@ -189,6 +190,7 @@ static or_status take_fault(void *context, size_t index, int layer)
 {
     run *r = context;
     prompt *p = &r->prompts[index];
+    p->fault = layer;
     if (r->n_failed++ == 0 || index < r->first_failed) r->first_failed = index;
     or_progress_part(&r->progress, ++r->n_done, r->n_prompts, "prompts");
     OR_TRY(put_prompt(p));
@@ -200,8 +202,9 @@ static or_status check(const run *r)
 {
     if (r->n_failed == 0) return OR_OK;
     return or_fail(OR_ERR_FAILED, "prompts failed", NULL,
-                   "%zu of %zu, the first has the id %s, see its \"error\" in %s%s", r->n_failed,
-                   r->n_prompts, r->prompts[r->first_failed].id, output,
+                   "%zu of %zu, the first has the id %s: numbers are not finite after layer %d%s",
+                   r->n_failed, r->n_prompts, r->prompts[r->first_failed].id,
+                   r->prompts[r->first_failed].fault,
                    r->n_failed == r->n_prompts ? "; are the weights damaged?" : "");
 }
 

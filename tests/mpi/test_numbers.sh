@@ -127,7 +127,7 @@ go 0 2 trace --model "$scratch/faulty" --task "$demo/tasks/word_length.json" --s
 grep -q 'word_length, 2 shots: 4 of 24 rows are left out, numbers are not finite: of row 5 after layer 7' "$scratch/err" ||
     fail "trace does not say what it leaves out"
 [ "$(cut -d, -f3 "$scratch/trace.csv" | sort -u | wc -l)" -eq 21 ] || fail "the trace has other rows"
-expect 1 'prompts failed: [0-9]* of 24, the first has the id 4' 2 lens --model "$scratch/faulty" --input \
+expect 1 'prompts failed: [0-9]* of 24, the first has the id 4: numbers are not finite after layer 7' 2 lens --model "$scratch/faulty" --input \
     "$scratch/in.jsonl" --output "$scratch/lens"
 jq -es 'length == 24 and .[4].error == "numbers are not finite after layer 7" and (.[0].layers | length) == 16' \
     "$scratch/lens" >/dev/null || fail "another lens"
