@@ -138,8 +138,8 @@ typedef struct or_batch_summary {
 or_status or_batch_summarise(const or_batch *batch, or_batch_summary *summary);
 
 /* OR_ERR_FAILED when requests have failed, of whichever process: the message has their number and the first.
- * Everything is written nevertheless; to go on with such a run runs them no more, and ends the same. After the
- * run. */
+ * Everything is written nevertheless; to go on with such a run runs them no more, and ends the same. After
+ * the run. */
 or_status or_batch_check(const or_batch *batch);
 
 #endif

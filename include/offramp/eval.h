@@ -106,8 +106,8 @@ bool or_eval_survivors(const or_eval *eval, double *share, double *length);
 or_status or_eval_summary(const or_eval *eval, size_t group, or_group_summary *summary);
 
 /* OR_ERR_FAILED when instances have failed, of whichever process: the message has their number and the first.
- * Everything is written nevertheless; to go on with such a run asks them no more, and ends the same. After the
- * run. */
+ * Everything is written nevertheless; to go on with such a run asks them no more, and ends the same. After
+ * the run. */
 or_status or_eval_check(const or_eval *eval);
 size_t or_eval_failed(const or_eval *eval); /* of or_eval_count() */
 

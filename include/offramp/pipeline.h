@@ -263,8 +263,9 @@ void or_run_stats_free(or_run_stats *stats);
  * `sum` begins as {0}. */
 or_status or_run_stats_add(or_run_stats *sum, const or_run_stats *run);
 
-/* Rank 0: runs the job's requests and returns when every one was answered, or has failed. OR_STOPPED when job->stop() asked
- * and what was admitted is done. Other ranks must be in or_pipeline_serve(). Blocking; sleeps while idle. */
+/* Rank 0: runs the job's requests and returns when every one was answered, or has failed. OR_STOPPED when
+ * job->stop() asked and what was admitted is done. Other ranks must be in or_pipeline_serve(). Blocking;
+ * sleeps while idle. */
 or_status or_pipeline_run(or_pipeline *pipeline, const or_job *job, or_run_stats *stats);
 
 /* Other ranks: works until rank 0 pauses or closes. Blocking; sleeps while idle. */

@@ -157,8 +157,8 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
 or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status (*drive)(void *),
                            void *context);
 
-/* Writes the timeline, if there is one, when the command is done, also where requests have failed, or was stopped:
- * `status` is how it ended, and what comes back how it ends now. Closes it. */
+/* Writes the timeline, if there is one, when the command is done, also where requests have failed, or was
+ * stopped: `status` is how it ended, and what comes back how it ends now. Closes it. */
 or_status or_session_keep_timeline(or_session *session, or_status status);
 
 /* ---- progress and stopping ---------------------------------------------------------------------------- */

@@ -173,7 +173,8 @@ static or_status find_row(const reader *r, const instance *i, const char *where,
                    (long long)i->shots, i->policy);
 }
 
-/* A generated answer has an exit layer per token, in a list; else there is one. What has failed left nowhere. */
+/* A generated answer has an exit layer per token, in a list; else there is one. What has failed left
+ * nowhere. */
 static or_status count_exits(const reader *r, or_exits *exits, const cJSON *line, const char *where)
 {
     const cJSON *layers, *layer;

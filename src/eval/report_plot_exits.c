@@ -58,7 +58,8 @@ static double total(const uint64_t *counts, int n_layers)
     return n;
 }
 
-/* Full depth's are of no interest: all leave at the last layer. Nor is a policy of which every instance failed. */
+/* Full depth's are of no interest: all leave at the last layer. Nor is a policy of which every instance
+ * failed. */
 static or_status collect(const or_report *report, histograms *all)
 {
     for (size_t i = 0; i < report->results.n_rows; i++) {

@@ -239,9 +239,9 @@ static or_status put_dense(const or_outcome *dense, or_buffer *out)
  *   {"task":"squad_f1",...,"index":17,"token":6374,"correct":false,"score":0.8,"text":" Santa Clara",
  *    "exit_layers":[9,16,11],"exit_layer":9,"gap":0.41,"top_prob":0.62,"dense_text":" Santa Clara"}
  *
- * dense_token or dense_text, full depth's answer, is there in groups with a full-depth twin. What has failed is wrong,
- * has the token -1, and ends with what went wrong: ,"error":"numbers are not finite after layer 7". Its exit layer is
- * that layer, its text, if it was to have one, is empty. */
+ * dense_token or dense_text, full depth's answer, is there in groups with a full-depth twin. What has failed
+ * is wrong, has the token -1, and ends with ,"error":"numbers are not finite after layer 7". Its exit layer
+ * is that layer, and its text, if it was to have one, is empty. */
 static or_status put_result(const or_eval *eval, const or_group *group, size_t i, or_buffer *out)
 {
     const or_outcome *outcome = &group->outcomes[i];

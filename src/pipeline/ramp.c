@@ -85,7 +85,7 @@ static bool leaves_by_fault(or_wave *wave, size_t r)
     return or_fault_leaves(&rider->step);
 }
 
-/* Lists what is due in stage->due, in ascending order, and lets those leave that are not asked, or are lost. */
+/* Lists what is due in stage->due, in ascending order; lets those leave that are not asked, or are lost. */
 static or_status find_due(or_stage *stage, or_wave *wave, size_t *n_due)
 {
     size_t n = 0;

@@ -1,13 +1,13 @@
-/* fault_model.c - the same Llama model, but numbers go wrong where a prompt has a certain token, in a certain layer:
+/* fault_model.c - the same Llama model, but numbers go wrong behind a certain token, in a certain layer:
  *
  *   fault_model FOLDER OUTPUT WEIGHT TOKEN:LAYER...
  *
- * Each pair has an element of the hidden state to itself. It is 0 in all layers: nothing is embedded there and nothing
- * added. Only TOKEN is embedded with a large number there, and in LAYER (from 1) a value of the attention takes that
- * times WEIGHT. With 3e38 that is infinite in the row of the token, and from there in all rows that attend to it; rows
- * without the token have 0 times 3e38. So the state is finite after LAYER - 1 layers, and not after LAYER. With LAYER 0
- * the token's embedding itself is NaN. With WEIGHT 0 it is the same model, without faults. Written as f32; config and
- * tokenizer are the caller's to copy.
+ * Each pair has an element of the hidden state to itself. It is 0 in all layers: nothing is embedded there
+ * and nothing added. Only TOKEN is embedded with a large number there, and in LAYER (from 1) a value of the
+ * attention takes that times WEIGHT. With 3e38 that is infinite in the row of the token, and from there in
+ * all rows that attend to it; rows without the token have 0 times 3e38. So the state is finite after LAYER -
+ * 1 layers, and not after LAYER. With LAYER 0 the token's embedding itself is NaN. With WEIGHT 0 it is the
+ * same model, without faults. Written as f32; config and tokenizer are the caller's to copy.
  */
 #include "compute.h"
 

@@ -62,8 +62,8 @@ static inline int32_t fake_draft(uint64_t hash, unsigned wrong)
     return (fake_token(hash) + (is_wrong ? 1 + (int32_t)((hash >> 40) % 3) : 0)) % FAKE_VOCAB;
 }
 
-/* The layer after which the row's numbers are not finite, in `faulty` of 64 cases; 0: they always are. Unlike those
- * of a real model, its faults do not spread to the rows behind it. */
+/* The layer after which the row's numbers are not finite, in `faulty` of 64 cases; 0: they always are.
+ * Unlike those of a real model, its faults do not spread to the rows behind it. */
 static inline int fake_fault(uint64_t hash, unsigned faulty, int n_layers)
 {
     return (hash >> 44) % 64 < faulty ? 1 + (int)((hash >> 50) % (unsigned)n_layers) : 0;
@@ -208,8 +208,8 @@ static inline void fake_lose(or_record *record, int fault)
     record->logprob = record->seen.top_prob = record->seen.gap = 0;
 }
 
-/* Whether the rider leaves behind a layer since a row that is asked is lost there. Under verify it goes on, and leaves
- * no draft. */
+/* Whether the rider leaves behind a layer since a row that is asked is lost there. Under verify it goes on,
+ * and leaves no draft. */
 static inline bool fake_lost(const fake_pipeline *p, fake_stage *stage, fake_rider *r)
 {
     or_step *step = &r->rider.step;

@@ -383,7 +383,8 @@ static or_status take_fault(void *context, size_t index, int layer)
     return OR_OK;
 }
 
-/* Both of a prompt and of a continuation; but not of what came behind the token with which the job had enough. */
+/* Both of a prompt and of a continuation; but not of what came behind the token with which the job had
+ * enough. */
 static void faults_are_the_jobs_unless_it_had_enough(void **state)
 {
     (void)state;

@@ -596,8 +596,8 @@ static void ended_sequences_wait_for_their_riders(void **state)
     or_schedule_close(s);
 }
 
-/* Behind a draft that waits for its verdict a fault waits, too; a verdict that replaces the draft takes it back. A
- * job that hears of no faults fails. */
+/* Behind a draft that waits for its verdict a fault waits, too; a verdict that replaces the draft takes it
+ * back. A job that hears of no faults fails. */
 static void faults_wait_for_their_turn(void **state)
 {
     (void)state;
