@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # support.sh - what the script tests share; sourced by them. From ctest come OFFRAMP (the binary), MAKE_MODEL,
-# CHECK_RESIDENT, WIDEN_MODEL and REPLAY (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
+# CHECK_RESIDENT, WIDEN_MODEL, FAULT_MODEL and REPLAY (tests/tools), SOURCE, BUILD, DATA, and ROWS (rows per demo task, 0: all). A test ends at its first
 # failed check; `skip` ends it as skipped.
 set -uo pipefail
-: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${WIDEN_MODEL:?}" "${REPLAY:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
+: "${OFFRAMP:?}" "${MAKE_MODEL:?}" "${CHECK_RESIDENT:?}" "${WIDEN_MODEL:?}" "${FAULT_MODEL:?}" "${REPLAY:?}" "${SOURCE:?}" "${BUILD:?}" "${DATA:?}" "${ROWS:=16}"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none

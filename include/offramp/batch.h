@@ -33,11 +33,13 @@
  *    "gaps": [...], "logprobs": [{"token": 263, "logprob": -0.31, "top": [[263, -0.31], ...]}, ...],
  *    "finish": "eos"}
  *   {"id": "b", "error": "wrong field: \"seed\" is a string, expected a whole number"}
+ *   {"id": "c", "error": "numbers are not finite after layer 7"}
  *
  * "tokens" are all that were drawn, also those of a stop text and the token that ended it. "text" ends
  * before a stop text; broken UTF-8 never shows. Probabilities are those of the exit layer's distribution
  * before temperature. "logprobs" are there when they were asked for. "finish" is "length" (max_tokens),
- * "stop" (a stop text) or "eos". A request that was refused has "id" and "error" and nothing else.
+ * "stop" (a stop text) or "eos". A request that was refused has "id" and "error" and nothing else; so has
+ * one that has failed (or_job.fault), also when tokens of it were drawn before.
  *
  * Where a continuation was followed, "tokens" are what was drawn at each position, behind the followed
  * tokens before it; there is no "text", since together they are none; and "logprobs" are always there, of
@@ -47,8 +49,8 @@
  *
  * OpenAI's lines get OpenAI's form. "created" is 0; "finish_reason" is "stop" also for eos; "logprobs" is
  * null or the legacy form: in "tokens" a token that is no whole characters stands as its vocabulary writes
- * it, "text_offset" counts characters of "text" that were certain before the token. Refused ones have no
- * response.
+ * it, "text_offset" counts characters of "text" that were certain before the token. Refused ones, and those
+ * that failed, have no response.
  *
  *   {"id": "batch_req_3", "custom_id": "c", "response": {"status_code": 200, "request_id": "req_3", "body":
  *    {"id": "cmpl-3", "object": "text_completion", "created": 0, "model": "m", "choices": [{"index": 0,
@@ -56,6 +58,8 @@
  *     "completion_tokens": 16, "total_tokens": 20}}}, "error": null}
  *   {"id": "batch_req_4", "custom_id": "d", "response": null,
  *    "error": {"code": "invalid_request", "message": "..."}}
+ *   {"id": "batch_req_5", "custom_id": "e", "response": null,
+ *    "error": {"code": "server_error", "message": "numbers are not finite after layer 7"}}
  *
  * All functions are rank 0's and local but or_batch_run(), for which the other ranks serve.
  */
@@ -123,6 +127,7 @@ or_status or_batch_run(or_batch *batch, or_pipeline *pipeline, or_eval_show *sho
  * moment that the request is admitted. */
 typedef struct or_batch_summary {
     size_t requests, refused;
+    size_t failed;   /* numbers were not finite (or_job.fault) */
     uint64_t tokens; /* of all continuations */
     double exit_layer_mean;
     double requests_per_second, tokens_per_second;
@@ -131,5 +136,10 @@ typedef struct or_batch_summary {
     const or_run_stats *stats;        /* the batch's; n_stages 0 if it ran nothing */
 } or_batch_summary;
 or_status or_batch_summarise(const or_batch *batch, or_batch_summary *summary);
+
+/* OR_ERR_FAILED when requests have failed, of whichever process: the message has their number and the first.
+ * Everything is written nevertheless; to go on with such a run runs them no more, and ends the same. After
+ * the run. */
+or_status or_batch_check(const or_batch *batch);
 
 #endif

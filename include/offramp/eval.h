@@ -2,7 +2,8 @@
  *
  * A run is a list of groups: task x shots x policy. A group's instances go through the pipeline together;
  * each finished one is in the journal before it counts. From the journal come
- *   results.jsonl  a line per instance, sorted by group and index: no times, so that runs compare by cmp
+ *   results.jsonl  a line per instance, sorted by group and index: no times, so that runs compare by cmp;
+ *                  an instance that failed (or_job.fault) has an "error" and no token, -1
  *   summary.json   a line of figures per group
  *   run.json       command line, versions, hosts, plan, model fingerprint
  */
@@ -39,10 +40,13 @@ typedef struct or_eval_plan {
 typedef struct or_group_summary {
     const char *task, *policy; /* "full" for full depth */
     int shots;
-    size_t n;
-    double accuracy, standard_error; /* mean score, and its sample deviation / sqrt(n), as lm-eval's */
+    size_t n, failed; /* instances, and those of them whose numbers were not finite (or_job.fault) */
+    double accuracy,
+        standard_error; /* mean score, and its sample deviation / sqrt(n), as lm-eval's; of n: what
+                                      * failed is wrong. Figures of exits are of the others */
     double exact_match; /* share of generated answers that are a reference; NAN if not generated */
-    double agreement;   /* share of answers (whole texts) that are full depth's; NAN unless dense */
+    double agreement; /* share of answers (whole texts) that are full depth's, where that has one; NAN unless
+                         * dense */
     double exit_layer_mean, exit_layer_var; /* layers executed; of all tokens; sample variance */
     double layers_saved; /* 1 - mean / L: the paper's layer ratio; layers that a token did not wait for */
     /* Multiply-adds executed, ramps (or_policy_ramp_macs()) included, over full depth's: what exits save, as if
@@ -101,6 +105,12 @@ bool or_eval_survivors(const or_eval *eval, double *share, double *length);
 /* Group g's figures, after the run; the stats stay owned by the eval. */
 or_status or_eval_summary(const or_eval *eval, size_t group, or_group_summary *summary);
 
+/* OR_ERR_FAILED when instances have failed, of whichever process: the message has their number and the first.
+ * Everything is written nevertheless; to go on with such a run asks them no more, and ends the same. After
+ * the run. */
+or_status or_eval_check(const or_eval *eval);
+size_t or_eval_failed(const or_eval *eval); /* of or_eval_count() */
+
 /* The same over all tasks, for each shots and policy; task is "all tasks". Total t, in the order of the
  * groups of one task. Rates and stats are left out (NAN, 0). */
 size_t or_eval_total_count(const or_eval *eval);
@@ -111,7 +121,8 @@ or_status or_eval_total(const or_eval *eval, size_t t, or_group_summary *summary
 or_status or_eval_stages(const or_eval *eval, or_run_stats *stats);
 
 /* Runs all instances at full depth and writes trace.csv (see trace.h); where answers are generated, of
- * their first token, with an answer token of -1. The plan must have no policies, whose groups would not
+ * their first token, with an answer token of -1. What failed (or_eval_failed()) is left out, with a note. The
+ * plan must have no policies, whose groups would not
  * run to the end; the pipeline must have taps. Rank 0; the others serve. */
 or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
                         bool (*stop)(void *), void *context);

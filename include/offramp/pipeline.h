@@ -13,7 +13,8 @@
  * there: a slow one takes fewer.
  *
  * A request's answer - token, exit layer, probabilities, bit for bit - does not depend on the plan, the wave
- * size, the threads, the replica, or on the other requests.
+ * size, the threads, the replica, or on the other requests. Where numbers become NaN or infinite, the request
+ * whose they are fails (or_job.fault), and nobody else.
  */
 #ifndef OFFRAMP_PIPELINE_H
 #define OFFRAMP_PIPELINE_H
@@ -181,6 +182,13 @@ typedef struct or_job {
     /* Nothing more comes of request `index`; its arrays are not looked at any more. */
     or_status (*finish)(void *context, size_t index, or_finish why);
 
+    /* Instead of answer() or finish(): request `index` has failed, and what was given of it is void, as its
+     * numbers are not finite after `layer` layers - the first after which the hidden state that gives its
+     * token is NaN, infinite or so large that no norm can be taken of it, or its logits are not finite at a
+     * ramp or at full depth. The layer depends on the request alone; the others are not disturbed. NULL: that
+     * is an error of the run (OR_ERR_FAILED). */
+    or_status (*fault)(void *context, size_t index, int layer);
+
     const char *name; /* what a timeline calls it; may be NULL */
 } or_job;
 
@@ -283,8 +291,9 @@ void or_run_stats_free(or_run_stats *stats);
  * `sum` begins as {0}. */
 or_status or_run_stats_add(or_run_stats *sum, const or_run_stats *run);
 
-/* Rank 0: runs the job's requests and returns when every one was answered. OR_STOPPED when job->stop() asked
- * and what was admitted is done. Other ranks must be in or_pipeline_serve(). Blocking; sleeps while idle. */
+/* Rank 0: runs the job's requests and returns when every one was answered, or has failed. OR_STOPPED when
+ * job->stop() asked and what was admitted is done. Other ranks must be in or_pipeline_serve(). Blocking;
+ * sleeps while idle. */
 or_status or_pipeline_run(or_pipeline *pipeline, const or_job *job, or_run_stats *stats);
 
 /* Other ranks: works until rank 0 pauses or closes. Blocking; sleeps while idle. */

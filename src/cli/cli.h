@@ -18,6 +18,7 @@ typedef struct or_session {
     int rank;                /* 0 for those */
     const char *command;
     bool alone; /* an error of this rank is not known to the others: the job must be aborted */
+    bool whole; /* the work is done, and its error is that requests have failed */
     int argc;
     char **argv;           /* the whole command line, for run.json */
     or_timeline *timeline; /* of --timeline; NULL: none */
@@ -180,8 +181,8 @@ or_status or_common_open(const or_common *common, or_session *session, bool taps
 or_status or_session_drive(or_session *session, or_pipeline *pipeline, or_status (*drive)(void *),
                            void *context);
 
-/* Writes the timeline, if there is one, when the command is done or was stopped: `status` is how it ended, and what
- * comes back how it ends now. Closes it. */
+/* Writes the timeline, if there is one, when the command is done, also where requests have failed, or was
+ * stopped: `status` is how it ended, and what comes back how it ends now. Closes it. */
 or_status or_session_keep_timeline(or_session *session, or_status status);
 
 /* ---- progress and stopping ---------------------------------------------------------------------------- */

@@ -231,7 +231,8 @@ static or_status finish(run *r, or_status status)
     if (!common.quiet) OR_TRY(or_print_summary(r->session, r->eval));
     if (!common.quiet) OR_TRY(print_plans(r));
     if (!common.quiet) printf("results: %s\n", output);
-    return OR_OK;
+    r->session->whole = true;
+    return or_eval_check(r->eval);
 }
 
 static or_status open_pipeline(run *r)

@@ -5,6 +5,7 @@
  *   out  {"id": "a", "tokens": [...],
  *         "layers": [{"layer": 1, "token": 15, "top_prob": .., "gap": .., "cos_attn": .., ...}, ...],
  *         "logits_top10": [[727, 18.2], ...], "logsumexp": 19.1}      of the full model, greatest first
+ *        {"id": 2, "tokens": [...], "error": "numbers are not finite after layer 7"}
  */
 #include "cli.h"
 
@@ -54,6 +55,7 @@ typedef struct prompt {
     or_tokens tokens;
     size_t n_shared; /* see or_request */
     or_buffer line;
+    int fault; /* or_job.fault()'s layer */
 } prompt;
 
 typedef struct run {
@@ -63,6 +65,7 @@ typedef struct run {
     prompt *prompts;
     size_t n_prompts, capacity;
     size_t n_done;
+    size_t n_failed, first_failed; /* whose numbers are not finite; the first of the file's */
     or_progress progress;
 } run;
 
@@ -134,14 +137,21 @@ static or_status put_layer(or_buffer *out, const or_observation *seen)
     return or_buffer_puts(out, "}");
 }
 
-/* The line of one prompt, kept until all are there. */
-static or_status put_answer(prompt *p, const or_answer *answer)
+static or_status put_prompt(prompt *p)
 {
     or_buffer *out = &p->line;
     OR_TRY(or_buffer_printf(out, "{\"id\": %s, \"tokens\": [", p->id));
     for (size_t i = 0; i < p->tokens.count; i++)
         OR_TRY(or_buffer_printf(out, "%s%d", i ? ", " : "", p->tokens.ids[i]));
-    OR_TRY(or_buffer_puts(out, "], \"layers\": ["));
+    return or_buffer_puts(out, "]");
+}
+
+/* The line of one prompt, kept until all are there. */
+static or_status put_answer(prompt *p, const or_answer *answer)
+{
+    or_buffer *out = &p->line;
+    OR_TRY(put_prompt(p));
+    OR_TRY(or_buffer_puts(out, ", \"layers\": ["));
     for (int layer = 0; layer < answer->exit.layer; layer++) OR_TRY(put_layer(out, &answer->seen[layer]));
     OR_TRY(or_buffer_puts(out, "], \"logits_top10\": ["));
     for (int i = 0; i < answer->n_best; i++) {
@@ -177,6 +187,28 @@ static or_status take_answer(void *context, size_t index, const or_answer *answe
     return put_answer(&r->prompts[index], answer);
 }
 
+static or_status take_fault(void *context, size_t index, int layer)
+{
+    run *r = context;
+    prompt *p = &r->prompts[index];
+    p->fault = layer;
+    if (r->n_failed++ == 0 || index < r->first_failed) r->first_failed = index;
+    or_progress_part(&r->progress, ++r->n_done, r->n_prompts, "prompts");
+    OR_TRY(put_prompt(p));
+    return or_buffer_printf(&p->line, ", \"error\": \"numbers are not finite after layer %d\"}\n", layer);
+}
+
+/* Rank 0, after all is written. */
+static or_status check(const run *r)
+{
+    if (r->n_failed == 0) return OR_OK;
+    return or_fail(OR_ERR_FAILED, "prompts failed", NULL,
+                   "%zu of %zu, the first has the id %s: numbers are not finite after layer %d%s",
+                   r->n_failed, r->n_prompts, r->prompts[r->first_failed].id,
+                   r->prompts[r->first_failed].fault,
+                   r->n_failed == r->n_prompts ? "; are the weights damaged?" : "");
+}
+
 /* Rank 0. The file appears whole, or not at all: after a stop nothing is written. */
 static or_status drive(void *context)
 {
@@ -187,6 +219,7 @@ static or_status drive(void *context)
         .request = give_request,
         .answer = take_answer,
         .stop = or_stop_asked,
+        .fault = take_fault,
         .name = "lens",
     };
     or_run_stats *stats = NULL; /* large: one entry per possible stage */
@@ -214,6 +247,10 @@ static or_status run_lens(or_session *session)
     OR_TRY_GOTO(release, or_transport_agree(session->transport, session->rank == 0 ? prepare(&r) : OR_OK));
     or_stop_install();
     status = or_session_drive(session, r.pipeline, drive, &r);
+    if (status == OR_OK) {
+        session->whole = true;
+        status = check(&r);
+    }
     if (status == OR_STOPPED) or_log_note("stopped on request, nothing was written");
 
 release:

@@ -161,6 +161,7 @@ static or_status say_prompt(const or_batch *batch)
 {
     or_batch_summary s;
     OR_TRY(or_batch_summarise(batch, &s));
+    if (s.failed > 0) return OR_OK; /* what came is void */
     or_log_note("%llu tokens, %.1f tokens/s, mean exit layer %.1f", (unsigned long long)s.tokens,
                 s.tokens_per_second, s.exit_layer_mean);
     return OR_OK;
@@ -175,11 +176,13 @@ static or_status finish(run *r, or_status status)
     if (status == OR_STOPPED && !prompt)
         or_log_note("stopped on request, what was finished is in %s.journal; go on with --resume", output);
     OR_TRY(status);
-    if (prompt) return say_prompt(r->batch);
-    if (common.quiet) return OR_OK;
-    OR_TRY(or_print_batch(r->session, r->batch));
-    printf("results: %s\n", output);
-    return OR_OK;
+    if (prompt) OR_TRY(say_prompt(r->batch));
+    if (!prompt && !common.quiet) {
+        OR_TRY(or_print_batch(r->session, r->batch));
+        printf("results: %s\n", output);
+    }
+    r->session->whole = true;
+    return or_batch_check(r->batch);
 }
 
 /* Collective; the steps are those of cmd_eval.c. */

@@ -99,7 +99,7 @@ static or_status print_influence(const or_trace *trace)
 static or_status finish(const run *r)
 {
     or_trace trace = {0};
-    printf("traced %zu instances: %s\n", or_eval_count(r->eval), output);
+    printf("traced %zu instances: %s\n", or_eval_count(r->eval) - or_eval_failed(r->eval), output);
     or_status status = or_trace_read(output, &trace);
     if (status == OR_OK) status = print_influence(&trace);
     or_trace_free(&trace);
@@ -121,6 +121,11 @@ static or_status run_trace(or_session *session)
     status = or_session_drive(session, r.pipeline, drive, &r);
     or_progress_close(&r.progress);
     if (session->rank == 0 && status == OR_OK && !common.quiet) status = finish(&r);
+    /* an empty trace is no use */
+    if (session->rank == 0 && status == OR_OK && or_eval_failed(r.eval) == or_eval_count(r.eval)) {
+        session->whole = true;
+        status = or_eval_check(r.eval);
+    }
     if (status == OR_STOPPED) or_log_note("stopped on request, no trace was written");
 
 release:

@@ -73,7 +73,8 @@ static or_status open_timeline(const or_common *common, or_session *session)
 
 or_status or_session_keep_timeline(or_session *session, or_status status)
 {
-    if (session->timeline && session->rank == 0 && (status == OR_OK || status == OR_STOPPED)) {
+    if (session->timeline && session->rank == 0 &&
+        (status == OR_OK || status == OR_STOPPED || session->whole)) {
         const or_status written = or_timeline_write(session->timeline, session->timeline_path);
         if (written == OR_OK) or_log_note("timeline: %s", session->timeline_path);
         if (written != OR_OK) status = written;

@@ -84,6 +84,15 @@ static or_status print_eval_stages(const or_session *session, const or_eval *eva
     return status;
 }
 
+/* A line for each group of which instances have failed. */
+static void print_failed(const or_group_summary *s, size_t n)
+{
+    for (size_t g = 0; g < n; g++)
+        if (s[g].failed > 0)
+            printf("failed, counted as wrong: %zu of %zu of %s, %d shots, %s\n", s[g].failed, s[g].n,
+                   s[g].task, s[g].shots, s[g].policy);
+}
+
 /* All rows are collected before the first is printed, since the widths come from all. Totals repeat the
  * groups where there is one task, so they are shown for several only. */
 or_status or_print_summary(const or_session *session, const or_eval *eval)
@@ -109,6 +118,8 @@ or_status or_print_summary(const or_session *session, const or_eval *eval)
             for (size_t t = n_groups; t < n_groups + n_totals; t++)
                 print_row(&s[t], task_width, policy_width);
         }
+        if (or_eval_failed(eval) > 0) printf("\n");
+        print_failed(s, n_groups);
         status = print_eval_stages(session, eval);
         printf("\n");
     }
@@ -146,6 +157,7 @@ or_status or_print_batch(const or_session *session, const or_batch *batch)
     print_cell(6, 3, s.last_median);
     print_cell(6, 3, s.last_worst);
     printf("\n");
+    if (s.failed > 0) printf("\nfailed: %zu, numbers were not finite\n", s.failed);
     if (s.stats->drafts > 0)
         printf("\ndrafts: %llu, replaced %llu (%.1f %%)\n", (unsigned long long)s.stats->drafts,
                (unsigned long long)s.stats->drafts_replaced,

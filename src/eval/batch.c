@@ -74,17 +74,20 @@ void or_batch_close(or_batch *batch)
 static or_status take_line(void *context, const cJSON *line, const char *where)
 {
     or_batch *batch = context;
-    int64_t number, tokens, layers;
+    int64_t number, tokens, layers, fault = 0;
     const char *result;
     OR_TRY(or_json_int(line, "request", where, 1, (int64_t)batch->n_requests, &number));
     OR_TRY(or_json_int(line, "tokens", where, 0, INT64_C(1) << 53, &tokens));
     OR_TRY(or_json_int(line, "layers", where, 0, INT64_C(1) << 53, &layers));
+    if (or_json_find(line, "fault"))
+        OR_TRY(or_json_int(line, "fault", where, 1, batch->plan.hparams->n_layers, &fault));
     OR_TRY(or_json_string(line, "result", where, &result));
     or_batch_request *request = &batch->requests[number - 1];
     if (request->result.size > 0)
         return or_fail(OR_ERR_INPUT, "journal refused", where, "it holds this result a second time");
     request->tokens = (uint64_t)tokens;
     request->layers = (uint64_t)layers;
+    request->fault = (int)fault;
     batch->n_journal++;
     return or_buffer_puts(&request->result, result);
 }
@@ -205,6 +208,7 @@ or_status or_batch_summarise(const or_batch *batch, or_batch_summary *summary)
     for (size_t i = 0; i < batch->n_requests; i++) {
         const or_batch_request *request = &batch->requests[i];
         summary->refused += request->error && request->result.size == 0;
+        summary->failed += request->fault > 0;
         summary->tokens += request->tokens;
         layers += request->layers;
     }
@@ -212,4 +216,28 @@ or_status or_batch_summarise(const or_batch *batch, or_batch_summary *summary)
     measure(batch, seconds, seconds + batch->n_requests, summary);
     free(seconds);
     return OR_OK;
+}
+
+/* Refused ones did not run: they neither fail nor speak for the weights. */
+or_status or_batch_check(const or_batch *batch)
+{
+    size_t failed = 0, ran = 0;
+    const or_batch_request *first = NULL;
+    for (size_t i = batch->n_requests; i-- > 0;) {
+        ran += batch->requests[i].result.size > 0;
+        failed += batch->requests[i].fault > 0;
+        if (batch->requests[i].fault > 0) first = &batch->requests[i];
+    }
+    if (failed == 0) return OR_OK;
+    const char *doubt = failed == ran ? "; are the weights damaged?" : "";
+    or_buffer why = {0};
+    or_status status = or_outcome_put_fault(first->fault, &why);
+    if (status == OR_OK && batch->plan.prompt)
+        status = or_fail(OR_ERR_FAILED, "prompt failed", NULL, "%s%s", why.data, doubt);
+    else if (status == OR_OK)
+        status = or_fail(OR_ERR_FAILED, "requests failed", NULL,
+                         "%zu of %zu, the first is that of line %zu with the id %s: %s%s", failed,
+                         batch->n_requests, first->line, first->id, why.data, doubt);
+    or_buffer_free(&why);
+    return status;
 }

@@ -42,6 +42,7 @@ typedef struct or_batch_request {
     or_continuation *going;  /* while it runs */
     or_buffer result;        /* its line of the results, with the line break; empty until it is finished */
     uint64_t tokens, layers; /* of that result: how many, and the sum of their exit layers */
+    int fault;               /* or_job.fault()'s layer: that is its result; 0: it did not fail */
     double first, last;      /* seconds since it was admitted, of this process; 0: it did not run here */
 } or_batch_request;
 
@@ -77,10 +78,12 @@ or_status or_batch_read_follow(const or_batch_plan *plan, const cJSON *object, o
 /* batch.c. Writes the results of a batch of which every request is finished or refused. */
 or_status or_batch_write(const or_batch *batch);
 
-/* batch_results.c. The line of a request that is finished or refused, in its form, with the line break. */
+/* batch_results.c. The line of a request that is finished, refused or has failed, in its form, with the line
+ * break. */
 or_status or_batch_put_result(const or_batch *batch, const or_batch_request *request, or_finish why,
                               or_buffer *out);
 or_status or_batch_put_refusal(const or_batch_request *request, or_buffer *out);
+or_status or_batch_put_failure(const or_batch_request *request, or_buffer *out);
 
 /* batch_run.c. The pipeline's job for all requests that have no result yet, and what there is to do after
  * it. */

@@ -4,6 +4,7 @@
  * ranks comes in, so that runs compare by cmp. Numbers are written such that they read back to the same
  * bits. */
 #include "batch_internal.h"
+#include "outcome.h"
 
 #include <math.h>
 #include <string.h>
@@ -210,18 +211,32 @@ or_status or_batch_put_result(const or_batch *batch, const or_batch_request *req
     return request->openai ? put_openai(batch, request, why, out) : put_plain(request, why, out);
 }
 
-/* {"id": "b", "error": "..."}, or with "response": null and "error": {"code": "invalid_request",
- * "message": "..."} */
-or_status or_batch_put_refusal(const or_batch_request *request, or_buffer *out)
+/* {"id": "b", "error": "..."}, or with "response": null and "error": {"code": "...", "message": "..."} */
+static or_status put_error(const or_batch_request *request, const char *code, const char *message,
+                           or_buffer *out)
 {
     if (request->openai) {
         OR_TRY(begin_openai(request, out));
-        OR_TRY(or_buffer_puts(
-            out, ", \"response\": null, \"error\": {\"code\": \"invalid_request\", \"message\": "));
-        OR_TRY(or_json_put_string(out, request->error));
+        OR_TRY(
+            or_buffer_printf(out, ", \"response\": null, \"error\": {\"code\": \"%s\", \"message\": ", code));
+        OR_TRY(or_json_put_string(out, message));
         return or_buffer_puts(out, "}}\n");
     }
     OR_TRY(or_buffer_printf(out, "{\"id\": %s, \"error\": ", request->id));
-    OR_TRY(or_json_put_string(out, request->error));
+    OR_TRY(or_json_put_string(out, message));
     return or_buffer_puts(out, "}\n");
+}
+
+or_status or_batch_put_refusal(const or_batch_request *request, or_buffer *out)
+{
+    return put_error(request, "invalid_request", request->error, out);
+}
+
+or_status or_batch_put_failure(const or_batch_request *request, or_buffer *out)
+{
+    or_buffer why = {0};
+    or_status status = or_outcome_put_fault(request->fault, &why);
+    if (status == OR_OK) status = put_error(request, "server_error", why.data, out);
+    or_buffer_free(&why);
+    return status;
 }

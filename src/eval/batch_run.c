@@ -107,20 +107,33 @@ static or_status take_token(void *context, size_t index, const or_token *token, 
 /* Writes what take_line() in batch.c reads back; the line of the results goes as a text, so that it comes
  * back as the same bytes:
  *
- *   {"request":17,"tokens":2,"layers":19,"result":"{\"id\": 7, ...}\n"} */
+ *   {"request":17,"tokens":2,"layers":19,"result":"{\"id\": 7, ...}\n"}
+ *   {"request":18,"tokens":0,"layers":0,"fault":7,"result":"{\"id\": 8, \"error\": ...}\n"} */
 static or_status append_line(or_batch *batch, const or_batch_request *request)
 {
     or_buffer line = {0};
-    or_status status = or_buffer_printf(
-        &line, "{\"request\":%zu,\"tokens\":%llu,\"layers\":%llu,\"result\":", request->number,
-        (unsigned long long)request->tokens, (unsigned long long)request->layers);
+    or_status status =
+        or_buffer_printf(&line, "{\"request\":%zu,\"tokens\":%llu,\"layers\":%llu", request->number,
+                         (unsigned long long)request->tokens, (unsigned long long)request->layers);
     OR_TRY_GOTO(done, status);
+    if (request->fault > 0) OR_TRY_GOTO(done, or_buffer_printf(&line, ",\"fault\":%d", request->fault));
+    OR_TRY_GOTO(done, or_buffer_puts(&line, ",\"result\":"));
     OR_TRY_GOTO(done, or_json_put_string(&line, request->result.data));
     OR_TRY_GOTO(done, or_buffer_puts(&line, "}"));
     status = or_journal_append(batch->journal, line.data, line.size);
 done:
     or_buffer_free(&line);
     return status;
+}
+
+/* The result is there. */
+static or_status keep_result(or_batch *batch, or_batch_request *request)
+{
+    or_continuation_free(request->going);
+    request->going = NULL;
+    batch->n_finished++;
+    batch->n_unsynced++;
+    return batch->journal ? append_line(batch, request) : OR_OK;
 }
 
 /* A stop text may be complete with the last token there was room for: then that is why. */
@@ -139,11 +152,17 @@ static or_status finish(void *context, size_t index, or_finish why)
     request->first = going->first - going->admitted;
     request->last = or_clock_now() - going->admitted;
     OR_TRY(or_batch_put_result(batch, request, why, &request->result));
-    or_continuation_free(going);
-    request->going = NULL;
-    batch->n_finished++;
-    batch->n_unsynced++;
-    return batch->journal ? append_line(batch, request) : OR_OK;
+    return keep_result(batch, request);
+}
+
+/* What was drawn of it is dropped. */
+static or_status fail(void *context, size_t index, int layer)
+{
+    or_batch *batch = context;
+    or_batch_request *request = &batch->requests[batch->pending[index]];
+    request->fault = layer;
+    OR_TRY(or_batch_put_failure(request, &request->result));
+    return keep_result(batch, request);
 }
 
 /* ---- between layers ------------------------------------------------------------------------------------ */
@@ -232,6 +251,7 @@ or_status or_batch_begin(or_batch *batch, or_job *job)
         .request = give_request,
         .token = take_token,
         .finish = finish,
+        .fault = fail,
         .tick = tick,
         .stop = asked_to_stop,
         .name = "run",

@@ -2,6 +2,7 @@
 #include "eval_internal.h"
 
 #include "clock.h"
+#include "log.h"
 
 #include <math.h>
 
@@ -23,8 +24,9 @@ typedef struct session {
     void *context;
 
     or_trace_writer *trace; /* traces: where items go, */
-    or_trace_item *items;   /* those that wait for an earlier one, [n_pending], seen NULL if not there */
-    size_t next_item;       /* and the next to be written */
+    or_trace_item *items;   /* those that wait for an earlier one, [n_pending], seen NULL if not there, */
+    size_t next_item;       /* the next to be written, */
+    size_t left_out;        /* and how many of the group have failed */
     double macs, row_macs;  /* of one layer for a prompt, and for the row behind it: sums over the items */
 } session;
 
@@ -128,6 +130,18 @@ static or_status take_finish(void *context, size_t index, or_finish why)
     or_continuation_close(s->continuations[index]);
     s->continuations[index] = NULL;
     return keep_outcome(s, at, s->group->outcomes[at].n_tokens);
+}
+
+/* The tokens that were given of a text are dropped. */
+static or_status take_fault(void *context, size_t index, int layer)
+{
+    session *s = context;
+    const size_t at = s->pending[index];
+    const bool generated = s->continuations[index] != NULL;
+    or_continuation_close(s->continuations[index]);
+    s->continuations[index] = NULL;
+    OR_TRY(or_outcome_fail(&s->group->outcomes[at], layer, generated));
+    return keep_outcome(s, at, generated ? 0 : s->group->set->instances[at].prompt.count);
 }
 
 /* done is what is on disk (of a trace: taken), the rates are of what this process has answered, and the
@@ -260,6 +274,7 @@ static or_status run_group(session *s, or_group *group, or_pipeline *pipeline)
         .stop = asked_to_stop,
         .token = take_token,
         .finish = take_finish,
+        .fault = take_fault,
         .name = name,
     };
     or_status status = or_pipeline_run(pipeline, &job, &group->stats);
@@ -309,12 +324,20 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
 
 /* ---- traces ------------------------------------------------------------------------------------------- */
 
+/* Whether item i has no rows. */
+static bool is_left_out(const session *s, size_t i)
+{
+    return s->group->outcomes[s->pending[i]].fault > 0;
+}
+
 /* Writes the items that are next in order: answers come in any, the rows of a trace in that of the instances,
  * so that the same run gives the same file. */
 static or_status write_items(session *s)
 {
-    for (; s->next_item < s->n_pending && s->items[s->next_item].seen; s->next_item++) {
+    for (; s->next_item < s->n_pending; s->next_item++) {
         or_trace_item *item = &s->items[s->next_item];
+        if (is_left_out(s, s->next_item)) continue;
+        if (!item->seen) return OR_OK;
         OR_TRY(or_trace_put(s->trace, item));
         free(item->seen);
         item->seen = NULL;
@@ -356,12 +379,33 @@ static or_status take_traced(void *context, size_t index, const or_answer *answe
     return write_items(s);
 }
 
+static or_status leave_out(void *context, size_t index, int layer)
+{
+    session *s = context;
+    OR_TRY(or_outcome_fail(&s->group->outcomes[s->pending[index]], layer, false));
+    s->left_out++;
+    s->eval->n_done++;
+    return write_items(s);
+}
+
+/* Where, and the layer of the first. */
+static void note_left_out(const session *s)
+{
+    size_t first = 0;
+    if (s->left_out == 0) return;
+    while (!is_left_out(s, first)) first++;
+    or_log_note(
+        "%s, %d shots: %zu of %zu rows are left out, numbers are not finite: of row %zu after layer %d",
+        or_task_name(s->group->set->task), s->group->set->shots, s->left_out, s->n_pending,
+        s->pending[first] + 1, s->group->outcomes[s->pending[first]].fault);
+}
+
 /* Traces one set; what waits for an item that never came is freed. */
 static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
 {
     char *name = NULL;
     find_pending(s, group);
-    s->next_item = 0;
+    s->next_item = s->left_out = 0;
     OR_TRY(name_group(s, group, &name));
     or_status status = OR_NEW(s->items, s->n_pending);
     const or_job job = {
@@ -371,9 +415,11 @@ static or_status trace_group(session *s, or_group *group, or_pipeline *pipeline)
         .answer = take_traced,
         .tick = tick,
         .stop = asked_to_stop,
+        .fault = leave_out,
         .name = name,
     };
     if (status == OR_OK) status = or_pipeline_run(pipeline, &job, &group->stats);
+    if (status == OR_OK) note_left_out(s);
     free(name);
     for (size_t i = s->next_item; s->items && i < s->n_pending; i++) free(s->items[i].seen);
     free(s->items);
@@ -394,7 +440,7 @@ or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, 
     report(&s, or_clock_now());
     if (status == OR_OK) {
         const double n = s.answered > 0 ? (double)s.answered : 1;
-        if (s.answered == 0) add_macs(&s, 1); /* all rows were too long: an empty trace has costs, too */
+        if (s.answered == 0) add_macs(&s, 1); /* all rows were left out: an empty trace has costs, too */
         const or_trace_meta meta = {
             .fingerprint = or_pipeline_fingerprint(pipeline),
             .n_layers = h->n_layers,

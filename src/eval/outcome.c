@@ -12,9 +12,21 @@ void or_outcome_free(or_outcome *outcome)
     *outcome = (or_outcome){0};
 }
 
+or_status or_outcome_fail(or_outcome *outcome, int layer, bool generated)
+{
+    *outcome = (or_outcome){.done = true, .token = -1, .exit_layer = layer, .fault = layer};
+    return generated ? or_strdup("", &outcome->text) : OR_OK;
+}
+
+or_status or_outcome_put_fault(int layer, or_buffer *out)
+{
+    return or_buffer_printf(out, "numbers are not finite after layer %d", layer);
+}
+
 /* For a choice both tokens are first tokens of choices, which check_endings() in prompt.c keeps apart. */
 or_status or_outcome_judge(or_outcome *outcome, or_metric metric, const or_instance *instance)
 {
+    if (outcome->fault > 0) return OR_OK; /* an empty text might even be right */
     if (!outcome->text) {
         outcome->correct = outcome->token == instance->answer_token;
         outcome->score = outcome->correct;
@@ -39,6 +51,14 @@ or_status or_outcome_put_text(const or_outcome *outcome, or_buffer *line)
     return or_buffer_puts(line, "]");
 }
 
+or_status or_outcome_put_error(const or_outcome *outcome, or_buffer *line)
+{
+    if (outcome->fault == 0) return OR_OK;
+    OR_TRY(or_buffer_puts(line, ",\"error\":\""));
+    OR_TRY(or_outcome_put_fault(outcome->fault, line));
+    return or_buffer_puts(line, "\"");
+}
+
 or_status or_outcome_put(const or_outcome *outcome, or_buffer *line)
 {
     OR_TRY(or_buffer_printf(line, ",\"token\":%d,\"exit_layer\":%d,\"gap\":", outcome->token,
@@ -46,6 +66,7 @@ or_status or_outcome_put(const or_outcome *outcome, or_buffer *line)
     OR_TRY(or_json_put_float(line, outcome->gap));
     OR_TRY(or_buffer_puts(line, ",\"top_prob\":"));
     OR_TRY(or_json_put_float(line, outcome->top_prob));
+    if (outcome->fault > 0) return or_outcome_put_error(outcome, line);
     return outcome->text ? or_outcome_put_text(outcome, line) : OR_OK;
 }
 
@@ -78,8 +99,9 @@ or_status or_outcome_take(const cJSON *line, const char *where, const or_hparams
 {
     int64_t token, exit_layer;
     double gap, top_prob;
-    OR_TRY(or_json_int(line, "token", where, 0, hparams->n_vocab - 1, &token));
     OR_TRY(or_json_int(line, "exit_layer", where, 1, hparams->n_layers, &exit_layer));
+    if (or_json_find(line, "error")) return or_outcome_fail(outcome, (int)exit_layer, max_tokens > 0);
+    OR_TRY(or_json_int(line, "token", where, 0, hparams->n_vocab - 1, &token));
     OR_TRY(or_json_number(line, "gap", where, &gap));
     OR_TRY(or_json_number(line, "top_prob", where, &top_prob));
     *outcome = (or_outcome){.token = (int32_t)token,

@@ -21,6 +21,9 @@ typedef struct or_outcome {
     char *text;           /* generated answers: UTF-8, before the stop text; else NULL */
     int32_t *exit_layers; /* [n_tokens] of all its tokens, the first one's too; else NULL */
     size_t n_tokens;
+    int32_t
+        fault; /* or_job.fault()'s layer, 0: it was answered. If not, token is -1, exit_layer that layer, and
+                    * a text empty and without tokens */
 
     /* not in the journal: these follow from the task */
     bool correct; /* the answer token; a generated answer: it is, normalised, one of the references */
@@ -28,6 +31,12 @@ typedef struct or_outcome {
 } or_outcome;
 
 void or_outcome_free(or_outcome *outcome); /* {0} is fine */
+
+/* That of an instance that has failed: judged, and done. */
+or_status or_outcome_fail(or_outcome *outcome, int layer, bool generated);
+
+/* Appends "numbers are not finite after layer 7", as messages and results have it. */
+or_status or_outcome_put_fault(int layer, or_buffer *out);
 
 /* Sets correct and score. */
 or_status or_outcome_judge(or_outcome *outcome, or_metric metric, const or_instance *instance);
@@ -37,9 +46,12 @@ or_status or_outcome_judge(or_outcome *outcome, or_metric metric, const or_insta
  *
  *   ,"token":3869,"exit_layer":9,"gap":0.41,"top_prob":0.62
  *   ,"token":3869,"exit_layer":9,"gap":0.41,"top_prob":0.62,"text":" Denver Broncos","exit_layers":[9,16,12]
+ *   ,"token":-1,"exit_layer":7,"gap":0,"top_prob":0,"error":"numbers are not finite after layer 7"
  */
 or_status or_outcome_put(const or_outcome *outcome, or_buffer *line);
-or_status or_outcome_put_text(const or_outcome *outcome, or_buffer *line); /* the last two members only */
+or_status or_outcome_put_text(const or_outcome *outcome, or_buffer *line); /* those of the text only */
+or_status or_outcome_put_error(const or_outcome *outcome,
+                               or_buffer *line); /* that one; nothing without a fault */
 
 /* Reads them back into *outcome ({0}) and says that it is done. `max_tokens` is the task's: 0 where no
  * text is expected. OR_ERR_INPUT, naming `where`, for what no run has written. */

@@ -68,7 +68,7 @@ static or_status take_figures(reader *r, or_table *table, const cJSON *figures, 
     or_cell *cells = or_table_row(table, table->n_rows - 1);
     cells[OR_RESULT_SOURCE].text = r->source;
     cells[OR_RESULT_MODEL].text = r->model;
-    if (cells[OR_RESULT_EXIT_MEAN].number <= r->n_layers) return OR_OK;
+    if (!(cells[OR_RESULT_EXIT_MEAN].number > r->n_layers)) return OR_OK; /* NAN: every instance has failed */
     return or_fail(OR_ERR_INPUT, "wrong field", where, "\"exit_layer_mean\" is %g, expected 1..%d layers",
                    cells[OR_RESULT_EXIT_MEAN].number, r->n_layers);
 }
@@ -173,11 +173,13 @@ static or_status find_row(const reader *r, const instance *i, const char *where,
                    (long long)i->shots, i->policy);
 }
 
-/* A generated answer has an exit layer per token, in a list; else there is one. */
+/* A generated answer has an exit layer per token, in a list; else there is one. What has failed left
+ * nowhere. */
 static or_status count_exits(const reader *r, or_exits *exits, const cJSON *line, const char *where)
 {
     const cJSON *layers, *layer;
     int64_t single;
+    if (or_json_find(line, "error")) return OR_OK;
     if (!or_json_find(line, "exit_layers")) {
         OR_TRY(or_json_int(line, "exit_layer", where, 1, r->n_layers, &single));
         exits->counts[single]++;

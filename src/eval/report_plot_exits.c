@@ -50,13 +50,23 @@ static or_status add(histograms *all, histogram h)
     return OR_OK;
 }
 
-/* Full depth's are of no interest: all leave at the last layer. */
+/* Exits in all: instances, or tokens where answers are generated. */
+static double total(const uint64_t *counts, int n_layers)
+{
+    double n = 0;
+    for (int layer = 1; layer <= n_layers; layer++) n += (double)counts[layer];
+    return n;
+}
+
+/* Full depth's are of no interest: all leave at the last layer. Nor is a policy of which every instance
+ * failed. */
 static or_status collect(const or_report *report, histograms *all)
 {
     for (size_t i = 0; i < report->results.n_rows; i++) {
         const or_cell *row = or_table_row(&report->results, i);
         const or_exits *exits = &report->exits[i];
         if (!exits->counts || strcmp(row[OR_RESULT_POLICY].text, "full") == 0) continue;
+        if (total(exits->counts, exits->n_layers) == 0) continue;
         OR_TRY(add(all,
                    (histogram){row[OR_RESULT_MODEL].text, row[OR_RESULT_TASK].text, row[OR_RESULT_LABEL].text,
                                (int)row[OR_RESULT_SHOTS].number, exits->n_layers, exits->counts, 0, 0}));
@@ -67,14 +77,6 @@ static or_status collect(const or_report *report, histograms *all)
         OR_TRY(add(all, (histogram){m->name, o->task, "oracle", o->shots, m->n_layers, o->exits, 0, 0}));
     }
     return OR_OK;
-}
-
-/* Exits in all: instances, or tokens where answers are generated. */
-static double total(const uint64_t *counts, int n_layers)
-{
-    double n = 0;
-    for (int layer = 1; layer <= n_layers; layer++) n += (double)counts[layer];
-    return n;
 }
 
 /* "word_length, 2 shots" */

@@ -36,13 +36,14 @@ static double measured_macs(const or_group *group)
 static bool agrees(const or_group *group, size_t i)
 {
     const or_outcome *own = &group->outcomes[i], *dense = &group->dense->outcomes[i];
+    if (own->fault > 0) return false;
     return own->text ? strcmp(own->text, dense->text) == 0 : own->token == dense->token;
 }
 
 /* Sums over the instances of one or more groups, from which the figures are made. */
 typedef struct tally {
-    size_t n;
-    double score, score_squares, agree, exact;
+    size_t n, failed;
+    double score, score_squares, agree, compared, exact;
     double exits, layers, layer_squares; /* over tokens: one each, or all of a generated answer */
     double full, executed;               /* multiply-adds */
     bool dense;
@@ -70,8 +71,12 @@ static or_status add_group(const or_eval *eval, const or_group *group, tally *t)
                            "row %zu has no result, go on with --resume", i + 1);
         t->score += outcome->score;
         t->score_squares += outcome->score * outcome->score;
-        t->agree += group->dense && agrees(group, i);
+        const bool compared = group->dense && group->dense->outcomes[i].fault == 0;
+        t->compared += compared;
+        t->agree += compared && agrees(group, i);
         t->exact += generated ? outcome->correct : NAN;
+        t->failed += outcome->fault > 0;
+        if (outcome->fault > 0) continue; /* executed layers, but for nothing */
         for (size_t k = 0; k < outcome->n_tokens; k++) add_exit(t, outcome->exit_layers[k]);
         if (!generated) {
             add_exit(t, outcome->exit_layer);
@@ -103,10 +108,11 @@ static or_group_summary summarise(const or_eval *eval, const or_group *group, co
         .policy = or_group_policy_name(eval, group),
         .shots = group->set->shots,
         .n = t->n,
+        .failed = t->failed,
         .accuracy = t->score / n,
         .standard_error = sqrt(variance(n, t->score, t->score_squares) / n),
         .exact_match = t->exact / n,
-        .agreement = t->dense ? t->agree / n : NAN,
+        .agreement = t->dense ? t->agree / t->compared : NAN,
         .exit_layer_mean = mean,
         .exit_layer_var = variance(t->exits, t->layers, t->layer_squares),
         .layers_saved = 1 - mean / eval->hparams.n_layers,
@@ -150,6 +156,40 @@ or_status or_eval_total(const or_eval *eval, size_t total, or_group_summary *sum
     *summary = summarise(eval, &eval->groups[total], &t);
     summary->task = "all tasks";
     return OR_OK;
+}
+
+size_t or_eval_failed(const or_eval *eval)
+{
+    size_t failed = 0;
+    for (size_t g = 0; g < eval->n_groups; g++)
+        for (size_t i = 0; i < eval->groups[g].set->n; i++) failed += eval->groups[g].outcomes[i].fault > 0;
+    return failed;
+}
+
+/* The first in the order of the results. */
+static const or_group *find_first_failed(const or_eval *eval, size_t *index)
+{
+    for (const or_group *group = eval->groups;; group++)
+        for (*index = 0; *index < group->set->n; ++*index)
+            if (group->outcomes[*index].fault > 0) return group;
+}
+
+or_status or_eval_check(const or_eval *eval)
+{
+    const size_t failed = or_eval_failed(eval), all = or_eval_count(eval);
+    or_buffer why = {0};
+    size_t index;
+    if (failed == 0) return OR_OK;
+    const or_group *group = find_first_failed(eval, &index);
+    or_status status = or_outcome_put_fault(group->outcomes[index].fault, &why);
+    if (status == OR_OK)
+        status =
+            or_fail(OR_ERR_FAILED, "requests failed", NULL,
+                    "%zu of %zu, the first is task %s, %d shots, policy %s, index %zu: %s%s", failed, all,
+                    or_task_name(group->set->task), group->set->shots, or_group_policy_name(eval, group),
+                    index, why.data, failed == all ? "; are the weights damaged?" : "");
+    or_buffer_free(&why);
+    return status;
 }
 
 bool or_eval_survivors(const or_eval *eval, double *share, double *length)
@@ -199,7 +239,9 @@ static or_status put_dense(const or_outcome *dense, or_buffer *out)
  *   {"task":"squad_f1",...,"index":17,"token":6374,"correct":false,"score":0.8,"text":" Santa Clara",
  *    "exit_layers":[9,16,11],"exit_layer":9,"gap":0.41,"top_prob":0.62,"dense_text":" Santa Clara"}
  *
- * dense_token or dense_text, full depth's answer, is there in groups with a full-depth twin. */
+ * dense_token or dense_text, full depth's answer, is there in groups with a full-depth twin. What has failed
+ * is wrong, has the token -1, and ends with ,"error":"numbers are not finite after layer 7". Its exit layer
+ * is that layer, and its text, if it was to have one, is empty. */
 static or_status put_result(const or_eval *eval, const or_group *group, size_t i, or_buffer *out)
 {
     const or_outcome *outcome = &group->outcomes[i];
@@ -221,6 +263,7 @@ static or_status put_result(const or_eval *eval, const or_group *group, size_t i
     OR_TRY(or_buffer_puts(out, ",\"top_prob\":"));
     OR_TRY(or_json_put_float(out, outcome->top_prob));
     if (group->dense) OR_TRY(put_dense(&group->dense->outcomes[i], out));
+    OR_TRY(or_outcome_put_error(outcome, out));
     return or_buffer_puts(out, "}\n");
 }
 
@@ -296,6 +339,7 @@ static or_status put_figures(const or_group_summary *s, bool first, or_buffer *o
         {"stderr", s->standard_error},
         {"exact_match", s->exact_match},
         {"n", (double)s->n},
+        {"failed", (double)s->failed},
         {"agreement", s->agreement},
         {"exit_layer_mean", s->exit_layer_mean},
         {"exit_layer_var", s->exit_layer_var},

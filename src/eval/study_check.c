@@ -39,6 +39,15 @@ static or_status take(void *context, size_t index, const or_answer *answer)
     return OR_OK;
 }
 
+/* The rows are those of the trace, which has none that fails. */
+static or_status take_fault(void *context, size_t index, int layer)
+{
+    (void)index;
+    (void)layer;
+    ((check *)context)->differ++;
+    return OR_OK;
+}
+
 static bool stop(void *context)
 {
     return ((check *)context)->stop(NULL);
@@ -105,8 +114,13 @@ or_status or_study_check(const or_study *study, size_t model, const or_study_all
             status = add_samples(study, &all->items[i], policy++, tokenizer, &c);
     if (status == OR_OK) status = find_shared(&c);
     or_log_note("checking %zu replays by real runs", c.count);
-    const or_job job = {
-        .n_requests = c.count, .context = &c, .request = give, .answer = take, .stop = stop, .name = "check"};
+    const or_job job = {.n_requests = c.count,
+                        .context = &c,
+                        .request = give,
+                        .answer = take,
+                        .stop = stop,
+                        .fault = take_fault,
+                        .name = "check"};
     if (status == OR_OK) status = or_pipeline_run(pipeline, &job, &stats);
     *instances += c.count;
     *differ += c.differ;

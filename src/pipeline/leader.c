@@ -178,6 +178,13 @@ static or_status take_finish(void *context, size_t index, or_finish why)
     return send_last(p->replicas, index, &news);
 }
 
+static or_status take_fault(void *context, size_t index, int layer)
+{
+    or_pipeline *p = context;
+    const or_news news = {.kind = OR_NEWS_FAULT, .request = index, .fault = layer};
+    return send_last(p->replicas, index, &news);
+}
+
 /* At the end of the job nothing is left to stop. */
 static bool asks_to_stop(void *context)
 {
@@ -214,6 +221,7 @@ static or_status run_part(or_pipeline *p, or_run_stats *stats)
         .stop = asks_to_stop,
         .token = take_token,
         .finish = take_finish,
+        .fault = take_fault,
     };
     or_status status = or_pipeline_run_own(p, &job, stats);
     if (status == OR_STOPPED) status = OR_OK; /* rank 0 knows */

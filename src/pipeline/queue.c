@@ -1,6 +1,8 @@
 /* queue.c - the shared queue of replicas. */
 #include "queue.h"
 
+#include "fault.h"
+
 or_status or_queue_open(or_queue *queue, const or_job *job, int n_replicas)
 {
     queue->job = job;
@@ -131,6 +133,8 @@ static bool is_expected(const or_ticket *ticket, const or_news *news)
         return ticket->tokens_left > 0;
     case OR_NEWS_FINISH:
         return continued;
+    case OR_NEWS_FAULT:
+        return true;
     }
     return false;
 }
@@ -171,5 +175,9 @@ or_status or_queue_hear(or_queue *queue, int replica, const or_news *news, bool 
     if (news->kind == OR_NEWS_TOKEN) return hear_token(queue, index, &news->token, more);
     close_ticket(queue, replica, ticket);
     if (news->kind == OR_NEWS_ANSWER) return job->answer(job->context, index, &news->answer);
+    /* what went wrong behind the token with which the job had enough is nobody's */
+    if (news->kind == OR_NEWS_FAULT && ticket->enough)
+        return job->finish(job->context, index, OR_FINISH_STOP);
+    if (news->kind == OR_NEWS_FAULT) return or_job_fault(job, index, news->fault);
     return job->finish(job->context, index, why_of(ticket, news->why));
 }

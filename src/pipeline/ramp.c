@@ -11,7 +11,11 @@
  * A row whose exit was given (or_request.exits) leaves without being asked. Its token is owed until the
  * wave has passed the stage, and then computed together with those of other layers: an output projection is
  * read once for all of them.
+ *
+ * After every layer, ramp or not, a rider whose asked rows are not finite any more leaves with that for an
+ * answer (fault.h). So does one whose logits are not. The others of its wave do not notice.
  */
+#include "fault.h"
 #include "sample.h"
 #include "stage.h"
 
@@ -59,31 +63,44 @@ static or_status owe(or_stage *stage, const or_wave *wave, size_t r)
     return OR_OK;
 }
 
-/* At full depth: the rows from or_step.asks on; of a scored prompt the last one. */
+/* At full depth: all rows that are asked. */
 static size_t add_final_rows(const or_wave *wave, size_t r, or_due *due)
 {
-    const or_rider *rider = &wave->riders[r];
     const or_span span = wave->spans[r];
-    int32_t from = span.count - 1;
-    if (rider->step.sequence) from = rider->step.asks > span.position ? rider->step.asks - span.position : 0;
     size_t n = 0;
-    for (int32_t i = from; i < span.count; i++) due[n++] = (or_due){r, span.first + i};
+    for (int32_t i = or_first_asked(&wave->riders[r], span); i < span.count; i++)
+        due[n++] = (or_due){r, span.first + i};
     return n;
 }
 
-/* Lists what is due in stage->due, in ascending order, and lets those leave that are not asked. */
-static or_status find_due(or_stage *stage, const or_wave *wave, size_t *n_due)
+/* Looks for faults of a rider that asks. Under verify it leaves no draft behind then, and no row that waits:
+ * they would lose the layer. */
+static bool leaves_by_fault(or_wave *wave, size_t r)
+{
+    or_rider *rider = &wave->riders[r];
+    or_fault_note(wave, r);
+    if (rider->step.fault == 0) return false;
+    rider->policy = -1;
+    rider->step.exits_at = 0;
+    return or_fault_leaves(&rider->step);
+}
+
+/* Lists what is due in stage->due, in ascending order; lets those leave that are not asked, or are lost. */
+static or_status find_due(or_stage *stage, or_wave *wave, size_t *n_due)
 {
     size_t n = 0;
     for (size_t r = 0; r < wave->n_riders; r++) {
         const or_rider *rider = &wave->riders[r];
         bool whole = rider->observe;
+        stage->leaves[r] = false;
+        if (!asks(rider)) continue;
+        stage->leaves[r] = leaves_by_fault(wave, r);
+        if (stage->leaves[r]) continue;
         stage->leaves[r] = leaves_unasked(stage, rider, wave->layer);
         if (stage->leaves[r]) {
             OR_TRY(owe(stage, wave, r));
             continue;
         }
-        if (!asks(rider)) continue;
         if (wave->layer == stage->n_layers) {
             OR_RESERVE(stage->due, stage->due_capacity, n + (size_t)wave->spans[r].count);
             n += add_final_rows(wave, r, stage->due + n);
@@ -122,6 +139,20 @@ static void draw(const or_stage *stage, const or_rider *rider, const float *logi
     if (step->likeliest) record->n_best = or_best_tokens(logits, n_vocab, record->best, OR_BEST);
 }
 
+/* Whose record it is, of which row, after how many layers. */
+static or_record begin_record(const or_rider *rider, int layer, int32_t position)
+{
+    return (or_record){
+        .index = rider->index,
+        .sequence = rider->step.sequence,
+        .slot = rider->step.slot,
+        .position = position,
+        .round = rider->step.round,
+        .choice = -1,
+        .seen = {.layer = layer},
+    };
+}
+
 /* The record of a rider's row at `position` from its logits [n_vocab] after `layer` layers. Runs beside the
  * others': it writes the record and the rider's own shortlist only. What follows from it is in decide(). */
 static void fill_record(const or_stage *stage, or_rider *rider, int layer, int32_t position,
@@ -132,16 +163,14 @@ static void fill_record(const or_stage *stage, or_rider *rider, int layer, int32
     const or_policy *policy = policy_of(stage, rider);
     or_top top;
     or_kernels_get()->top(logits, n_vocab, &top);
-    *record = (or_record){
-        .index = rider->index,
-        .sequence = rider->step.sequence,
-        .slot = rider->step.slot,
-        .position = position,
-        .round = rider->step.round,
-        .choice = best_choice(logits, choices, rider->n_choices),
-        .seen = {.layer = layer, .token = top.token, .top_prob = top.prob, .gap = top.gap},
-        .logsumexp = top.logsumexp,
-    };
+    *record = begin_record(rider, layer, position);
+    if (!isfinite(top.logsumexp)) {
+        record->fault = layer;
+        return;
+    }
+    record->choice = best_choice(logits, choices, rider->n_choices);
+    record->seen = (or_observation){.layer = layer, .token = top.token, .top_prob = top.prob, .gap = top.gap};
+    record->logsumexp = top.logsumexp;
     if (rider->step.sequence) draw(stage, rider, logits, n_vocab, record);
     if (rider->observe && last) record->n_best = or_best_tokens(logits, n_vocab, record->best, OR_BEST);
     if (policy && !last && or_policy_shortlist(policy) > 0) {
@@ -157,7 +186,7 @@ static void fill_due(const or_stage *stage, or_wave *wave, const or_due *due, co
 {
     const int32_t position = wave->spans[due->rider].position + due->row - wave->spans[due->rider].first;
     fill_record(stage, &wave->riders[due->rider], wave->layer, position, choices, logits, record);
-    if (!wave->taps) return;
+    if (!wave->taps || record->fault > 0) return;
     const float *cosines = stage->cosines + 3 * due->rider;
     record->seen.cos_attn = cosines[0];
     record->seen.cos_mlp = cosines[1];
@@ -197,10 +226,13 @@ static bool leaves_here(or_stage *stage, or_rider *rider, or_record *record)
     return ramp && or_policy_fires(policy, &record->seen, &rider->state);
 }
 
-/* At full depth: it leaves with its last row. Under verify the rows before that waited as drafts. */
+/* At full depth: it leaves with its last row. Under verify the rows before that waited as drafts; the first
+ * that is lost may have been so for long. */
 static void decide_final(const or_rider *rider, or_record *record)
 {
     const or_step *step = &rider->step;
+    if (record->fault > 0 && step->fault > 0 && record->position == step->fault_position)
+        record->fault = step->fault;
     const bool last = step->sequence == 0 || record->position == step->position + rider->rows - 1;
     record->leaves = last;
     record->kind = step->sequence && step->kv == OR_KV_VERIFY ? OR_RECORD_VERDICT : OR_RECORD_ANSWER;
@@ -222,44 +254,49 @@ static void decide_early(or_rider *rider, bool fires, or_record *record)
     rider->policy = -1;
 }
 
-static or_status check_finite(const or_record *record)
+/* Before it, and its logits are not finite: that is its answer. A draft's are nobody's: the full depth will
+ * say its token. */
+static void decide_lost(const or_rider *rider, or_record *record)
 {
-    if (isfinite(record->logsumexp)) return OR_OK;
-    return or_fail(OR_ERR_FAILED, "numbers are not finite", NULL,
-                   "request %llu after layer %d, expected finite logits; are the weights damaged?",
-                   (unsigned long long)record->index, record->seen.layer);
+    const bool drafts = rider->step.sequence && rider->step.kv == OR_KV_VERIFY;
+    record->kind = drafts ? OR_RECORD_SEEN : OR_RECORD_ANSWER;
+    record->leaves = !drafts;
 }
 
-static or_status decide(or_stage *stage, or_rider *rider, or_record *record)
+static void decide(or_stage *stage, or_rider *rider, or_record *record)
 {
     const int layer = record->seen.layer;
-    OR_TRY(check_finite(record));
-    if (layer < stage->n_layers) {
+    if (layer < stage->n_layers && record->fault > 0) {
+        decide_lost(rider, record);
+    } else if (layer < stage->n_layers) {
         decide_early(rider, leaves_here(stage, rider, record), record);
     } else {
         if (rider->policy < 0) record->seen.stable = or_ramp_state_update(&rider->state, record->seen.token);
         decide_final(rider, record);
     }
-    return OR_OK;
 }
 
-/* Riders that ask nothing and are through. */
-static void end_silent(or_stage *stage, const or_wave *wave)
+/* Adds the record of a rider that leaves without a token, behind those of the rows that were due. */
+static void end_rider(or_stage *stage, const or_wave *wave, size_t r, or_record_kind kind)
 {
-    for (size_t r = 0; wave->layer == stage->n_layers && r < wave->n_riders; r++) {
+    const or_rider *rider = &wave->riders[r];
+    or_record *record = &stage->records[stage->n_records++];
+    *record = begin_record(rider, wave->layer, rider->step.position + rider->rows - 1);
+    record->kind = kind;
+    record->leaves = 1;
+    record->fault = rider->step.fault;
+    stage->leaves[r] = true;
+}
+
+/* Riders that are lost, and those that ask nothing and are through. */
+static void end_riders(or_stage *stage, const or_wave *wave)
+{
+    for (size_t r = 0; r < wave->n_riders; r++) {
         const or_rider *rider = &wave->riders[r];
-        if (asks(rider)) continue;
-        stage->leaves[r] = true;
-        stage->records[stage->n_records++] = (or_record){
-            .index = rider->index,
-            .sequence = rider->step.sequence,
-            .slot = rider->step.slot,
-            .kind = OR_RECORD_SILENT,
-            .leaves = 1,
-            .position = rider->step.position + rider->rows - 1,
-            .round = rider->step.round,
-            .seen = {.layer = wave->layer},
-        };
+        if (asks(rider) && or_fault_leaves(&rider->step))
+            end_rider(stage, wave, r, OR_RECORD_ANSWER);
+        else if (!asks(rider) && wave->layer == stage->n_layers)
+            end_rider(stage, wave, r, OR_RECORD_SILENT);
     }
 }
 
@@ -303,13 +340,13 @@ or_status or_ramp_check(or_stage *stage, or_wave *wave)
     for (size_t i = 0; i < n_due; i++) {
         or_rider *rider = &wave->riders[stage->due[i].rider];
         or_record *record = &stage->records[i];
-        OR_TRY(decide(stage, rider, record));
+        decide(stage, rider, record);
         stage->leaves[stage->due[i].rider] = record->leaves;
         /* nobody waits for the record of a rider that stays and is not observed */
         if (record->kind != OR_RECORD_SEEN || rider->observe) stage->records[kept++] = *record;
     }
     stage->n_records = kept;
-    end_silent(stage, wave);
+    end_riders(stage, wave);
     return OR_OK;
 }
 
@@ -333,7 +370,6 @@ or_status or_ramp_settle(or_stage *stage)
             decide_early(rider, true, &stage->records[i]);
         }
     }
-    for (size_t i = 0; i < n_owed; i++) OR_TRY(check_finite(&stage->records[i]));
     stage->n_records = n_owed;
     count_heads(stage, n_owed);
     return OR_OK;

@@ -25,6 +25,8 @@ typedef struct or_record {
     int32_t position;  /* continuations: of the row that was asked; the token is what follows it */
     int32_t round;     /* or_step.round */
     int32_t drafted;   /* VERDICT: that row left a draft behind, whose record is here or under way */
+    int32_t fault;     /* ANSWER, VERDICT: the layer after which its numbers are not finite; there is no token
+                        * then, and nothing said of one but where it was asked for. 0: they are */
     int32_t choice;
     int32_t drawn; /* continuations: the token; seen.token is the likeliest */
     or_observation seen;

@@ -242,6 +242,14 @@ static or_status take_finish(void *context, size_t index, or_finish why)
     return or_queue_hear(&p->replicas->queue, 0, &news, &more);
 }
 
+static or_status take_fault(void *context, size_t index, int layer)
+{
+    or_pipeline *p = context;
+    const or_news news = {.kind = OR_NEWS_FAULT, .request = index, .fault = layer};
+    bool more;
+    return or_queue_hear(&p->replicas->queue, 0, &news, &more);
+}
+
 static or_status tick(void *context)
 {
     const or_job *job = ((or_pipeline *)context)->replicas->job;
@@ -341,6 +349,7 @@ or_status or_replicas_run(or_pipeline *p, const or_job *job, or_run_stats *stats
         .stop = asks_to_stop,
         .token = take_token,
         .finish = take_finish,
+        .fault = take_fault,
     };
     bool stopped = false;
     *stats = (or_run_stats){0};

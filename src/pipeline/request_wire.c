@@ -177,8 +177,26 @@ static size_t body_size(int32_t kind)
         return sizeof(or_token);
     case OR_NEWS_FINISH:
         return sizeof(or_finish);
+    case OR_NEWS_FAULT:
+        return sizeof(int32_t);
     }
     return 0;
+}
+
+/* Where the body is. */
+static void *body_of(or_news *news)
+{
+    switch (news->kind) {
+    case OR_NEWS_ANSWER:
+        return &news->answer;
+    case OR_NEWS_TOKEN:
+        return &news->token;
+    case OR_NEWS_FINISH:
+        return &news->why;
+    case OR_NEWS_FAULT:
+        return &news->fault;
+    }
+    return NULL;
 }
 
 /* The pointer of an answer means nothing elsewhere. */
@@ -187,13 +205,10 @@ or_status or_news_encode(const or_news *news, or_buffer *out)
     const or_answer *answer = &news->answer;
     const bool observed = news->kind == OR_NEWS_ANSWER && answer->seen;
     const news_head head = {news->request, (int32_t)news->kind, observed ? answer->exit.layer : 0};
-    or_answer sent = *answer;
-    sent.seen = NULL;
-    const void *body = news->kind == OR_NEWS_ANSWER  ? (const void *)&sent
-                       : news->kind == OR_NEWS_TOKEN ? (const void *)&news->token
-                                                     : (const void *)&news->why;
+    or_news sent = *news;
+    sent.answer.seen = NULL;
     OR_TRY(or_buffer_append(out, &head, sizeof head));
-    OR_TRY(or_buffer_append(out, body, body_size(head.kind)));
+    OR_TRY(or_buffer_append(out, body_of(&sent), body_size(head.kind)));
     return observed ? or_buffer_append(out, answer->seen, (size_t)head.n_seen * sizeof *answer->seen) : OR_OK;
 }
 
@@ -226,6 +241,7 @@ static bool news_fit(const or_news *news, int32_t n_seen, const or_request_limit
 {
     if (news->kind == OR_NEWS_ANSWER) return answer_fits(&news->answer, n_seen, limits);
     if (n_seen != 0) return false;
+    if (news->kind == OR_NEWS_FAULT) return is_layer(news->fault, limits);
     if (news->kind == OR_NEWS_TOKEN)
         return is_token(news->token.token, limits) && is_layer(news->token.exit_layer, limits) &&
                best_fits(news->token.best, news->token.n_best, limits);
@@ -246,10 +262,7 @@ or_status or_news_decode(const char *bytes, size_t size, const or_request_limits
     if (size < all)
         return or_fail(OR_ERR_PEER, what, NULL, "found %zu bytes, its head asks for %zu", size, all);
     *news = (or_news){.kind = (or_news_kind)head.kind, .request = head.request};
-    void *to = news->kind == OR_NEWS_ANSWER  ? (void *)&news->answer
-               : news->kind == OR_NEWS_TOKEN ? (void *)&news->token
-                                             : (void *)&news->why;
-    memcpy(to, bytes + sizeof head, body);
+    memcpy(body_of(news), bytes + sizeof head, body);
     memcpy(seen, bytes + sizeof head + body, all - sizeof head - body);
     news->answer.seen = head.n_seen > 0 ? seen : NULL;
     if (!news_fit(news, head.n_seen, limits))

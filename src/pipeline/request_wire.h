@@ -5,6 +5,7 @@
  *   of these, without gaps               news      head | answer, observations
  *                                                  head | token
  *                                                  head | why nothing more comes
+ *                                                  head | the layer after which it failed
  *
  * Numbers are those of the sender's memory: all machines of a job have the same byte order. What is decoded
  * is checked: OR_ERR_PEER when sizes do not fit each other or a number is outside of the limits. Pure: no
@@ -35,7 +36,8 @@ or_status or_request_decode(const char *bytes, size_t size, const or_request_lim
 typedef enum or_news_kind {
     OR_NEWS_ANSWER, /* or_job.answer() */
     OR_NEWS_TOKEN,  /* or_job.token() */
-    OR_NEWS_FINISH  /* or_job.finish() */
+    OR_NEWS_FINISH, /* or_job.finish() */
+    OR_NEWS_FAULT   /* or_job.fault() */
 } or_news_kind;
 
 typedef struct or_news {
@@ -44,6 +46,7 @@ typedef struct or_news {
     or_answer answer;
     or_token token;
     or_finish why;
+    int32_t fault; /* layer */
 } or_news;
 
 or_status or_news_encode(const or_news *news, or_buffer *out);

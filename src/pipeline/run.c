@@ -9,6 +9,7 @@
 #include "pipeline_internal.h"
 #include "replicas.h"
 
+#include "fault.h"
 #include "prefix.h"
 #include "sample.h"
 
@@ -55,13 +56,12 @@ static void drop_if_over(or_tracker *tracker, size_t index)
     tracker->tracks[index] = NULL;
 }
 
-/* Gives the answer to the job, and counts it, once the request has left and, if observed, all its
- * observations are in (those of different ranks come in any order). */
-static or_status answer_if_complete(or_tracker *tracker, size_t index)
+/* To the job. */
+static or_status give_answer(const or_tracker *tracker, size_t index)
 {
-    track *t = tracker->tracks[index];
+    const track *t = tracker->tracks[index];
     const or_record *left = &t->left;
-    if (!t->has_left || (t->seen && t->n_seen < left->seen.layer)) return OR_OK;
+    if (left->fault > 0) return or_job_fault(tracker->job, index, left->fault);
     or_answer answer = {
         .exit = left->seen,
         .choice = left->choice,
@@ -70,9 +70,18 @@ static or_status answer_if_complete(or_tracker *tracker, size_t index)
         .seen = t->seen,
     };
     memcpy(answer.best, left->best, sizeof answer.best);
+    return tracker->job->answer(tracker->job->context, index, &answer);
+}
+
+/* Gives the answer, and counts it, once the request has left and, if observed, all its observations are in
+ * (those of different ranks come in any order). */
+static or_status answer_if_complete(or_tracker *tracker, size_t index)
+{
+    track *t = tracker->tracks[index];
+    if (!t->has_left || (t->seen && t->n_seen < t->left.seen.layer)) return OR_OK;
     /* survivors[l]: it executed more than l layers */
-    for (int layer = 0; layer < left->seen.layer; layer++) tracker->survivors[layer]++;
-    or_status status = tracker->job->answer(tracker->job->context, index, &answer);
+    for (int layer = 0; layer < t->left.seen.layer; layer++) tracker->survivors[layer]++;
+    or_status status = give_answer(tracker, index);
     tracker->n_answered++;
     t->answered = true;
     drop_if_over(tracker, index);
@@ -98,8 +107,8 @@ static or_status take_silent(or_tracker *tracker, track *t, const or_record *rec
 static or_status take_scored(or_tracker *tracker, track *t, const or_record *record)
 {
     const int layer = record->seen.layer;
-    if (!t || !t->admitted || t->answered || layer < 1 || layer > tracker->n_layers ||
-        (t->has_left && record->leaves))
+    if (!t || !t->admitted || t->answered || layer < 1 || layer > tracker->n_layers || record->fault < 0 ||
+        record->fault > layer || (t->has_left && record->leaves))
         return refuse_record(record);
     if (t->seen) {
         t->seen[layer - 1] = record->seen;

@@ -1,5 +1,6 @@
 /* schedule.c - continuations: admission, whose turn it is, and the end. What one sequence knows is in
  * sequence.c. */
+#include "fault.h"
 #include "sequence.h"
 
 #include <string.h>
@@ -135,11 +136,24 @@ static void unqueue(or_schedule *s, const or_sequence *q)
 }
 
 /* Nothing more of it is fed, or given. */
-static or_status end_sequence(or_schedule *s, or_sequence *q, or_finish why)
+static void stop_sequence(or_schedule *s, or_sequence *q)
 {
     if (q->queued) unqueue(s, q);
     q->ended = true;
+}
+
+static or_status end_sequence(or_schedule *s, or_sequence *q, or_finish why)
+{
+    stop_sequence(s, q);
     return s->job->finish(s->job->context, q->index, why);
+}
+
+/* Its next token cannot be told. Drafts behind it come home to a sequence that has ended. */
+static or_status fail_sequence(or_schedule *s, or_sequence *q, const or_pending *lost)
+{
+    for (int layer = 0; layer < lost->final.exit_layer; layer++) s->survivors[layer]++;
+    stop_sequence(s, q);
+    return or_job_fault(s->job, q->index, lost->fault);
 }
 
 /* Slot and pages are free from now on. */
@@ -164,6 +178,8 @@ static or_status give_tokens(or_schedule *s, or_sequence *q)
         if (!more) return end_sequence(s, q, OR_FINISH_STOP);
         if ((size_t)q->given == q->request.max_tokens) return end_sequence(s, q, OR_FINISH_LENGTH);
     }
+    const or_pending *lost = or_sequence_lost(q);
+    if (lost) return fail_sequence(s, q, lost);
     if (or_sequence_waits(q)) enqueue(s, q);
     return OR_OK;
 }
@@ -173,7 +189,8 @@ static bool record_fits(const or_schedule *s, const or_record *record)
 {
     return record->slot >= 0 && (size_t)record->slot < s->n_slots && record->seen.layer >= 1 &&
            record->seen.layer <= s->n_layers && record->drawn >= 0 && record->drawn < s->n_vocab &&
-           record->n_best >= 0 && record->n_best <= OR_BEST;
+           record->n_best >= 0 && record->n_best <= OR_BEST && record->fault >= 0 &&
+           record->fault <= s->n_layers;
 }
 
 /* A draft that was pushed may be heard of later than its verdict, from another rank, when its sequence is

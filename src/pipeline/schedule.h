@@ -12,11 +12,13 @@
  * draft takes known and fed back. Rows that are under way then are told by their round; their records mean
  * nothing.
  *
+ * Where a token cannot be told (or_record.fault) the sequence ends when all before it are given.
+ *
  * A sequence may end while riders of it are still under way (verify). Its slot and pages go to another only
  * when they have come home: a stage that merges waves would otherwise run rows of both, which write to the
  * same pages.
  *
- * Pure: plain structs, no MPI, no clock; the job's token() and finish() are called from take().
+ * Pure: plain structs, no MPI, no clock; the job's token(), finish() and fault() are called from take().
  */
 #ifndef OFFRAMP_PIPELINE_SCHEDULE_H
 #define OFFRAMP_PIPELINE_SCHEDULE_H

@@ -191,6 +191,7 @@ or_status or_sequence_take(or_sequence *q, const or_record *record)
     }
     if (record->kind == OR_RECORD_VERDICT && record->position == q->fed - 1) q->unpushed = 0;
     pending->final = token_of(record);
+    pending->fault = record->fault;
     pending->has_final = true;
     pending->expects_draft = record->drafted;
     return OR_OK;
@@ -209,13 +210,26 @@ static void roll_back(or_sequence *q, int32_t drawn)
     learn(q, drawn);
 }
 
-/* Verdicts come in the order of their positions, drafts in that of theirs; a draft's record may come after
- * its verdict, from another rank, and is waited for, since it says where the token left. */
+/* What is known of the next token, when it is final. Verdicts come in the order of their positions, drafts in
+ * that of theirs; a draft's record may come after its verdict, from another rank, and is waited for, since it
+ * says where the token left. */
+static const or_pending *next_final(const or_sequence *q)
+{
+    if ((size_t)q->given == q->request.max_tokens) return NULL;
+    const or_pending *pending = &q->pending[q->given];
+    return pending->has_final && (!pending->expects_draft || pending->has_draft) ? pending : NULL;
+}
+
+const or_pending *or_sequence_lost(const or_sequence *q)
+{
+    const or_pending *pending = next_final(q);
+    return pending && pending->fault > 0 ? pending : NULL;
+}
+
 bool or_sequence_settle(or_sequence *q, or_run_stats *stats, or_token *token)
 {
-    if ((size_t)q->given == q->request.max_tokens) return false;
-    const or_pending *pending = &q->pending[q->given];
-    if (!pending->has_final || (pending->expects_draft && !pending->has_draft)) return false;
+    const or_pending *pending = next_final(q);
+    if (!pending || pending->fault > 0) return false;
     const bool drafted = pending->has_draft,
                confirmed = drafted && pending->draft.token == pending->final.token;
     *token = confirmed ? pending->draft : pending->final;

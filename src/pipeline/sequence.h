@@ -10,6 +10,7 @@
 /* What is known of a token that is not given yet. Without drafts there is at most one, and it is final. */
 typedef struct or_pending {
     bool has_draft, has_final, expects_draft;
+    int32_t fault; /* or_record.fault: `final` has an exit layer only */
     or_token draft, final;
 } or_pending;
 
@@ -49,6 +50,10 @@ or_status or_sequence_take(or_sequence *sequence, const or_record *record);
 
 /* The next token that has become final, if there is one. */
 bool or_sequence_settle(or_sequence *sequence, or_run_stats *stats, or_token *token);
+
+/* What is known of the next token when it is final that there is none: its numbers are not finite. Else
+ * NULL. */
+const or_pending *or_sequence_lost(const or_sequence *sequence);
 
 /* Whether the last settled token is one behind which nothing comes. */
 bool or_sequence_ended(const or_sequence *sequence);

@@ -9,6 +9,8 @@
  */
 #include "stage.h"
 
+#include <math.h>
+
 /* The observation that the shortlist makes. The state counts its token for the ramp's, and remembers what it
  * showed; the whole distribution, if it is computed, counts anew from the state before. */
 or_status or_shortlist_check(or_stage *stage, const or_wave *wave, size_t r, bool *whole)
@@ -24,6 +26,7 @@ or_status or_shortlist_check(or_stage *stage, const or_wave *wave, size_t r, boo
     OR_TRY(
         or_model_candidates(stage->model, wave->hidden + last * wave->width, 1, rider->shortlist, k, logits));
     or_kernels_get()->top(logits, k, &top);
+    if (!isfinite(top.logsumexp)) return OR_OK; /* the whole distribution will say so */
     or_ramp_state state = rider->state;
     or_observation seen = {
         .layer = wave->layer,

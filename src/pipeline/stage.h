@@ -62,7 +62,7 @@ typedef or_status or_stage_hook(void *context, const or_record *records, size_t 
  * where another wave waits to be merged), as long as a rider is left and the hook does not ask for a pause.
  * Rows that wait before a layer join those of their continuation that come to it. Riders that leave are
  * reported to the hook and compacted away at once; their rows wait, where a later one may come for them.
- * OR_ERR_FAILED when numbers are not finite, naming the layer. */
+ * One whose numbers are not finite leaves, too, and its record says so (fault.h). */
 or_status or_stage_run(or_stage *stage, or_wave *wave, int until, or_stage_hook *hook, void *context);
 
 /* The ramp after wave->layer layers: fills stage->records and stage->leaves (ramp.c). */

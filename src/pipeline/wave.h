@@ -29,12 +29,14 @@ typedef struct or_step {
     int32_t ghosts; /* on the wire: so many waiting positions before `position` come along to be projected */
     int32_t asks;   /* at full depth every row from this position on gives a token; INT32_MAX: none does */
     int32_t kv;     /* or_kv_policy */
-    int32_t exits_at;  /* the layer after which its last row exits, given; 0: as the policy says */
-    int32_t target;    /* the token whose probability is wanted; -1: the one that is drawn */
-    int32_t round;     /* verify: counts how often rank 0 has dropped drafts */
-    int32_t pushed;    /* verify: does not wait after its exit, but goes on to the full depth */
-    int32_t drafted;   /* verify: its last row has given a draft */
-    int32_t likeliest; /* or_request.likeliest */
+    int32_t exits_at; /* the layer after which its last row exits, given; 0: as the policy says */
+    int32_t target;   /* the token whose probability is wanted; -1: the one that is drawn */
+    int32_t round;    /* verify: counts how often rank 0 has dropped drafts */
+    int32_t pushed;   /* verify: does not wait after its exit, but goes on to the full depth */
+    int32_t drafted;  /* verify: its last row has given a draft */
+    int32_t fault;    /* the layer after which a row that is asked is not finite (fault.h); 0: all are */
+    int32_t fault_position; /* the first such row */
+    int32_t likeliest;      /* or_request.likeliest */
     or_sampling sampling;
 } or_step;
 

@@ -105,7 +105,8 @@ static bool step_fits(const or_step *step, int64_t end, const or_wave_limits *li
            step->n_pages == (end + OR_PAGE - 1) / OR_PAGE && (size_t)step->n_pages <= limits->n_pages &&
            step->asks >= 0 && step->kv >= 0 && step->kv < OR_KV_POLICIES && step->exits_at >= 0 &&
            step->exits_at <= limits->n_layers && step->target >= -1 && step->target < limits->n_vocab &&
-           is_flag(step->pushed) && is_flag(step->drafted) && is_flag(step->likeliest) &&
+           is_flag(step->pushed) && is_flag(step->drafted) && is_flag(step->likeliest) && step->fault >= 0 &&
+           step->fault <= (step->kv == OR_KV_VERIFY ? limits->n_layers : 0) && step->fault_position >= 0 &&
            sampling_fits(&step->sampling);
 }
 
@@ -116,8 +117,8 @@ static bool scored_step_fits(const or_rider *rider, int64_t end, const or_wave_l
     const bool asks = step->asks == 0, fills = step->asks == INT32_MAX;
     const int64_t paged = asks ? step->position : (end + OR_PAGE - 1) / OR_PAGE * OR_PAGE;
     return step->position >= 0 && step->n_pages >= 0 && (size_t)step->n_pages <= limits->n_pages &&
-           (int64_t)step->n_pages * OR_PAGE == paged && step->ghosts == 0 && step->exits_at >= 0 &&
-           step->exits_at <= (asks ? limits->n_layers : 0) &&
+           (int64_t)step->n_pages * OR_PAGE == paged && step->ghosts == 0 && step->fault == 0 &&
+           step->exits_at >= 0 && step->exits_at <= (asks ? limits->n_layers : 0) &&
            (asks || (fills && rider->policy == -1 && !rider->observe));
 }
 

@@ -62,6 +62,13 @@ static inline int32_t fake_draft(uint64_t hash, unsigned wrong)
     return (fake_token(hash) + (is_wrong ? 1 + (int32_t)((hash >> 40) % 3) : 0)) % FAKE_VOCAB;
 }
 
+/* The layer after which the row's numbers are not finite, in `faulty` of 64 cases; 0: they always are.
+ * Unlike those of a real model, its faults do not spread to the rows behind it. */
+static inline int fake_fault(uint64_t hash, unsigned faulty, int n_layers)
+{
+    return (hash >> 44) % 64 < faulty ? 1 + (int)((hash >> 50) % (unsigned)n_layers) : 0;
+}
+
 /* ---- the stages --------------------------------------------------------------------------------------- */
 
 typedef struct fake_row {
@@ -89,7 +96,8 @@ typedef struct fake_stage {
 
 typedef struct fake_pipeline {
     int n_stages, n_layers;
-    unsigned wrong; /* see fake_draft() */
+    unsigned wrong;  /* see fake_draft() */
+    unsigned faulty; /* see fake_fault() */
     fake_stage stages[FAKE_STAGES];
     uint64_t cells[FAKE_LAYERS][FAKE_PAGES][OR_PAGE];
 } fake_pipeline;
@@ -192,6 +200,32 @@ static inline or_record *fake_record(fake_stage *stage, const fake_rider *r, con
     return record;
 }
 
+/* Of a row that says no token. */
+static inline void fake_lose(or_record *record, int fault)
+{
+    record->fault = fault;
+    record->drawn = 0;
+    record->logprob = record->seen.top_prob = record->seen.gap = 0;
+}
+
+/* Whether the rider leaves behind a layer since a row that is asked is lost there. Under verify it goes on,
+ * and leaves no draft. */
+static inline bool fake_lost(const fake_pipeline *p, fake_stage *stage, fake_rider *r)
+{
+    or_step *step = &r->rider.step;
+    const fake_row *last = &r->rows[r->rider.rows - 1];
+    bool lost = false;
+    for (int32_t i = 0; i < r->rider.rows; i++) {
+        const int fault = fake_fault(r->rows[i].hash, p->faulty, p->n_layers);
+        lost |= r->rows[i].position >= step->asks && fault > 0 && r->rows[i].depth >= fault;
+    }
+    if (!lost) return false;
+    step->exits_at = 0;
+    r->rider.policy = -1;
+    if (step->kv != OR_KV_VERIFY) fake_lose(fake_record(stage, r, last, OR_RECORD_ANSWER), last->depth);
+    return step->kv != OR_KV_VERIFY;
+}
+
 /* Whether the rider, all of its rows, leaves at the ramp behind a layer before the last. */
 static inline bool fake_ramp(const fake_pipeline *p, fake_stage *stage, fake_rider *r)
 {
@@ -218,7 +252,7 @@ static inline bool fake_ramp(const fake_pipeline *p, fake_stage *stage, fake_rid
     return true;
 }
 
-static inline void fake_finish(fake_stage *stage, const fake_rider *r)
+static inline void fake_finish(const fake_pipeline *p, fake_stage *stage, const fake_rider *r)
 {
     const or_step *step = &r->rider.step;
     const int32_t last = r->rider.rows - 1;
@@ -232,6 +266,8 @@ static inline void fake_finish(fake_stage *stage, const fake_rider *r)
                                         step->kv == OR_KV_VERIFY ? OR_RECORD_VERDICT : OR_RECORD_ANSWER);
         record->leaves = i == last;
         record->drafted = record->kind == OR_RECORD_VERDICT && (i < last || step->drafted);
+        const int fault = fake_fault(r->rows[i].hash, p->faulty, p->n_layers);
+        if (fault > 0) fake_lose(record, fault);
     }
 }
 
@@ -246,14 +282,14 @@ static inline void fake_run(fake_pipeline *p, int s)
     for (int layer = stage->first; layer < stage->last && !leaves; layer++) {
         fake_join(p, stage, r, layer);
         fake_layer(p, r, layer);
-        leaves = layer + 1 < p->n_layers && fake_ramp(p, stage, r);
+        leaves = fake_lost(p, stage, r) || (layer + 1 < p->n_layers && fake_ramp(p, stage, r));
     }
     if (!leaves && stage->last < p->n_layers) {
         fake_join(p, stage, r, stage->last);
         fake_push(&p->stages[s + 1], r);
         return;
     }
-    if (!leaves) fake_finish(stage, r);
+    if (!leaves) fake_finish(p, stage, r);
     free(r);
 }
 

@@ -442,6 +442,56 @@ static void a_run_that_was_interrupted_ends_with_the_same_file(void **state)
     or_buffer_free(&c);
 }
 
+/* Tokens that were drawn before are dropped; to go on with the run does not ask again, and ends the same. */
+static void what_failed_has_an_error(void **state)
+{
+    (void)state;
+    static const char requests[] = "{\"id\": 1, \"prompt\": \"one\"}\n"
+                                   "{\"custom_id\": \"c\", \"method\": \"POST\", \"url\": "
+                                   "\"/v1/completions\", \"body\": {\"prompt\": \"two\"}}\n"
+                                   "{\"id\": 3, \"prompt\": \"three\", \"bad\": 1}\n";
+    bench b;
+    or_request request;
+    or_batch_summary s;
+    or_buffer file = {0};
+    put_requests(&b, requests);
+    for (int resumed = 0; resumed < 2; resumed++) {
+        assert_ok(open_bench(&b, NULL, resumed));
+        assert_int_equal(b.job.n_requests, resumed ? 0 : 2);
+        for (size_t i = 2; i-- > 0 && !resumed;) {
+            assert_ok(b.job.request(b.job.context, i, &request));
+            give(&b, i, (const int32_t[]){2541, 2542}, i);
+            assert_ok(b.job.fault(b.job.context, i, 5 + (int)i));
+            if (i > 0)
+                assert_fails(or_batch_check(b.batch), OR_ERR_FAILED, "1 of 3, the first is that of line 2");
+        }
+        assert_fails(
+            or_batch_check(b.batch), OR_ERR_FAILED,
+            "2 of 3, the first is that of line 1 with the id 1: numbers are not finite after layer 5; "
+            "are the weights damaged?");
+        assert_ok(or_batch_sync(b.batch));
+        assert_ok(or_batch_write(b.batch));
+        assert_ok(or_batch_summarise(b.batch, &s));
+        assert_true(s.failed == 2 && s.refused == 1 && s.tokens == 0);
+        close_bench(&b);
+        assert_ok(or_file_read(b.output, &file));
+        assert_non_null(strstr(file.data,
+                               "{\"id\": 1, \"error\": \"numbers are not finite after layer 5\"}\n"
+                               "{\"id\": \"batch_req_2\", \"custom_id\": \"c\", \"response\": null, "
+                               "\"error\": {\"code\": \"server_error\", \"message\": \"numbers "
+                               "are not finite after layer 6\"}}\n{\"id\": 3, \"error\": "));
+        or_buffer_free(&file);
+    }
+    put_requests(&b, two_requests); /* where one comes through the weights are not in doubt */
+    assert_ok(open_bench(&b, NULL, false));
+    assert_ok(b.job.request(b.job.context, 0, &request));
+    assert_ok(b.job.fault(b.job.context, 0, 16));
+    run_text(&b, 1, "x", OR_FINISH_LENGTH);
+    assert_fails(or_batch_check(b.batch), OR_ERR_FAILED, "after layer 16");
+    assert_null(strstr(or_status_message(), "damaged"));
+    close_bench(&b);
+}
+
 static void another_run_is_refused(void **state)
 {
     (void)state;
@@ -530,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_text_is_followed_as_the_whole_is_encoded),
         cmocka_unit_test(what_cannot_be_followed_is_refused),
         cmocka_unit_test(a_run_that_was_interrupted_ends_with_the_same_file),
+        cmocka_unit_test(what_failed_has_an_error),
         cmocka_unit_test(another_run_is_refused),
         cmocka_unit_test(results_are_not_overwritten),
         cmocka_unit_test(a_prompt_is_heard_as_it_comes),

@@ -17,6 +17,7 @@ enum { N_ROWS = 4, N_LAYERS = 16 };
 static struct {
     const char *said[2][N_ROWS]; /* at full depth, and with the policy */
     int stop_after;              /* continuations that are finished before a stop; -1: none */
+    const char *lost;            /* the text that is said of those that fail then */
     or_request asked;            /* the last request */
     size_t n_asked;
 } world;
@@ -60,10 +61,14 @@ or_status or_pipeline_run(or_pipeline *pipeline, const or_job *job, or_run_stats
     assert_ok(OR_NEW(stats->survivors, N_LAYERS + 1));
     for (size_t i = 0; i < job->n_requests; i++, world.n_asked++) {
         assert_ok(job->request(job->context, i, &world.asked));
-        say(job, i, &world.asked, world.said[world.asked.policy + 1][row_of(&world.asked, running)]);
+        const char *said = world.said[world.asked.policy + 1][row_of(&world.asked, running)];
+        say(job, i, &world.asked, said);
         stats->stage[0].macs += world.asked.policy < 0 ? 100 : 60;
         if (world.stop_after-- == 0) return OR_STOPPED; /* this one is left unfinished */
-        assert_ok(job->finish(job->context, i, OR_FINISH_STOP));
+        if (world.lost && strcmp(said, world.lost) == 0)
+            assert_ok(job->fault(job->context, i, 6));
+        else
+            assert_ok(job->finish(job->context, i, OR_FINISH_STOP));
     }
     return OR_OK;
 }
@@ -267,6 +272,55 @@ static void stopped_runs_go_on(void **state)
     close_fixture(&f);
 }
 
+/* A row fails at full depth and with the policy, another one with the policy only. */
+static void what_failed_is_wrong_and_left_out_of_the_rest(void **state)
+{
+    (void)state;
+    fixture f;
+    or_group_summary s;
+    open_fixture(&f, "f1");
+    world.lost = " blue\n";
+    world.said[1][0] = " blue\n";
+    char folder[256];
+    snprintf(folder, sizeof folder, "%s", scratch_folder());
+    for (int resumed = 0; resumed < 2; resumed++) {
+        world.n_asked = 0;
+        assert_ok(run(&f, folder, resumed));
+        assert_int_equal(world.n_asked, resumed ? 0 : 2 * N_ROWS);
+        assert_int_equal(or_eval_failed(running), 3);
+        assert_fails(
+            or_eval_check(running), OR_ERR_FAILED,
+            "3 of 8, the first is task birds, 0 shots, policy full, index 1: numbers are not finite after "
+            "layer 6");
+        assert_null(strstr(or_status_message(), "damaged"));
+        assert_ok(or_eval_summary(running, 0, &s)); /* f1 1, failed, 2/3, 0 */
+        assert_int_equal(s.failed, 1);
+        assert_near(s.accuracy, 5.0 / 12, 1e-12);
+        assert_near(s.exit_layer_mean, N_LAYERS, 0);
+        assert_ok(or_eval_summary(running, 1, &s)); /* failed, failed, 2/3, 0; agrees in one of three */
+        assert_int_equal(s.failed, 2);
+        assert_near(s.accuracy, 1.0 / 6, 1e-12);
+        assert_near(s.agreement, 1.0 / 3, 1e-12);
+        or_buffer text = read_results(folder);
+        assert_non_null(strstr(text.data,
+                               "\"index\":1,\"token\":-1,\"correct\":false,\"score\":0,\"text\":\"\","
+                               "\"exit_layers\":[],\"exit_layer\":6,\"gap\":0,\"top_prob\":0,"
+                               "\"error\":\"numbers are not finite after layer 6\"}\n"));
+        assert_non_null(
+            strstr(text.data, "\"dense_text\":\"\",\"error\":\"numbers are not finite after layer 6\"}"));
+        or_buffer_free(&text);
+        or_eval_close(running);
+    }
+    for (int i = 0; i < 2 * N_ROWS; i++) world.said[i / N_ROWS][i % N_ROWS] = " blue\n";
+    assert_ok(run(&f, scratch_folder(), false));
+    assert_fails(or_eval_check(running), OR_ERR_FAILED, "8 of 8");
+    assert_non_null(strstr(or_status_message(), "layer 6; are the weights damaged?"));
+    assert_ok(or_eval_summary(running, 1, &s));
+    assert_true(s.accuracy == 0 && isnan(s.agreement) && isnan(s.exit_layer_mean));
+    or_eval_close(running);
+    close_fixture(&f);
+}
+
 static void answers_without_room_are_refused(void **state)
 {
     (void)state;
@@ -294,6 +348,7 @@ int main(void)
         cmocka_unit_test(figures_are_of_scores_and_tokens),
         cmocka_unit_test(lines_hold_the_text),
         cmocka_unit_test(stopped_runs_go_on),
+        cmocka_unit_test(what_failed_is_wrong_and_left_out_of_the_rest),
         cmocka_unit_test(answers_without_room_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

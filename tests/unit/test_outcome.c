@@ -72,6 +72,7 @@ static void assert_round_trip(const or_outcome *outcome, size_t max_tokens)
     assert_int_equal(back.token, outcome->token);
     assert_int_equal(back.exit_layer, outcome->exit_layer);
     assert_true(back.gap == outcome->gap && back.top_prob == outcome->top_prob);
+    assert_int_equal(back.fault, outcome->fault);
     assert_int_equal(back.n_tokens, outcome->n_tokens);
     if (outcome->text) {
         assert_string_equal(back.text, outcome->text);
@@ -202,6 +203,29 @@ static void one_token_has_no_text(void **state)
     assert_near(outcome.score, 0, 0);
 }
 
+/* Not even an empty text is right that was never given. */
+static void what_failed_is_wrong(void **state)
+{
+    (void)state;
+    or_outcome outcome;
+    or_buffer line = {0};
+    const char *references[] = {"the"};
+    assert_ok(or_outcome_fail(&outcome, 3, false));
+    assert_round_trip(&outcome, 0);
+    assert_ok(or_outcome_judge(&outcome, OR_METRIC_FIRST_TOKEN, &(or_instance){.answer_token = -1}));
+    assert_true(outcome.done && !outcome.correct && outcome.score == 0);
+    assert_ok(or_outcome_put(&outcome, &line));
+    assert_string_equal(line.data, ",\"token\":-1,\"exit_layer\":3,\"gap\":0,\"top_prob\":0,\"error\":"
+                                   "\"numbers are not finite after layer 3\"");
+    or_buffer_free(&line);
+    assert_ok(or_outcome_fail(&outcome, 4, true));
+    assert_round_trip(&outcome, 8);
+    assert_ok(or_outcome_judge(&outcome, OR_METRIC_F1,
+                               &(or_instance){.references = references, .n_references = 1}));
+    assert_true(!outcome.correct && outcome.score == 0);
+    or_outcome_free(&outcome);
+}
+
 static void lines_that_no_run_has_written_are_refused(void **state)
 {
     (void)state;
@@ -239,6 +263,7 @@ int main(void)
         cmocka_unit_test(answers_end_without_a_stop_text),
         cmocka_unit_test(nul_characters_are_replaced),
         cmocka_unit_test(one_token_has_no_text),
+        cmocka_unit_test(what_failed_is_wrong),
         cmocka_unit_test(lines_that_no_run_has_written_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

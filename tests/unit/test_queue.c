@@ -12,6 +12,7 @@ typedef struct world {
     size_t answered[MOST], tokens[MOST], finished[MOST];
     size_t enough_at; /* with so many tokens of it the job has enough of a request; 0: never */
     or_finish why[MOST];
+    int fault; /* the last layer */
 } world;
 
 static const int32_t some_tokens[ROWS + 7];
@@ -374,6 +375,45 @@ static void no_more_tokens_than_were_asked_for(void **state)
     or_queue_close(&queue);
 }
 
+static or_status take_fault(void *context, size_t index, int layer)
+{
+    world *w = context;
+    w->finished[index]++;
+    w->fault = layer;
+    return OR_OK;
+}
+
+/* Both of a prompt and of a continuation; but not of what came behind the token with which the job had
+ * enough. */
+static void faults_are_the_jobs_unless_it_had_enough(void **state)
+{
+    (void)state;
+    const or_news fault = {.kind = OR_NEWS_FAULT, .fault = 7};
+    or_queue queue;
+    or_job job;
+    for (size_t enough = 0; enough < 3; enough += 2) {
+        world *w = &shared_world;
+        open_one(&queue, w, &job, enough);
+        job.fault = take_fault;
+        for (int k = 0; k < 2; k++) assert_ok(hear(&queue, 0, (or_news){.kind = OR_NEWS_TOKEN}));
+        assert_ok(hear(&queue, 0, fault));
+        assert_int_equal(w->fault, enough ? 0 : 7);
+        assert_int_equal(w->finished[0], 1);
+        if (enough) assert_int_equal(w->why[0], OR_FINISH_STOP);
+        assert_int_equal(queue.n_done, 1);
+        assert_fails(hear(&queue, 0, fault), OR_ERR_PEER, "unexpected answer");
+        or_queue_close(&queue);
+    }
+    world *w = &shared_world;
+    memset(w, 0, sizeof *w);
+    queue = (or_queue){0};
+    job = job_of(w, 1);
+    assert_ok(or_queue_open(&queue, &job, 1));
+    assert_int_equal(take_portion(&queue, 0, (or_appetite){.rows = 1024}), 1);
+    assert_fails(hear(&queue, 0, fault), OR_ERR_FAILED, "numbers are not finite: request 0 after layer 7");
+    or_queue_close(&queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +428,7 @@ int main(void)
         cmocka_unit_test(strange_answers_are_refused),
         cmocka_unit_test(tokens_behind_enough_are_dropped),
         cmocka_unit_test(no_more_tokens_than_were_asked_for),
+        cmocka_unit_test(faults_are_the_jobs_unless_it_had_enough),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

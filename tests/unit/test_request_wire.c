@@ -207,7 +207,7 @@ static void wrong_requests_are_refused(void **state)
 
 static or_news make_news(uint64_t *seed, or_observation *seen)
 {
-    or_news news = {.kind = (or_news_kind)below(seed, 3), .request = below(seed, 1000)};
+    or_news news = {.kind = (or_news_kind)below(seed, 4), .request = below(seed, 1000)};
     if (news.kind == OR_NEWS_ANSWER) {
         news.answer.exit = (or_observation){
             .layer = 1 + (int32_t)below(seed, LAYERS), .token = (int32_t)below(seed, VOCAB), .gap = 0.25f};
@@ -224,6 +224,8 @@ static or_news make_news(uint64_t *seed, or_observation *seen)
                                 .logprob = -0.5f,
                                 .n_best = 2,
                                 .best = {{7, 2}, {8, 1}}};
+    } else if (news.kind == OR_NEWS_FAULT) {
+        news.fault = 1 + (int32_t)below(seed, LAYERS);
     } else {
         news.why = (or_finish)below(seed, 3);
     }
@@ -236,6 +238,7 @@ static void assert_news(const or_news *a, const or_news *b)
     assert_int_equal(a->request, b->request);
     if (a->kind == OR_NEWS_TOKEN) assert_memory_equal(&a->token, &b->token, sizeof a->token);
     if (a->kind == OR_NEWS_FINISH) assert_int_equal(a->why, b->why);
+    if (a->kind == OR_NEWS_FAULT) assert_int_equal(a->fault, b->fault);
     if (a->kind != OR_NEWS_ANSWER) return;
     assert_memory_equal(&a->answer.exit, &b->answer.exit, sizeof a->answer.exit);
     assert_int_equal(a->answer.choice, b->answer.choice);
@@ -299,6 +302,7 @@ static void damaged_news_are_refused(void **state)
                     assert_true(came.token.exit_layer >= 1 && came.token.exit_layer <= LAYERS &&
                                 came.token.token >= 0 && came.token.token < VOCAB &&
                                 came.token.n_best <= OR_BEST);
+                if (came.kind == OR_NEWS_FAULT) assert_true(came.fault >= 1 && came.fault <= LAYERS);
             }
             free(broken);
         }

@@ -19,6 +19,8 @@ typedef struct expectation {
     } out[FAKE_ROWS];
     int n_out;
     or_finish why;
+    int fault;      /* instead of `why`: the layer after which the token behind out[] is lost, */
+    int fault_exit; /* and layers executed for it */
     size_t stop_at; /* token() has enough then */
     /* while it runs */
     int given, n_finished;
@@ -43,7 +45,7 @@ typedef struct world {
 /* What all rounds did, so that a test that tries nothing fails. */
 static struct {
     size_t drafts, replaced, shared, refused, again, late;
-    size_t why[3];
+    size_t why[3], faults, faults_behind_drafts;
 } tried;
 
 static int pick(world *w, int below)
@@ -66,6 +68,17 @@ static int exit_of(const world *w, const or_request *request, size_t i, uint64_t
     return request->policy >= 0 ? fake_exit(hash, w->pipeline.n_layers) : w->pipeline.n_layers;
 }
 
+/* Whether there is no token: it is lost before it leaves, which under verify is at full depth. */
+static bool is_lost(const world *w, expectation *e, int exit, uint64_t hash)
+{
+    const int fault = fake_fault(hash, w->pipeline.faulty, w->pipeline.n_layers);
+    const bool verify = e->request.kv == OR_KV_VERIFY;
+    if (fault == 0 || (!verify && fault > exit)) return false;
+    e->fault = fault;
+    e->fault_exit = verify ? w->pipeline.n_layers : fault;
+    return true;
+}
+
 /* Token by token, from the definition. */
 static void expect(world *w, expectation *e)
 {
@@ -79,8 +92,9 @@ static void expect(world *w, expectation *e)
     }
     e->why = OR_FINISH_LENGTH;
     for (size_t i = 0; i < request->max_tokens; i++, position++) {
-        struct expected *out = &e->out[e->n_out++];
         const int exit = exit_of(w, request, i, hash);
+        if (is_lost(w, e, exit, hash)) return;
+        struct expected *out = &e->out[e->n_out++];
         token = fake_token(hash);
         out->drafted = request->kv == OR_KV_VERIFY && exit < n_layers;
         out->replaced = out->drafted && fake_draft(hash, w->pipeline.wrong) != token;
@@ -143,17 +157,32 @@ static or_status take_token(void *context, size_t index, const or_token *token, 
 }
 
 /* The request's arrays are gone at once. */
-static or_status take_finish(void *context, size_t index, or_finish why)
+static void end_request(expectation *e)
 {
-    world *w = context;
-    expectation *e = &w->requests[index];
     assert_int_equal(e->given, e->n_out);
-    assert_int_equal(why, e->why);
     assert_int_equal(e->n_finished++, 0);
-    tried.why[why]++;
     memset(e->tokens, 0x7f, e->request.n_tokens * sizeof *e->tokens);
     free(e->tokens), free(e->forced), free(e->exits), free(e->ends);
     e->tokens = NULL;
+}
+
+static or_status take_finish(void *context, size_t index, or_finish why)
+{
+    expectation *e = &((world *)context)->requests[index];
+    assert_int_equal(e->fault, 0);
+    assert_int_equal(why, e->why);
+    tried.why[why]++;
+    end_request(e);
+    return OR_OK;
+}
+
+static or_status take_fault(void *context, size_t index, int layer)
+{
+    expectation *e = &((world *)context)->requests[index];
+    assert_int_equal(layer, e->fault);
+    tried.faults++;
+    tried.faults_behind_drafts += e->n_out > 0 && e->out[e->n_out - 1].drafted;
+    end_request(e);
     return OR_OK;
 }
 
@@ -366,13 +395,14 @@ static void open_world(world *w, uint64_t seed)
     p->n_stages = 1 + pick(w, FAKE_STAGES);
     p->n_layers = p->n_stages + pick(w, FAKE_LAYERS - p->n_stages + 1);
     p->wrong = (unsigned)pick(w, 9);
+    p->faulty = (unsigned)pick(w, 4) / 2 * 2;
     for (int s = 0; s < p->n_stages; s++) {
         p->stages[s].first = s * p->n_layers / p->n_stages;
         p->stages[s].last = (s + 1) * p->n_layers / p->n_stages;
         memset(p->stages[s].waiting, 0xff, sizeof p->stages[s].waiting);
     }
     for (size_t i = 0; i < sizeof w->speed / sizeof *w->speed; i++) w->speed[i] = 1 << pick(w, 6);
-    w->job = (or_job){.context = w, .token = take_token, .finish = take_finish};
+    w->job = (or_job){.context = w, .token = take_token, .finish = take_finish, .fault = take_fault};
     w->schedule = (or_schedule){.job = &w->job,
                                 .n_stages = p->n_stages,
                                 .n_layers = p->n_layers,
@@ -399,6 +429,7 @@ static void check_end(const world *w)
             replaced += e->out[t].replaced;
             for (int l = 0; l < e->out[t].exit; l++) survivors[l]++;
         }
+        for (int l = 0; l < e->fault_exit; l++) survivors[l]++;
     }
     assert_int_equal(w->stats.tokens, tokens);
     assert_int_equal(w->stats.drafts, drafts);
@@ -439,6 +470,7 @@ static void any_timing_gives_the_tokens_of_the_function(void **state)
     assert_true(tried.drafts > 10000 && tried.replaced > 1000 && tried.shared > 1000 && tried.refused > 1000);
     assert_true(tried.again > 100 && tried.late > 10);
     for (int why = 0; why < 3; why++) assert_true(tried.why[why] > 100);
+    assert_true(tried.faults > 1000 && tried.faults_behind_drafts > 100);
 }
 
 /* ---- one sequence, step by step ----------------------------------------------------------------------- */
@@ -564,6 +596,37 @@ static void ended_sequences_wait_for_their_riders(void **state)
     or_schedule_close(s);
 }
 
+/* Behind a draft that waits for its verdict a fault waits, too; a verdict that replaces the draft takes it
+ * back. A job that hears of no faults fails. */
+static void faults_wait_for_their_turn(void **state)
+{
+    (void)state;
+    static world w;
+    for (int confirmed = 0; confirmed < 2; confirmed++) {
+        or_schedule *s = open_one(&w, OR_KV_VERIFY, NULL);
+        feed_one(s);
+        or_record draft = record_of(OR_RECORD_DRAFT, 1, 5);
+        assert_ok(or_schedule_take(s, &draft));
+        feed_one(s); /* brings the draft's verdict, and has no token itself */
+        or_record verdict = record_of(OR_RECORD_VERDICT, 1, confirmed ? 5 : 6);
+        verdict.leaves = 0;
+        verdict.drafted = 1;
+        or_record lost = record_of(OR_RECORD_VERDICT, 2, 0);
+        lost.fault = 2;
+        assert_ok(or_schedule_take(s, &verdict));
+        assert_int_equal(w.requests[0].given, 1);
+        if (confirmed) {
+            assert_fails(or_schedule_take(s, &lost), OR_ERR_FAILED, "request 0 after layer 2");
+        } else {
+            assert_ok(or_schedule_take(s, &lost));
+            assert_int_equal(s->n_active, 1);
+            assert_int_equal(feed_one(s).position, 2); /* the token that is right is run there */
+        }
+        assert_int_equal(w.requests[0].given, 1);
+        or_schedule_close(s);
+    }
+}
+
 /* `what` is refused, and what was right before still is. */
 static void assert_refused(or_schedule *s, or_record what)
 {
@@ -604,6 +667,8 @@ static void records_that_cannot_be_are_refused(void **state)
                      {offsetof(or_record, drawn), FAKE_VOCAB},
                      {offsetof(or_record, n_best), -1},
                      {offsetof(or_record, n_best), OR_BEST + 1},
+                     {offsetof(or_record, fault), -1},
+                     {offsetof(or_record, fault), 5},
                      {offsetof(or_record, seen.layer), 0},
                      {offsetof(or_record, seen.layer), 5}};
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -635,6 +700,7 @@ int main(void)
         cmocka_unit_test(any_timing_gives_the_tokens_of_the_function),
         cmocka_unit_test(drafts_are_pushed_together),
         cmocka_unit_test(ended_sequences_wait_for_their_riders),
+        cmocka_unit_test(faults_wait_for_their_turn),
         cmocka_unit_test(records_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -573,6 +573,9 @@ static void every_wrong_step_is_refused(void **state)
                  {AT_STEP(0, target), 4, 1000000, sums},
                  {AT_STEP(0, pushed), 4, 2, sums},
                  {AT_STEP(0, drafted), 4, -1, sums},
+                 {AT_STEP(0, fault), 4, -1, sums},
+                 {AT_STEP(0, fault), 4, 10, sums},
+                 {AT_STEP(0, fault_position), 4, -1, sums},
                  {AT_STEP(0, likeliest), 4, 2, sums},
                  {AT_STEP(0, sampling.temperature), 4, infinite.bits, sums},
                  {AT_STEP(0, sampling.temperature), 4, nan.bits, sums},
@@ -592,6 +595,7 @@ static void every_wrong_step_is_refused(void **state)
                  {AT_STEP(1, sequence), 8, 4, sums}, /* a step has pages */
                  {AT_STEP(1, position), 4, 1, sums},
                  {AT_STEP(1, n_pages), 4, 1, sums},
+                 {AT_STEP(1, fault), 4, 1, sums}, /* it would have left */
                  {AT_STEP(1, ghosts), 4, 1, sums},
                  {AT_STEP(1, exits_at), 4, 10, sums},
                  {AT_STEP(1, exits_at), 4, -1, sums},
