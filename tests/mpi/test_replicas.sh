@@ -6,13 +6,15 @@
 . "$(dirname "$0")/../support.sh"
 
 lines() { if [ -e "$1" ]; then wc -l <"$1"; else echo 0; fi; }
+rows=$ROWS
+sampled && rows=2
 
 # ---- eval, full depth and the policy ----
 # scores NAME RANKS ARGS...
 scores() {
     local name=$1 ranks=$2
     shift 2
-    on "$ranks" eval --config "$demo/job.json" --output "$scratch/$name" --quiet --threads 1 --limit "$ROWS" "$@" ||
+    on "$ranks" eval --config "$demo/job.json" --output "$scratch/$name" --quiet --threads 1 --limit "$rows" "$@" ||
         fail "$name: code $?"
     [ "$name" = base ] || same "$scratch/base/results.jsonl" "$scratch/$name/results.jsonl"
 }
@@ -37,7 +39,7 @@ grep -q '^replica  stage  layers' "$scratch/out" && grep -q '^      1      0  1\
 # ---- traces and lenses: observations come home too ----
 for kind in "1 1" "3 3" "4 2"; do
     read -r ranks replicas <<<"$kind"
-    on "$ranks" trace --model "$demo/model" --task "$demo/tasks/word_length.json" --limit $((2 * ROWS)) --quiet --threads 1 \
+    on "$ranks" trace --model "$demo/model" --task "$demo/tasks/word_length.json" --limit $((2 * rows)) --quiet --threads 1 \
         --replicas "$replicas" --output "$scratch/trace-$replicas.csv" || fail "trace, $replicas replicas: code $?"
     same "$scratch/trace-1.csv" "$scratch/trace-$replicas.csv"
 done
@@ -85,7 +87,7 @@ on 1 run --model "$demo/model" --input "$scratch/one.jsonl" --output "$scratch/o
 same "$scratch/one-1" "$scratch/one-3"
 
 # ---- a replica that stands still, is killed, is stopped ----
-demo_requests "$(sampled && echo 6 || echo 16)" >"$in"
+demo_requests "$(sampled && echo 3 || echo 16)" >"$in"
 total=$(lines "$in")
 run=(run --model "$demo/model" --policy "$demo/policy/generation.json" --threads 1 --quiet --ignore-eos --max-tokens 48
     --input "$in" --kv verify --batch 4)
@@ -140,7 +142,7 @@ same "$scratch/undisturbed" "$scratch/broken"
 [ "$(lines "$scratch/broken.journal")" -eq $((total + 1)) ] || fail "the journal does not hold every result once"
 
 # scored prompts: what was begun is finished, as by one pipeline
-args=(eval --config "$demo/job.json" --limit $((4 * ROWS)) --threads 1 --quiet --wave-tokens 128)
+args=(eval --config "$demo/job.json" --limit $((4 * rows)) --threads 1 --quiet --wave-tokens 128)
 on 1 "${args[@]}" --output "$scratch/scored" || fail "undisturbed eval: code $?"
 mpirun -n 2 "$OFFRAMP" "${args[@]}" --replicas 2 --output "$scratch/halted" </dev/null >"$scratch/out" 2>&1 &
 job=$!

@@ -64,7 +64,7 @@ disturb() {
 }
 
 # a job that is over before it can be killed shows nothing; instrumented builds are slower, and run fewer rows
-many=$((ROWS == 0 ? 50 : ROWS > 8 ? 20 : 8))
+many=$((ROWS == 0 ? 50 : ROWS > 8 ? 20 : 4))
 demo_requests $many | jq -c '. + (input_line_number as $i | {kv: ["deferred", "propagate", "verify"][$i % 3]}
     + if $i % 4 == 0 then {temperature: 1, seed: $i} else {} end)' >"$in"
 disturb
