@@ -114,9 +114,9 @@ const char *or_doing_text(const or_vital *vital, char text[OR_DOING_TEXT])
 or_status or_health_fail(const or_health *health, const or_loss *loss)
 {
     const or_health_rank *r = &health->ranks[loss->rank];
-    char text[OR_DOING_TEXT], where[400];
-    snprintf(where, sizeof where, "rank %d on %s", loss->rank, r->host);
-    return or_fail(OR_ERR_PEER, loss->silent ? "rank lost" : "rank hangs", where,
+    char text[OR_DOING_TEXT], what[64];
+    snprintf(what, sizeof what, "rank %d %s", loss->rank, loss->silent ? "lost" : "hangs");
+    return or_fail(OR_ERR_PEER, what, r->host,
                    "%s for %.0f s, it was %s; the job ends, eval and run go on with --resume",
                    loss->silent ? "no sign of life" : "nothing was done", loss->seconds,
                    or_doing_text(&r->vital, text));

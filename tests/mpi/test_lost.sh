@@ -51,16 +51,16 @@ on 1 "${eval[@]}" --output "$scratch/whole" || fail "undisturbed: code $?"
 
 start killed
 hit 1 KILL
-ends killed 137 10 '^offramp: rank lost (rank 1 on .*): no sign of life for [0-9]* s, it was '
+ends killed 137 10 '^offramp: rank 1 lost (.*): no sign of life for [0-9]* s, it was '
 start killed0
 hit 0 KILL
-ends killed0 137 10 '^offramp: rank lost (rank 0 on '
+ends killed0 137 10 '^offramp: rank 0 lost ('
 start stopped
 hit 2 STOP
-ends stopped 76 $((timeout + 10)) "^offramp: rank lost (rank 2 on .*): no sign of life for $timeout s, it was "
+ends stopped 76 $((timeout + 10)) "^offramp: rank 2 lost (.*): no sign of life for $timeout s, it was "
 start stopped0
 hit 0 STOP
-ends stopped0 76 $((timeout + 13)) '^offramp: rank lost (rank 0 on '
+ends stopped0 76 $((timeout + 13)) '^offramp: rank 0 lost ('
 start ended
 hit 1 TERM
 ends ended 75 20 ''
@@ -105,4 +105,4 @@ wait "$job"
 code=$?
 exec 9>&-
 [ "$code" -eq 76 ] || { cat "$scratch/out"; fail "stopped before the run: code $code, expected 76"; }
-grep -q '^offramp: rank lost (rank 1 on ' "$scratch/out" || { cat "$scratch/out"; fail "stopped before the run: no line"; }
+grep -q '^offramp: rank 1 lost (' "$scratch/out" || { cat "$scratch/out"; fail "stopped before the run: no line"; }

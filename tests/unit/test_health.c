@@ -75,7 +75,7 @@ static void a_job_that_stands_still_hangs(void **state)
     assert_lost(or_health_judge(&health, 1, 20, 130), -1, false, 0); /* for rank 0 to say */
     char text[OR_DOING_TEXT];
     const or_loss loss = or_health_judge(&health, 0, 20, 130);
-    assert_fails(or_health_fail(&health, &loss), OR_ERR_PEER, "rank 2 on c");
+    assert_fails(or_health_fail(&health, &loss), OR_ERR_PEER, "rank 2 hangs (c): nothing was done for 28 s");
     assert_non_null(strstr(or_status_message(), or_doing_text(&health.ranks[2].vital, text)));
     assert_string_equal(text, "behind layer 9 of wave 12, 48 rows");
     pulse(&health, 3, OR_DOING_LAYER, 8, 130); /* somebody does something */
