@@ -33,7 +33,7 @@ down() {
         done
         rm -f "$file"
     done
-    rm -rf "$hosts"
+    rm -rf "$hosts" "$lab/on"
     rmdir "$lab" 2>/dev/null
     return 0
 }

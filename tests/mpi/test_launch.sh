@@ -51,7 +51,7 @@ launch() {
 # no process of its own.
 ended() {
     local code took left
-    wait "$job"
+    wait "$job" 2>/dev/null
     code=$?
     took=$((($(date +%s%N) - begun) / 1000000))
     [ "$code" -eq "$1" ] || { cat "$scratch/err"; fail "$what: code $code, expected $1"; }
