@@ -23,7 +23,8 @@ say "building $root/build-sanitize (AddressSanitizer, UBSan)"
 build "$root/build-sanitize" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DOFFRAMP_WERROR=ON -DOFFRAMP_SANITIZE=ON
 
 say "shellcheck"
-find "$root/launch" "$root/tests" "$root/configs" "$root/benchmarks" -name '*.sh' -print0 |
+find "$root/launch" "$root/tests" "$root/configs" "$root/benchmarks" \( -name '*.sh' -o -name '*.sbatch' \
+    -o -name offramp-mpirun \) -print0 |
     xargs -0 shellcheck -x -S warning
 run_tests "$root/build" "Release"
 run_tests "$root/build-sanitize" "AddressSanitizer, UBSan"

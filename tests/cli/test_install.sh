@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../support.sh"
 
 cmake --install "$BUILD" --prefix "$scratch/prefix" >/dev/null || fail "cmake --install"
-for file in bin/offramp include/offramp/offramp.h share/offramp/configs/demo/job.json \
+for file in bin/offramp bin/offramp-mpirun include/offramp/offramp.h share/offramp/configs/demo/job.json \
     share/offramp/launch/quickstart.sh share/doc/offramp/README.md; do
     [ -e "$scratch/prefix/$file" ] || fail "$file was not installed"
 done
@@ -15,6 +15,8 @@ mkdir empty && cd empty || exit 1
 env -u SOURCE "$scratch/moved/bin/offramp" eval --config demo/job.json --limit 2 --output out --threads 1 >table 2>err ||
     { cat err; fail "installed eval: code $?"; }
 grep -q 'all tasks' table || fail "no table"
+env -u OFFRAMP "$scratch/moved/bin/offramp-mpirun" --quiet --dry-run eval | grep -q "^mpirun .*$scratch/moved/bin/offramp eval" ||
+    fail "offramp-mpirun does not find the offramp beside it"
 [ "$(jq '.command | length' out/run.json)" -gt 3 ] || fail "run.json has no command line"
 
 case $(jq -r '[.[] | select(.file | endswith("status.c"))][0].command' "$BUILD/compile_commands.json") in
