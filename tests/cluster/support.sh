@@ -65,12 +65,12 @@ no_orphans() {
     fail "$what: processes are left after $1 s"
 }
 
-# launch_on_hosts HOSTS ARGS...: offramp-mpirun on h1, over the first so many hosts (or as many ranks), a minute's
-# silence cut down to 15 s. Options of the wrapper may stand before the command.
+# launch_on_hosts RANKS ARGS...: offramp-mpirun on h1, over the first hosts (those of HOSTFILE, where it is set), one
+# rank each as far as they go; the minute of silence cut down to 15 s. Options of the wrapper may stand before the command.
 launch_on_hosts() {
-    local hosts=$1
+    local ranks=$1
     shift
-    "$LAB/on" h1 "$source/launch/offramp-mpirun" --hostfile "$LAB/hosts/hostfile" -n "$hosts" --interface 10.77.0.0/24 \
+    "$LAB/on" h1 "$source/launch/offramp-mpirun" --hostfile "${HOSTFILE:-$LAB/hosts/hostfile}" -n "$ranks" --interface 10.77.0.0/24 \
         --timeout 15 --quiet --offramp "$OFFRAMP" "$@"
 }
 
