@@ -9,7 +9,7 @@ class Offramp(CMakePackage):
     license("MIT")
     version("0.1.0")
 
-    variant("gnuplot", default=False, description="Plots in LaTeX reports by gnuplot")
+    variant("gnuplot", default=False, description="Plots in HTML reports by gnuplot")
     variant("tests", default=False, description="Build the tests")
 
     depends_on("c", type="build")
