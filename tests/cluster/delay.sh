@@ -1,23 +1,22 @@
 #!/usr/bin/env bash
-# delay.sh [MS] - what a delay of MS milliseconds (50) between hosts costs: scores the demo's instances on two hosts without and with it,
-# in turns, REPEATS (3) times each, and prints instances per second and their ratio. Requests in flight hide the delay:
-# more of them, with --wave-tokens or rows (LIMIT), hide more.
+# delay.sh [MS] - what a delay of MS milliseconds (50) between hosts costs a job with requests enough: PROMPTS (2000) prompts of 64
+# tokens on four hosts without and with it, in turns, REPEATS (3) times each; prints tokens per second and their ratio. A
+# task is a run by itself, which fills and drains the pipeline: of few requests it costs more.
 # shellcheck source-path=SCRIPTDIR source=support.sh
 . "$(dirname "$0")/support.sh"
 delay=${1:-50}
 
-"$cluster/hosts.sh" up 2 || fail "the hosts do not come up"
-args=(eval --config "$demo/job.json" --limit "${LIMIT:-0}" --threads 1 --quiet)
-rate() { # NAME: instances per second while groups run, without start and loading
-    launch_on_hosts 2 "${args[@]}" --output "$scratch/$1" </dev/null || fail "$1: code $?"
-    jq '[.groups[].n] as $n | [.groups[] | .n / .requests_per_second] | ($n | add) / add' "$scratch/$1/summary.json"
+"$cluster/hosts.sh" up 4 || fail "the hosts do not come up"
+rate() { # tokens per second of a run, after one that is not counted
+    launch_on_hosts 4 bench --model "$demo/model" -p 64 -b "${PROMPTS:-2000}" -r 1 -t 1 -o jsonl </dev/null 2>"$scratch/err" >"$scratch/row" ||
+        { cat "$scratch/err" >&2; fail "code $?"; }
+    jq .tokens_per_second "$scratch/row"
 }
 for ((k = 1; k <= ${REPEATS:-3}; k++)); do
     "$cluster/net.sh" wan off
-    near=$(rate "near$k")
+    near=$(rate) || exit 1
     "$cluster/net.sh" wan "$delay" || fail "no delay"
-    far=$(rate "far$k")
-    same "$scratch/near1/results.jsonl" "$scratch/far$k/results.jsonl"
+    far=$(rate) || exit 1
     jq -nr --argjson near "$near" --argjson far "$far" --arg ms "$delay" \
-        '"\($near | round) instances/s, with \($ms) ms between the hosts \($far | round): \($far / $near * 100 | round) %"'
+        '"\($near | round) tokens/s, with \($ms) ms between the hosts \($far | round): \($far / $near * 100 | round) %"'
 done
