@@ -23,6 +23,8 @@ export LAB
 scratch=$LAB/scratch
 mkdir "$scratch"
 chmod 755 "$LAB"
+mkdir "$LAB/ompi" # hosts of two labs have the same names, and processes there the same numbers
+export OMPI_MCA_orte_tmpdir_base=$LAB/ompi
 clean_up() {
     [ ! -e "$LAB/slurm" ] || "$cluster/slurm.sh" down
     "$cluster/hosts.sh" down
