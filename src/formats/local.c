@@ -20,9 +20,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -123,12 +123,14 @@ static void remove_superseded(const char *path, const char *keep)
     rmdir(path);
 }
 
-/* What a process that is gone has left behind: NAME.tmp.PID. */
+/* What a process that is gone has left behind: NAME.tmp.PID, which one that lives has locked, in whatever container. */
 static void remove_leftover(const char *path, const char *keep)
 {
     (void)keep;
-    const char *mark = strstr(path, ".tmp.");
-    if (mark && kill((pid_t)atol(mark + 5), 0) != 0 && errno == ESRCH) unlink(path);
+    const int fd = strstr(path, ".tmp.") ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) unlink(path);
+    close(fd);
 }
 
 or_status or_checkpoint_copy_to(or_checkpoint *checkpoint, const char *folder)
@@ -271,12 +273,25 @@ static or_status fill_copy(const char *from, const or_tensor *tensor, int to, co
     return status;
 }
 
+/* Opens and locks it; -1: it cannot be. Another process may take it for a leftover before it is locked. */
+static int open_temporary(const char *path)
+{
+    struct stat info;
+    for (;;) {
+        const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (fd < 0) return -1;
+        flock(fd, LOCK_EX | LOCK_NB);
+        if (fstat(fd, &info) == 0 && info.st_nlink > 0) return fd;
+        close(fd);
+    }
+}
+
 static or_status make_copy(const char *from, const or_tensor *tensor, const char *path)
 {
     char *temporary = NULL;
     OR_TRY(or_format(&temporary, "%s.tmp.%ld", path, (long)getpid()));
     or_status status = OR_OK;
-    const int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int fd = open_temporary(temporary);
     if (fd < 0) {
         status = fail_errno("local copy cannot be written", temporary);
         goto done;

@@ -8,7 +8,9 @@
 #include <offramp/model.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -131,10 +133,13 @@ static void a_changed_model_has_new_copies(void **state)
     put_text(leftover, "half");
     snprintf(file, sizeof file, "%s/x.tmp.%ld", copies_in(local), (long)getpid());
     put_text(file, "half");
+    const int held = open(file, O_RDONLY);
+    assert_int_equal(flock(held, LOCK_EX), 0);
     read_all(model, local, &again, &copied, &reused);
     assert_int_equal(reused, plain.size);
     assert_false(or_path_exists(leftover));
     assert_true(or_path_exists(file));
+    close(held);
     or_buffer_free(&old);
     or_buffer_free(&plain);
     or_buffer_free(&again);
