@@ -23,6 +23,9 @@ static or_status watch(const or_common *common, const or_session *session)
         .alive = getenv("OFFRAMP_ALIVE") != NULL,
     };
     or_status status = OR_OK;
+    if (common->stage_to && common->stage_to[0] == '\0')
+        status = or_fail(OR_ERR_USAGE, "wrong option", NULL, "--stage-to is \"\", expected a folder");
+    OR_TRY(or_transport_agree(session->transport, status));
     if (common->status && session->rank == 0) status = or_file_may_write(common->status);
     OR_TRY(or_transport_agree(session->transport, status));
     return or_transport_watch(session->transport, &options);

@@ -80,7 +80,7 @@ const char *or_doing_text(const or_vital *vital, char text[OR_DOING_TEXT]);
 /* Sets the message of a loss; returns OR_ERR_PEER. */
 or_status or_health_fail(const or_health *health, const or_loss *loss);
 
-/* The status file (docs/cluster.md). `state` is "running" or how it ended, `seconds` since the job began. */
+/* The status file (docs/cluster.md). `state` is "running" or how it ended: "done", "stopped", "failed", "lost", `seconds` since the job began. */
 or_status or_health_put_json(or_buffer *out, const or_health *health, const or_headway *headway,
                              const char *command, const char *state, double seconds, double now);
 

@@ -193,14 +193,6 @@ static void say_outside(const or_watch *w, const char *word)
     if (w->rank == 0 && w->options.alive) fprintf(stderr, "\036%s\n", word);
 }
 
-/* The main thread may be anywhere; what it has told the journal is on disk. */
-static void end_job(or_watch *w, or_transport *transport)
-{
-    if (or_status_message()[0] != '\0') fprintf(stderr, "offramp: %s\n", or_status_message());
-    say_outside(w, "lost");
-    or_transport_abort(transport, OR_ERR_PEER);
-}
-
 /* Only rank 0 says who is missing; rank 1 does where that is rank 0. */
 static void say_last_words(or_watch *w, double now)
 {
@@ -251,6 +243,15 @@ static void take_own(or_watch *w, double now)
     w->shown = w->headway;
     pthread_mutex_unlock(&w->mutex);
     or_health_take(&w->health, w->rank, &own, now);
+}
+
+/* The main thread may be anywhere; what it has told the journal is on disk. */
+static void end_job(or_watch *w, or_transport *transport)
+{
+    if (or_status_message()[0] != '\0') fprintf(stderr, "offramp: %s\n", or_status_message());
+    say_outside(w, "lost");
+    write_status(w, "lost", or_clock_now());
+    or_transport_abort(transport, OR_ERR_PEER);
 }
 
 /* Own pulse first: it is what the others are told, and what is judged with theirs. */
@@ -382,8 +383,10 @@ void or_watch_close(or_transport *transport)
     if (!w || w->comm == MPI_COMM_NULL) return;
     w->ending = true;
     if (w->started) pthread_join(w->thread, NULL);
+    if (!w->ended) w->ended = "failed";
+    say_outside(w, w->ended);
     if (say_bye(w) != OR_OK) end_job(w, transport);
-    write_status(w, w->ended ? w->ended : "failed", or_clock_now());
+    write_status(w, w->ended, or_clock_now());
     MPI_Comm_free(&w->comm);
     or_health_free(&w->health);
     pthread_mutex_destroy(&w->mutex);
