@@ -23,14 +23,24 @@ fi
 
 [ -x "$root/build/offramp" ] || build "$root/build" -DCMAKE_BUILD_TYPE=Release
 export OFFRAMP=$root/build/offramp
-# test COMMAND...: a skipped one (77) is none that failed
-run_test() {
-    local code=0
-    say "$(basename "$1") ${*:2}"
-    "$@" || code=$?
-    [ "$code" -eq 0 ] || [ "$code" -eq 77 ] || die "$(basename "$1") failed (code $code)"
-}
-run_test "$root/tests/cluster/test_hosts.sh"
-run_test "$root/tests/cluster/test_slurm.sh"
-LIMIT=30 run_test "$root/tests/cluster/faults.sh" 10 "${SEED:-1}"
+# finished NAME CODE: a skipped test (77) is none that failed
+finished() { [ "$2" -eq 0 ] || [ "$2" -eq 77 ] || die "$1 failed (code $2)"; }
+
+# Both wait most of the time, for the timeouts of Open MPI and of Slurm; each has hosts of its own.
+log=$(mktemp)
+"$root/tests/cluster/test_hosts.sh" >"$log" 2>&1 &
+hosts=$! code=0
+say "test_slurm.sh"
+"$root/tests/cluster/test_slurm.sh" || code=$?
+say "test_hosts.sh"
+hosts_code=0
+wait "$hosts" || hosts_code=$?
+cat "$log"
+rm -f "$log"
+finished test_slurm.sh "$code"
+finished test_hosts.sh "$hosts_code"
+say "faults.sh"
+code=0
+LIMIT=16 "$root/tests/cluster/faults.sh" 10 "${SEED:-1}" || code=$?
+finished faults.sh "$code"
 say "cluster tests passed"

@@ -21,10 +21,10 @@ done
 LAB=$(mktemp -d /tmp/offramp-lab-XXXXXX) # also the name of its namespaces
 export LAB
 scratch=$LAB/scratch
-mkdir "$scratch"
+mkdir "$scratch" "$LAB/tmp"
 chmod 755 "$LAB"
-mkdir "$LAB/ompi" # hosts of two labs have the same names, and processes there the same numbers
-export OMPI_MCA_orte_tmpdir_base=$LAB/ompi
+# Hosts of two labs are called alike and share /tmp: Open MPI would take the one's files for the other's, and remove them.
+export OMPI_MCA_orte_tmpdir_base=$LAB/tmp
 clean_up() {
     [ ! -e "$LAB/slurm" ] || "$cluster/slurm.sh" down
     "$cluster/hosts.sh" down
