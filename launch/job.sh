@@ -15,23 +15,33 @@ done
 
 note() { printf 'offramp: job %s: %s\n' "$SLURM_JOB_ID" "$*" >&2; }
 
-# output ARGS...: where the results go
+# output ARGS...: where the results go, by the command line or else its --config
 output() {
-    local previous='' argument
+    local previous='' argument from='' name=''
     for argument in "$@"; do
-        case $argument in --output=*) echo "${argument#*=}" ;; esac
-        [ "$previous" != --output ] || echo "$argument"
+        case $argument in --output=*) name=${argument#*=} ;; --config=*) from=${argument#*=} ;; esac
+        case $previous in --output) name=$argument ;; --config) from=$argument ;; esac
         previous=$argument
     done
+    if [ -z "$name" ] && [ -n "$from" ]; then
+        name=$(sed -n 's/.*"output"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$from" 2>/dev/null | head -n 1)
+    fi
+    echo "$name"
 }
-# The journal, of eval in a folder, of run beside a file; a study keeps traces.
-journal() {
+# finished ARGS...: how much is on disk: results in the journal of eval (in a folder) or run (beside a file), traces of a study
+finished() {
     local name
     name=$(output "$@")
-    [ -n "$name" ] || return 1
-    if [ -e "$name/journal.jsonl" ]; then echo "$name/journal.jsonl"; elif [ -e "$name.journal" ]; then echo "$name.journal"; else return 1; fi
+    if [ -z "$name" ]; then
+        echo 0
+    elif [ -e "$name/journal.jsonl" ]; then
+        wc -l <"$name/journal.jsonl"
+    elif [ -e "$name.journal" ]; then
+        wc -l <"$name.journal"
+    else
+        find "$name/traces" -name '*.csv' 2>/dev/null | wc -l
+    fi
 }
-size() { if [ -n "$1" ]; then wc -c <"$1" 2>/dev/null; else echo 0; fi; }
 
 # run ARGS...: under offramp-mpirun; signals to the batch script are handed to it.
 cancelled=0
@@ -84,27 +94,29 @@ again() {
 }
 
 offramp_job() {
-    local began code before after k
+    local began code before after k resume
     if [ "$OFFRAMP_LAUNCH" = srun ]; then
         # When a node comes back, what is left there of an earlier start kills the step of that number, which would be
         # this one's: those numbers, two for each start, are used up.
         for ((k = 0; k < 2 * ${SLURM_RESTART_COUNT:-0}; k++)); do srun -Q -N1 -n1 true </dev/null; done
     fi
-    before=$(size "$(journal "$@")")
+    before=$(finished "$@")
     began=$SECONDS
-    if journal "$@" >/dev/null; then run "$@" --resume; else run "$@"; fi
+    # --resume begins what is not there yet
+    case $1 in eval | run) resume=(--resume) ;; *) resume=() ;; esac
+    run "$@" "${resume[@]}"
     code=$?
-    after=$(size "$(journal "$@")")
+    after=$(finished "$@")
     if [ "$OFFRAMP_LAUNCH" = srun ] && [ "$code" -eq 76 ] && [ "$before" = "$after" ] && [ "$cancelled" -eq 0 ] &&
         [ $((SECONDS - began)) -lt 300 ]; then
         note "lost before the first result; started once more" # MPI_Init under srun sometimes crashes
-        if journal "$@" >/dev/null; then run "$@" --resume; else run "$@"; fi
+        run "$@" "${resume[@]}"
         code=$?
-        after=$(size "$(journal "$@")")
+        after=$(finished "$@")
     fi
     [ "$cancelled" -eq 0 ] || exit "$code"
     case $code in
-    75) again 75 "stopped in good order" $((${before:-0} == ${after:-0})) ;;
+    75) again 75 "stopped in good order" $((before == after)) ;;
     76) again 76 "a rank, a node or the network was lost" 1 ;;
     esac
     exit "$code"

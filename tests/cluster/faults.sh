@@ -24,7 +24,7 @@ kinds=(kill cut full usr1 term walltime)
 if has_timeout; then kinds+=(freeze); else echo "not tried: freeze, this binary has no --timeout"; fi
 
 # job_pids: every process of the job that runs, on all hosts
-job_pids() { pgrep -f "^([^ ]*bash [^ ]*/offramp-mpirun|[^ ]*mpirun|[^ ]*orted|$OFFRAMP) .*(offramp_job|$LAB/disk)"; }
+job_pids() { pgrep -f "^([^ ]*bash [^ ]*/offramp-mpirun|[^ ]*mpirun|[^ ]*orted|$OFFRAMP) .*$LAB/"; } # of this lab: mpirun's daemons have its temporary folder
 # the wrapper itself, not the processes that lead to it
 wrapper() { pgrep -of "^[^ ]*bash $source/launch/offramp-mpirun .*$LAB/disk"; }
 disk_rank() { scratch=$LAB/disk rank_pid "$1"; }
