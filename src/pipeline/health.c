@@ -80,7 +80,7 @@ or_loss or_health_judge(const or_health *health, int judge, double timeout, doub
 {
     enum { HEAD_START = 3 };
     or_loss loss = {.rank = -1};
-    if (timeout <= 0) return loss;
+    if (timeout <= 0 || health->n_ranks == 1) return loss;
     /* rank 0 has the word, then rank 1; the others end silently */
     loss = or_health_missing(health, judge, timeout + HEAD_START * (judge < 2 ? judge : 2), now);
     if (loss.rank >= 0 || judge != 0 || !health->ranks[0].vital.runs) return loss;

@@ -66,7 +66,8 @@ typedef struct or_loss {
 
 /* Which rank is lost, as rank `judge` sees it. Rank 0 hears all; the others hear rank 0 only, and judge 3 s later
  * (rank 1) or 6 s, so that one of them says it. Silent: no pulse for `timeout` s. Still: a run is on, and no rank has taken a step for
- * `timeout` s, or four times the longest step until then; that one is named that computes. timeout 0: never. */
+ * `timeout` s, or four times the longest step until then; that one is named that computes. timeout 0: never, nor in a job of one rank, which may be
+ * waiting for whoever reads its output. */
 or_loss or_health_judge(const or_health *health, int judge, double timeout, double now);
 
 /* When the launcher ends the job: the rank that has been silent for longest, if for `least` s at least. */

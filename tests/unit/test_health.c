@@ -112,6 +112,18 @@ static void without_a_run_standing_still_is_fine(void **state)
     or_health_free(&health);
 }
 
+/* Its terminal may be held, and nobody else waits for it. */
+static void one_rank_judges_nobody(void **state)
+{
+    (void)state;
+    or_health health;
+    assert_ok(or_health_open(&health, 1, 100));
+    pulse(&health, 0, OR_DOING_LAYER, 1, 101);
+    pulse(&health, 0, OR_DOING_LAYER, 1, 1000);
+    assert_lost(or_health_judge(&health, 0, 20, 1000), -1, false, 0);
+    or_health_free(&health);
+}
+
 static void a_judge_that_was_stopped_forgives(void **state)
 {
     (void)state;
@@ -169,6 +181,7 @@ int main(void)
         cmocka_unit_test(a_job_that_stands_still_hangs),
         cmocka_unit_test(slow_layers_are_waited_for),
         cmocka_unit_test(without_a_run_standing_still_is_fine),
+        cmocka_unit_test(one_rank_judges_nobody),
         cmocka_unit_test(a_judge_that_was_stopped_forgives),
         cmocka_unit_test(the_missing_one_is_named_when_all_end),
         cmocka_unit_test(the_status_is_json),
