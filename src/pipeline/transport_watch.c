@@ -30,7 +30,7 @@
 #define STALLED 2.0 /* a look so late: this process was stopped itself */
 /* A launcher that ends a job gives it a second from SIGTERM on, which it sends a second after a death: a rank
  * that has died was silent for longer than one that lives, and the lines of others are still printed. */
-#define LAST_WORDS 0.6
+#define LAST_WORDS 0.35
 #define DEAD       1.3
 
 typedef struct pulse {
@@ -53,7 +53,7 @@ struct or_watch {
     peer *peers; /* [size] */
     or_health health;
     pthread_t thread;
-    bool started;
+    bool started, said; /* said: who is lost, and the launcher ends the job */
     atomic_bool ending;
     double begin, looked, pulsed, wrote, terminated; /* when; 0: not yet; terminated < 0: and said */
     or_headway shown;
@@ -204,6 +204,7 @@ static void say_last_words(or_watch *w, double now)
     if (loss.rank < 0 || w->rank > 1) return;
     or_health_fail(&w->health, &loss);
     fprintf(stderr, "offramp: %s\n", or_status_message());
+    w->said = true;
 }
 
 static void print_state(or_watch *w)
@@ -272,6 +273,7 @@ static or_status look(or_watch *w, double now)
         write_status(w, "running", now);
         w->wrote = now;
     }
+    if (w->said) return OR_OK;
     const or_loss loss = or_health_judge(&w->health, w->rank, w->options.timeout, now);
     return loss.rank < 0 ? OR_OK : or_health_fail(&w->health, &loss);
 }
@@ -286,7 +288,7 @@ static void *watch(void *context)
             if (w->rank > 1) or_status_set_message("");
             end_job(w, transport);
         }
-        or_clock_sleep(LOOK);
+        or_clock_sleep(was_terminated ? LOOK / 4 : LOOK);
     }
     return NULL;
 }

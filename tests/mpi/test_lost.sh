@@ -10,6 +10,7 @@ for task in "$demo"/tasks/*.json; do tasks+=(--task "$task"); done
 eval=(eval --model "$demo/model" --policy "$demo/policy/svm.json" --dense "${tasks[@]}" --shots 2 --threads 1 --quiet
     --limit "$(sampled && echo 10 || echo 80)")
 timeout=4
+export OMPI_MCA_odls_base_sigkill_timeout=2 # a busy machine has time to say who was killed
 
 lines() { if [ -e "$1/journal.jsonl" ]; then wc -l <"$1/journal.jsonl"; else echo 0; fi; }
 
