@@ -100,6 +100,7 @@ for ((round = 1; round <= count; round++)); do
     [ "$hung" -eq 0 ] || is_wrong "hung"
     case $kind:$code in
     *:0 | kill:76 | freeze:76 | cut:76 | usr1:75 | term:75 | full:1 | full:76 | walltime:*) ;;
+    usr1:138 | term:143) [ "$moment" -lt 1000 ] || is_wrong "code $code" ;; # before the wrapper's first line
     usr1:76 | term:76) has_timeout && is_wrong "code $code" ;; # without signs of life it may come before MPI has started
     *) is_wrong "code $code" ;;
     esac
