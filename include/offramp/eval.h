@@ -41,12 +41,11 @@ typedef struct or_group_summary {
     const char *task, *policy; /* "full" for full depth */
     int shots;
     size_t n, failed; /* instances, and those of them whose numbers were not finite (or_job.fault) */
-    double accuracy,
-        standard_error; /* mean score, and its sample deviation / sqrt(n), as lm-eval's; of n: what
-                                      * failed is wrong. Figures of exits are of the others */
+    /* Mean score, and its sample deviation / sqrt(n), as lm-eval's; of n: what failed is wrong. Figures of exits
+     * are of the others. */
+    double accuracy, standard_error;
     double exact_match; /* share of generated answers that are a reference; NAN if not generated */
-    double agreement; /* share of answers (whole texts) that are full depth's, where that has one; NAN unless
-                         * dense */
+    double agreement; /* share of answers (texts) that are full depth's, where it has one; NAN unless dense */
     double exit_layer_mean, exit_layer_var; /* layers executed; of all tokens; sample variance */
     double layers_saved; /* 1 - mean / L: the paper's layer ratio; layers that a token did not wait for */
     /* Multiply-adds executed, ramps (or_policy_ramp_macs()) included, over full depth's: what exits save, as if
@@ -122,8 +121,8 @@ or_status or_eval_stages(const or_eval *eval, or_run_stats *stats);
 
 /* Runs all instances at full depth and writes trace.csv (see trace.h); where answers are generated, of
  * their first token, with an answer token of -1. What failed (or_eval_failed()) is left out, with a note. The
- * plan must have no policies, whose groups would not
- * run to the end; the pipeline must have taps. Rank 0; the others serve. */
+ * plan must have no policies, whose groups would not run to the end; the pipeline must have taps. Rank 0; the
+ * others serve. */
 or_status or_eval_trace(or_eval *eval, or_pipeline *pipeline, const char *path, or_eval_show *show,
                         bool (*stop)(void *), void *context);
 

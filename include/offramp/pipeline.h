@@ -45,7 +45,7 @@ int or_transport_size(const or_transport *transport);
  * others the message becomes "", so that one line is printed. Collective, blocking (asleep). */
 or_status or_transport_agree(or_transport *transport, or_status status);
 
-/* Host name of a rank. Local. */
+/* Host name of a rank, owned by the transport. Local. */
 const char *or_transport_host(const or_transport *transport, int rank);
 
 /* How far a job is; total 0 where nothing was said. */
@@ -64,8 +64,8 @@ typedef struct or_watch_options {
 /* Watches the job from now on, by a thread: a rank that is dead, stopped, cut off or hangs while requests are in
  * the pipeline ends it within the timeout, with one line that names rank, host and what it was doing, and
  * exit code OR_ERR_PEER (or the launcher's, where that is faster). SIGUSR2 prints each rank's state, SIGTERM becomes
- * SIGUSR1. Ends with or_transport_close(). A layer of a wave must take less time than the timeout. Collective,
- * blocking. */
+ * SIGUSR1. Ends with or_transport_close(). The first layer of a wave must take less time than the timeout.
+ * OR_ERR_FAILED when there is no thread. Collective, blocking. */
 or_status or_transport_watch(or_transport *transport, const or_watch_options *options);
 
 /* For the status file: how far the job is, and how it ends. Local, non-blocking; rank 0. */

@@ -63,6 +63,12 @@ struct or_checkpoint {
     or_local *local; /* NULL: tensors are mapped where they are */
 };
 
+/* pieces.c: calls act() for all pieces of OR_PIECE bytes, the last one shorter, in any order, on or_threads()
+ * threads. The first error is told; its message is the calling thread's then. */
+#define OR_PIECE ((size_t)8 << 20)
+or_status or_each_piece(size_t bytes, or_status (*act)(void *context, size_t from, size_t size),
+                        void *context);
+
 /* local.c: maps the tensor's copy, which is made if it is not there. */
 or_status or_local_map(or_checkpoint *checkpoint, const or_tensor *tensor, or_map *map);
 void or_local_close(or_local *local); /* NULL is fine */

@@ -4,10 +4,6 @@
  */
 #include "checkpoint_internal.h"
 
-#include "threads.h"
-
-#include <stdio.h>
-
 /* The tensor is one of the checkpoint's own, so its place in the array is that of its map. A tensor without
  * bytes (a dimension is 0) cannot be mapped; its data are NULL. */
 or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, const void **data)
@@ -22,33 +18,22 @@ or_status or_checkpoint_map(or_checkpoint *checkpoint, const or_tensor *tensor, 
     return OR_OK;
 }
 
-/* Reading in pieces, so that a large tensor is shared by all threads. */
-enum { PIECE = 8 << 20 };
+typedef struct reading {
+    or_map whole;
+    const char *path;
+} reading;
 
-static or_status read_piece(const or_checkpoint *checkpoint, size_t i, size_t from)
+static or_status read_piece(void *context, size_t from, size_t size)
 {
-    const or_map whole = checkpoint->maps[i];
-    const or_map piece = {whole.data + from, whole.size - from < PIECE ? whole.size - from : PIECE};
-    return or_map_read(&piece, checkpoint->files[checkpoint->tensors[i].file].path);
+    const reading *r = context;
+    const or_map piece = {r->whole.data + from, size};
+    return or_map_read(&piece, r->path);
 }
 
-/* The first error is told; its message is this thread's then. */
 static or_status read_tensor(or_checkpoint *checkpoint, size_t i)
 {
-    const size_t pieces = (checkpoint->maps[i].size + PIECE - 1) / PIECE;
-    char message[512] = "";
-    or_status status = OR_OK;
-#pragma omp parallel for schedule(dynamic) num_threads(or_threads()) if (pieces > 1)
-    for (size_t p = 0; p < pieces; p++) {
-        or_status own = read_piece(checkpoint, i, p * PIECE);
-        if (own == OR_OK) continue;
-#pragma omp critical
-        if (status == OR_OK) {
-            status = own;
-            snprintf(message, sizeof message, "%s", or_status_message());
-        }
-    }
-    if (status != OR_OK) or_status_set_message(message);
+    reading r = {checkpoint->maps[i], checkpoint->files[checkpoint->tensors[i].file].path};
+    const or_status status = or_each_piece(r.whole.size, read_piece, &r);
     checkpoint->is_read[i] = status == OR_OK;
     return status;
 }

@@ -13,7 +13,6 @@
 
 #include "clock.h"
 #include "log.h"
-#include "threads.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -26,8 +25,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
-
-#define PIECE ((size_t)8 << 20)
 
 typedef struct tail {
     uint64_t magic, bytes, hash; /* hash: of the pieces' hashes */
@@ -42,13 +39,7 @@ struct or_local {
 
 static size_t count_pieces(size_t bytes)
 {
-    return (bytes + PIECE - 1) / PIECE;
-}
-
-static size_t piece_size(size_t bytes, size_t piece)
-{
-    const size_t left = bytes - piece * PIECE;
-    return left < PIECE ? left : PIECE;
+    return (bytes + OR_PIECE - 1) / OR_PIECE;
 }
 
 /* A full disk is no mistake of the user's. */
@@ -163,17 +154,22 @@ void or_local_close(or_local *local)
 
 /* ---- taking a copy that is there ----------------------------------------------------------------------- */
 
-/* The first piece that is not what it was; n_pieces: none. */
-static size_t find_damage(const or_map *map, const uint64_t *hashes)
+typedef struct checking {
+    const unsigned char *data;
+    const uint64_t *hashes;
+} checking;
+
+/* Fails without a message: that a copy is damaged is no error. */
+static or_status check_piece(void *context, size_t from, size_t size)
 {
-    const size_t n_pieces = count_pieces(map->size);
-    size_t damaged = n_pieces;
-#pragma omp parallel for schedule(dynamic) num_threads(or_threads()) if (n_pieces > 1) reduction(min         \
-                                                                                                 : damaged)
-    for (size_t p = 0; p < n_pieces; p++)
-        if (XXH3_64bits(map->data + p * PIECE, piece_size(map->size, p)) != hashes[p] && p < damaged)
-            damaged = p;
-    return damaged;
+    const checking *c = context;
+    return XXH3_64bits(c->data + from, size) == c->hashes[from / OR_PIECE] ? OR_OK : OR_ERR_FAILED;
+}
+
+static bool is_whole(const or_map *map, const or_buffer *hashes)
+{
+    checking c = {map->data, (const uint64_t *)(const void *)hashes->data};
+    return or_each_piece(map->size, check_piece, &c) == OR_OK;
 }
 
 /* Hashes and tail of a copy; false when it is none of this tensor. */
@@ -198,8 +194,7 @@ static or_status take_copy(const char *path, size_t bytes, or_map *map)
     *map = (or_map){0};
     if (!or_path_exists(path)) return OR_OK;
     bool whole = read_tail(path, bytes, &hashes) && or_map_open(path, 0, bytes, map) == OR_OK &&
-                 or_map_read(map, path) == OR_OK &&
-                 find_damage(map, (const uint64_t *)(const void *)hashes.data) == count_pieces(bytes);
+                 or_map_read(map, path) == OR_OK && is_whole(map, &hashes);
     or_buffer_free(&hashes);
     if (whole) return OR_OK;
     or_map_close(map);
@@ -209,43 +204,28 @@ static or_status take_copy(const char *path, size_t bytes, or_map *map)
 
 /* ---- making one ---------------------------------------------------------------------------------------- */
 
-/* One piece from the model's file to the copy's. */
-static or_status copy_piece(const char *from, uint64_t offset, size_t size, int to, const char *to_path,
-                            uint64_t place, uint64_t *hash)
+typedef struct copying {
+    const char *from, *to_path;
+    uint64_t offset; /* of the tensor in `from` */
+    int to;
+    uint64_t *hashes; /* of the pieces */
+} copying;
+
+/* From the model's file to the copy's. */
+static or_status copy_piece(void *context, size_t from, size_t size)
 {
+    const copying *c = context;
     or_buffer bytes = {0};
-    or_status status = or_file_read_part(from, offset, size, &bytes);
-    if (status == OR_OK) *hash = XXH3_64bits(bytes.data, size);
+    or_status status = or_file_read_part(c->from, c->offset + from, size, &bytes);
+    if (status == OR_OK) c->hashes[from / OR_PIECE] = XXH3_64bits(bytes.data, size);
     for (size_t done = 0; status == OR_OK && done < size;) {
-        const ssize_t put = pwrite(to, bytes.data + done, size - done, (off_t)(place + done));
+        const ssize_t put = pwrite(c->to, bytes.data + done, size - done, (off_t)(from + done));
         if (put > 0)
             done += (size_t)put;
         else if (errno != EINTR)
-            status = fail_errno("local copy cannot be written", to_path);
+            status = fail_errno("local copy cannot be written", c->to_path);
     }
     or_buffer_free(&bytes);
-    return status;
-}
-
-/* All pieces, shared by the threads. The first error is told; its message is this thread's then. */
-static or_status copy_pieces(const char *from, const or_tensor *tensor, int to, const char *to_path,
-                             uint64_t *hashes)
-{
-    const size_t n_pieces = count_pieces(tensor->bytes);
-    char message[512] = "";
-    or_status status = OR_OK;
-#pragma omp parallel for schedule(dynamic) num_threads(or_threads()) if (n_pieces > 1)
-    for (size_t p = 0; p < n_pieces; p++) {
-        const or_status own = copy_piece(from, tensor->offset + p * PIECE, piece_size(tensor->bytes, p), to,
-                                         to_path, p * PIECE, &hashes[p]);
-        if (own == OR_OK) continue;
-#pragma omp critical
-        if (status == OR_OK) {
-            status = own;
-            snprintf(message, sizeof message, "%s", or_status_message());
-        }
-    }
-    if (status != OR_OK) or_status_set_message(message);
     return status;
 }
 
@@ -262,14 +242,14 @@ static or_status write_tail(int to, const char *to_path, size_t bytes, const uin
 /* Room is taken first: a disk that is too small says so before anything is copied. */
 static or_status fill_copy(const char *from, const or_tensor *tensor, int to, const char *to_path)
 {
-    uint64_t *hashes = NULL;
+    copying c = {.from = from, .to_path = to_path, .offset = tensor->offset, .to = to};
     errno = posix_fallocate(to, 0, (off_t)tensor->bytes);
     if (errno != 0 && errno != EOPNOTSUPP && errno != EINVAL)
         return fail_errno("local copy cannot be written", to_path);
-    OR_TRY(OR_NEW(hashes, count_pieces(tensor->bytes)));
-    or_status status = copy_pieces(from, tensor, to, to_path, hashes);
-    if (status == OR_OK) status = write_tail(to, to_path, tensor->bytes, hashes);
-    free(hashes);
+    OR_TRY(OR_NEW(c.hashes, count_pieces(tensor->bytes)));
+    or_status status = or_each_piece(tensor->bytes, copy_piece, &c);
+    if (status == OR_OK) status = write_tail(to, to_path, tensor->bytes, c.hashes);
+    free(c.hashes);
     return status;
 }
 
