@@ -38,22 +38,12 @@ static uint64_t elements(const or_tensor *t)
 static void put_header(FILE *file, const or_checkpoint *checkpoint)
 {
     const size_t n = or_checkpoint_count(checkpoint);
-    char *header = malloc((n + 1) * 256);
-    uint64_t used = (uint64_t)sprintf(header, "{"), at = 0;
+    f32_head head = begin_head(n);
     for (size_t i = 0; i < n; i++) {
         const or_tensor *t = or_checkpoint_at(checkpoint, i);
-        const uint64_t bytes = elements(t) * sizeof(float);
-        used += (uint64_t)sprintf(header + used, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%" PRId64,
-                                  i ? "," : "", t->name, t->dims[0]);
-        if (t->n_dims == 2) used += (uint64_t)sprintf(header + used, ",%" PRId64, t->dims[1]);
-        used +=
-            (uint64_t)sprintf(header + used, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, at + bytes);
-        at += bytes;
+        put_entry(&head, t->name, t->dims[0], t->n_dims == 2 ? t->dims[1] : 0);
     }
-    used += (uint64_t)sprintf(header + used, "}");
-    fwrite(&used, sizeof used, 1, file);
-    fwrite(header, 1, used, file);
-    free(header);
+    end_head(&head, file);
 }
 
 static bool ends_with(const char *name, const char *end)

@@ -56,23 +56,12 @@ static void put_header(FILE *file, const or_checkpoint *checkpoint)
 {
     const or_hparams *h = or_checkpoint_hparams(checkpoint);
     const size_t n = or_checkpoint_count(checkpoint);
-    char *header = malloc((n + 1) * 256);
-    uint64_t used = (uint64_t)sprintf(header, "{"), at = 0;
+    f32_head head = begin_head(n);
     for (size_t i = 0; i < n; i++) {
         const or_tensor *t = or_checkpoint_at(checkpoint, i);
-        const int64_t rows = widened(h, t->dims[0]), columns = t->n_dims == 2 ? widened(h, t->dims[1]) : 0;
-        const uint64_t bytes = (uint64_t)(rows * (columns ? columns : 1)) * sizeof(float);
-        used += (uint64_t)sprintf(header + used, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%" PRId64,
-                                  i ? "," : "", t->name, rows);
-        if (columns) used += (uint64_t)sprintf(header + used, ",%" PRId64, columns);
-        used +=
-            (uint64_t)sprintf(header + used, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", at, at + bytes);
-        at += bytes;
+        put_entry(&head, t->name, widened(h, t->dims[0]), t->n_dims == 2 ? widened(h, t->dims[1]) : 0);
     }
-    used += (uint64_t)sprintf(header + used, "}");
-    fwrite(&used, sizeof used, 1, file);
-    fwrite(header, 1, used, file);
-    free(header);
+    end_head(&head, file);
 }
 
 /* A matrix, or a vector as a matrix of one row. */
