@@ -30,11 +30,6 @@ static fault *faults; /* [n_faults], fault i has element i */
 static int n_faults;
 static float weight;
 
-static uint64_t elements(const or_tensor *t)
-{
-    return (uint64_t)t->dims[0] * (uint64_t)(t->n_dims == 2 ? t->dims[1] : 1);
-}
-
 static void put_header(FILE *file, const or_checkpoint *checkpoint)
 {
     const size_t n = or_checkpoint_count(checkpoint);
