@@ -90,16 +90,16 @@ uint64_t or_pipeline_fingerprint(const or_pipeline *p)
 
 /* ---- messages ----------------------------------------------------------------------------------------- */
 
-/* A wave has waited for its credit, and is waited for here: as many as are under way do not fill the time that they
- * are under way. Naps alone make the rank before send late by a few milliseconds. */
+/* A wave has come that has waited for its credit. A rank that naps has nothing to do, unless it waits for a credit itself. */
 static or_status grant_more(or_pipeline *p)
 {
-    const bool idles = p->n_inbox == 0 && p->running.n_riders == 0 && p->waiting.waiting &&
-                       or_clock_now() - p->waiting.begin > 3 * OR_CLOCK_NAP_MOST;
-    if (!idles || p->granted == p->granted_most) return OR_OK;
-    p->granted++;
-    or_log_detail("waves are long under way: %zu at a time", p->granted);
-    return or_transport_send(p->transport, p->rank - 1, OR_TAG_MORE, NULL, 0);
+    const bool idles = p->waiting.waiting && p->n_inbox == 0 && !p->held;
+    const double waited = idles ? or_clock_now() - p->waiting.begin : 0;
+    const size_t granted = or_credits_after(p->granted, p->granted_most, waited);
+    if (granted > p->granted) or_log_detail("waves are long under way: %zu at a time", granted);
+    for (; p->granted < granted; p->granted++)
+        OR_TRY(or_transport_send(p->transport, p->rank - 1, OR_TAG_MORE, NULL, 0));
+    return OR_OK;
 }
 
 /* Puts a wave into the inbox. Never into `running`, which may be in the middle of a layer. A wave without

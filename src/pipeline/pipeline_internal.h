@@ -8,7 +8,7 @@
  * A rank may have OR_CREDITS waves on their way to the next rank that the next rank has not yet taken from
  * its inbox: one that it will take now and one that arrives while it computes. So no inbox grows without
  * bound. Where messages are long under way that is too few: a rank that gets a wave which has waited for its
- * credit, while it had nothing to do itself, gives another credit for good, as long as its memory has room.
+ * credit, while it had nothing to do itself, gives as many again for good, as long as its memory has room.
  */
 #ifndef OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
 #define OFFRAMP_PIPELINE_PIPELINE_INTERNAL_H
@@ -30,6 +30,15 @@ static inline size_t or_merge_most(size_t sequences, int n_stages)
 {
     const size_t stages = (size_t)n_stages, share = (sequences + stages - 1) / stages;
     return share > OR_THIN_ROWS ? share : OR_THIN_ROWS;
+}
+
+/* Credits that a rank gives in all from now on, of at most `most`, when a wave comes that has waited for its credit and
+ * that the rank itself has waited for, asleep: as many as are under way do not fill the time that they are under way.
+ * A wait that naps alone explain, which make the rank before send late by a few milliseconds, is none. */
+static inline size_t or_credits_after(size_t granted, size_t most, double waited)
+{
+    if (waited <= 3 * OR_CLOCK_NAP_MOST) return granted;
+    return 2 * granted < most ? 2 * granted : most;
 }
 
 /* What the first rank knows of a run (run.c). */

@@ -25,6 +25,7 @@ typedef struct or_sim_wave {
     int layer; /* layers executed */
     size_t n, capacity, rows, asking;
     int next_exit; /* nobody leaves before */
+    bool waited;   /* for a credit, on the last link */
     or_sim_rider *riders;
 } or_sim_wave;
 

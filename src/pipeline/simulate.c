@@ -18,10 +18,12 @@ typedef struct sim_stage {
     int number, first, last; /* layers (first, last] */
     const or_rank_cost *cost;
     or_stage_stats *stats;
-    or_sim_wave *inbox[OR_CREDITS], *running, *parked;
+    or_sim_wave *inbox[OR_CREDITS_MOST], *running, *parked;
     or_sim_wave *owed; /* riders that left behind a layer without a ramp, until the stage's end; NULL: none */
     size_t n_inbox;
+    size_t granted; /* to the stage before */
     int credits;
+    bool starved; /* the held wave has waited for a credit */
     bool merging; /* the running wave comes up to the parked one */
     bool held;    /* the running wave is done and waits for a credit */
     double held_since, link_free;
@@ -156,7 +158,10 @@ static or_status run(simulator *sim, sim_stage *s)
 static or_status send_held(simulator *sim, sim_stage *s, double now)
 {
     or_sim_wave *wave = s->running;
+    s->starved |= s->held && s->credits == 0;
     if (!s->held || s->credits == 0) return OR_OK;
+    wave->waited = s->starved;
+    s->starved = false;
     const double bytes =
         (double)wave->rows * sim->what->row_bytes + (double)wave->n * (double)sizeof(or_rider);
     s->link_free = fmax(now, s->link_free) + (s->cost->bandwidth > 0 ? bytes / s->cost->bandwidth : 0);
@@ -171,14 +176,20 @@ static or_status send_held(simulator *sim, sim_stage *s, double now)
                        (or_sim_event){s->link_free + s->cost->latency, OR_SIM_WAVE, s->number + 1, wave, 0});
 }
 
+/* To the stage before. */
+static or_status send_credit(simulator *sim, const sim_stage *s, double now)
+{
+    const double arrival = now + sim->stages[s->number - 1].cost->latency;
+    return or_sim_push(&sim->events, (or_sim_event){arrival, OR_SIM_CREDIT, s->number - 1, NULL, 0});
+}
+
 /* The first wave of the inbox is empty: its credit goes back. */
 static or_status drop_first(simulator *sim, sim_stage *s, double now)
 {
     or_sim_wave_drop(&sim->events, s->inbox[0]);
     for (size_t i = 1; i < s->n_inbox; i++) s->inbox[i - 1] = s->inbox[i];
     s->n_inbox--;
-    return or_sim_push(&sim->events, (or_sim_event){now + sim->stages[s->number - 1].cost->latency,
-                                                    OR_SIM_CREDIT, s->number - 1, NULL, 0});
+    return send_credit(sim, s, now);
 }
 
 /* Riders of the wave that fit behind those that are running, at least one where there is nothing yet. */
@@ -279,8 +290,18 @@ static or_status after_run(simulator *sim, sim_stage *s, double now)
     return look(sim, s, now);
 }
 
+/* grant_more() of pipeline.c, for ranks with memory enough. */
+static or_status grant_more(simulator *sim, sim_stage *s, double now)
+{
+    const bool idles = s->asleep && s->wait.waiting && s->n_inbox == 0 && !s->held;
+    const size_t granted = or_credits_after(s->granted, OR_CREDITS_MOST, idles ? now - s->wait.begin : 0);
+    for (; s->granted < granted; s->granted++) OR_TRY(send_credit(sim, s, now));
+    return OR_OK;
+}
+
 static or_status take_wave(simulator *sim, sim_stage *s, const or_sim_event *event)
 {
+    if (event->wave->waited) OR_TRY(grant_more(sim, s, event->time));
     s->inbox[s->n_inbox++] = event->wave; /* the sender had a credit */
     s->stats->waves_in++;
     s->stats->requests_in += event->wave->n;
@@ -368,6 +389,7 @@ static or_status begin(simulator *sim, or_simulated *result)
                          .cost = &sim->what->ranks[n],
                          .stats = &sim->stats->stage[n],
                          .credits = OR_CREDITS,
+                         .granted = OR_CREDITS,
                          .asleep = true};
         s->stats->first = s->first;
         s->stats->last = s->last;

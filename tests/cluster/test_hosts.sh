@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# offramp-mpirun over TCP on four hosts (namespaces of this machine): results are those of one rank; a rank that is killed or
-# frozen, a host that cannot be reached: the job ends with code 76 in bounded time, leaves nothing on any host, and goes
-# on with --resume at another number of ranks; a cable that is out for a while is waited for.
+# offramp-mpirun over TCP on four hosts (namespaces of this machine): results are those of one rank, also over slow links,
+# where more waves are sent ahead; a rank that is killed or frozen, a host that cannot be reached: the job ends with code
+# 76 in bounded time, leaves nothing on any host, and goes on with --resume at another number of ranks; a cable that is
+# out for a while is waited for.
 # shellcheck source-path=SCRIPTDIR source=support.sh
 . "$(dirname "$0")/support.sh"
 
@@ -44,6 +45,20 @@ no_orphans 20 # also on h3, which is still cut off
 "$cluster/net.sh" join h3
 finishes 2 "$scratch/cut"
 no_orphans 2
+
+what="50 ms between the hosts"
+"$cluster/net.sh" wan 50 || fail "$what: no delay"
+start 4 "$scratch/far" 0 || fail "$what: ended at once"
+ended 0 120
+same "$scratch/whole/results.jsonl" "$scratch/far/results.jsonl"
+# Two waves at a time, as between neighbours, would have every rank wait: more are on their way to each.
+launch_on_hosts 4 bench --model "$demo/model" -p 64 -b 300 -r 1 -t 1 --wave-tokens 256 --verbose </dev/null >"$scratch/out" 2>"$scratch/err" ||
+    { code=$?; cat "$scratch/err"; fail "$what: bench: code $code"; }
+for k in 1 2 3; do
+    grep -q "rank $k: waves are long under way: 16 at a time" "$scratch/err" ||
+        { grep "under way" "$scratch/err"; fail "$what: not more waves on their way to rank $k"; }
+done
+"$cluster/net.sh" wan off
 
 what="orderly stop by SIGTERM"
 start 4 "$scratch/stopped" 20 || fail "$what: the job was over"

@@ -2,7 +2,7 @@
  * any run. Ranks look for messages by naps of up to 2 ms, so what passes between ranks is a little late. */
 #include "support.h"
 
-#include "wave.h"
+#include "pipeline_internal.h"
 
 #include <offramp/simulate.h>
 
@@ -121,6 +121,26 @@ static void a_slow_link_sets_the_pace(void **state)
     assert_near(result.run.seconds, 1 + 4 * 5 + 0.25 + 1 + 0.25, LATE);
     /* the first arrives at 6.25: at 6.5 the third is sent, which was done at 3; the fourth likewise at 11.5 */
     assert_near(result.run.stage[0].wait, 3.5 + 4, LATE);
+}
+
+/* Two waves on their way at a time would take 0.06 s each: a wave and its credit are 0.12 s on their way. */
+static void waves_are_sent_ahead_over_slow_links(void **state)
+{
+    (void)state;
+    const or_plan plan = {3, {0, 1, 2, 3}};
+    or_rank_cost ranks[3] = {rank_of(0.01), rank_of(0.01), rank_of(0.01)};
+    for (int s = 0; s < 3; s++) ranks[s].latency = 0.05;
+    or_simulation what = {.plan = &plan, .ranks = ranks, .wave_tokens = 10, .sequences = 1};
+    make_prompts(&what, 400, 10, 3);
+    simulate(&what);
+    assert_adds_up(&what);
+    assert_true(result.run.seconds > 400 * 0.01 + 3 * 0.05);
+    assert_near(result.run.seconds, 400 * 0.01 + 3 * 0.05,
+                0.6); /* until as many as fill the link are allowed */
+    assert_int_equal(or_credits_after(2, 16, 1), 4);
+    assert_int_equal(or_credits_after(8, 10, 1), 10);
+    assert_int_equal(or_credits_after(16, 16, 1), 16);
+    assert_int_equal(or_credits_after(2, 16, 3 * OR_CLOCK_NAP_MOST), 2);
 }
 
 static void who_leaves_early_is_not_sent_on(void **state)
@@ -514,6 +534,7 @@ int main(void)
         cmocka_unit_test(one_stage_runs_one_wave_after_the_other),
         cmocka_unit_test(a_slow_stage_holds_the_one_before),
         cmocka_unit_test(a_slow_link_sets_the_pace),
+        cmocka_unit_test(waves_are_sent_ahead_over_slow_links),
         cmocka_unit_test(who_leaves_early_is_not_sent_on),
         cmocka_unit_test(thinned_waves_are_merged),
         cmocka_unit_test(thin_waves_are_parked),
