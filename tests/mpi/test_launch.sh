@@ -106,6 +106,12 @@ for signal in KILL SEGV ABRT; do what="SIG$signal"; fakes killed COD=$signal; en
 what="no sign of life"; fakes silent; ended 76 12 "rank 0 lost .* no sign of life for"
 what="no start"; fakes mute; ended 76 16 "has not started"
 what="a loss that mpirun does not end"; fakes lost; ended 76 12 "rank 1 lost (h3): no sign of life for 15 s"
+what="a mpirun that has locked itself up when its rank died"
+mkdir "$scratch/stuck"
+printf '#!/usr/bin/env bash\n(exec -a offramp sleep 1) &\nwait\nexec -a mpirun sleep 60\n' >"$scratch/stuck/mpirun"
+chmod +x "$scratch/stuck/mpirun"
+launch PATH="$scratch/stuck:$PATH" "$launcher" --quiet -n 2 --timeout 30 --offramp "$fake" mute
+ended 76 10 "a rank lost .*ended without a word"
 
 # ---- signals ----
 alive_yet() { for ((tries = 0; tries < 100; tries++)); do pgrep -f "$fake" >/dev/null && break; sleep 0.1; done; sleep 1.5; }
