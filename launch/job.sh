@@ -13,6 +13,10 @@ for file in "${OFFRAMP_SITE:-}" "${SLURM_SUBMIT_DIR:-.}/site.conf" "$launch/site
 done
 : "${OFFRAMP_LAUNCH:=mpirun}" "${OFFRAMP_RETRIES:=3}" "${OFFRAMP_RETRY_WAIT:=30}"
 
+# Of an array's tasks one has the number of the whole array, which scontrol would take for all of them.
+me=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+me=${me:-$SLURM_JOB_ID}
+
 note() { printf 'offramp: job %s: %s\n' "$SLURM_JOB_ID" "$*" >&2; }
 
 # output ARGS...: where the results go, by the command line or else its --config
@@ -71,7 +75,7 @@ run() {
 }
 
 # Retries are counted in the job's comment, which outlives a requeue.
-retries() { scontrol show job "$SLURM_JOB_ID" | sed -n 's/^ *Comment=offramp-retries:\([0-9]*\).*/\1/p'; }
+retries() { scontrol show job "$me" | sed -n 's/^ *Comment=offramp-retries:\([0-9]*\).*/\1/p'; }
 
 # again CODE WHY COUNTS: back to the queue. COUNTS 1: one of the retries.
 again() {
@@ -83,13 +87,13 @@ again() {
             note "$2; not queued again after $done_before retries"
             exit "$1"
         fi
-        scontrol update "JobId=$SLURM_JOB_ID" "Comment=offramp-retries:$((done_before + 1))"
+        scontrol update "JobId=$me" "Comment=offramp-retries:$((done_before + 1))"
         # Slurm needs its time to see that a node is gone; then it queues the job again itself, without the node
         sleep $((OFFRAMP_RETRY_WAIT * (done_before + 1)))
         [ "$cancelled" -eq 0 ] || exit "$1"
     fi
     note "$2; back to the queue"
-    scontrol requeue "$SLURM_JOB_ID" || note "Slurm does not queue the job again; submit it once more, it goes on where it was"
+    scontrol requeue "$me" || note "Slurm does not queue the job again; submit it once more, it goes on where it was"
     exit "$1"
 }
 

@@ -248,6 +248,10 @@ bool or_pipeline_forecast(const or_pipeline *pipeline, const or_workload *work, 
 const or_rank_cost *or_pipeline_costs(
     const or_pipeline *pipeline); /* [ranks], all replicas'; NULL likewise */
 
+/* For the watch: rank 0 begins to put results on disk, or is done with it. Whoever has a disk that may hang calls it
+ * around what waits for that. NULL: nothing. Local, non-blocking. */
+void or_pipeline_tell_write(const or_pipeline *pipeline, bool begins);
+
 uint64_t or_pipeline_fingerprint(const or_pipeline *pipeline); /* of the model */
 
 /* Tokens of the longest prompt that it takes: the model's context, unless a message (1 GiB) or the memory

@@ -15,7 +15,7 @@ class Offramp(CMakePackage):
     depends_on("c", type="build")
     depends_on("cmake@3.25:", type="build")
     depends_on("pkgconfig", type="build")
-    depends_on("openmpi@4.1:")
+    depends_on("openmpi@4.1")
     depends_on("openblas")
     depends_on("libsvm")
     depends_on("cjson")

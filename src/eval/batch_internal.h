@@ -63,6 +63,7 @@ struct or_batch {
     size_t n_finished, n_unsynced; /* of this process; and those not known to be on disk */
     uint64_t drawn, layers;        /* tokens of this process, also of what is on its way */
     double begin, last_sync, last_show;
+    const or_pipeline *pipeline; /* NULL: none */
     or_eval_show *show;
     bool (*stop)(void *);
     void *context;

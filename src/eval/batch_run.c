@@ -190,7 +190,9 @@ static void report(or_batch *batch, double now)
 or_status or_batch_sync(or_batch *batch)
 {
     if (!batch->journal) return OR_OK;
+    or_pipeline_tell_write(batch->pipeline, true);
     OR_TRY(or_journal_sync(batch->journal, &batch->n_journal));
+    or_pipeline_tell_write(batch->pipeline, false);
     batch->n_unsynced = 0;
     batch->last_sync = or_clock_now();
     return OR_OK;
@@ -268,6 +270,7 @@ or_status or_batch_run(or_batch *batch, or_pipeline *pipeline, or_eval_show *sho
     batch->show = show;
     batch->stop = stop;
     batch->context = context;
+    batch->pipeline = pipeline;
     OR_TRY(or_batch_begin(batch, &job));
     or_status status = job.n_requests > 0 ? or_pipeline_run(pipeline, &job, batch->stats) : OR_OK;
     if (status == OR_OK || status == OR_STOPPED) {

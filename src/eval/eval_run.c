@@ -19,6 +19,7 @@ typedef struct session {
     size_t exits;                     /* tokens with an exit layer among these: one each, unless generated */
     double layers;                    /* sum of their exit layers */
     or_continuation **continuations;  /* [n_pending], NULL where none is in flight */
+    const or_pipeline *pipeline;      /* NULL in traces */
     or_eval_show *show;
     bool (*stop)(void *);
     void *context;
@@ -168,7 +169,9 @@ static void report(session *s, double now)
 static or_status sync_results(session *s, double now)
 {
     size_t lines;
+    or_pipeline_tell_write(s->pipeline, true);
     OR_TRY(or_journal_sync(s->eval->journal, &lines));
+    or_pipeline_tell_write(s->pipeline, false);
     s->eval->n_done = lines;
     s->unsynced = 0;
     s->last_sync = now;
@@ -308,6 +311,7 @@ or_status or_eval_run(or_eval *eval, or_pipeline *pipeline, or_eval_show *show, 
 {
     session s;
     OR_TRY(begin_session(&s, eval, show, stop, context));
+    s.pipeline = pipeline;
     or_status status = OR_OK;
     while (!or_eval_finished(eval) && status == OR_OK) {
         or_group *group = &eval->groups[eval->next_group++];

@@ -114,7 +114,7 @@ static void remove_superseded(const char *path, const char *keep)
     rmdir(path);
 }
 
-/* What a process that is gone has left behind: NAME.tmp.PID, which one that lives has locked, in whatever container. */
+/* What a process that is gone has left behind: NAME.tmp.*, which one that lives has locked, in whatever container. */
 static void remove_leftover(const char *path, const char *keep)
 {
     (void)keep;
@@ -253,13 +253,17 @@ static or_status fill_copy(const char *from, const or_tensor *tensor, int to, co
     return status;
 }
 
-/* Opens and locks it; -1: it cannot be. Another process may take it for a leftover before it is locked. */
-static int open_temporary(const char *path)
+/* Makes NAME.tmp.XXXXXX, whose end becomes one that nobody has - process ids may be the same in two containers - and
+ * locks it; -1: it cannot be. Another process may take it for a leftover before it is locked. */
+static int open_temporary(char *path)
 {
     struct stat info;
+    char *end = path + strlen(path) - 6;
     for (;;) {
-        const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        memcpy(end, "XXXXXX", 6);
+        const int fd = mkostemp(path, O_CLOEXEC);
         if (fd < 0) return -1;
+        fchmod(fd, 0644); /* others may take it, too */
         flock(fd, LOCK_EX | LOCK_NB);
         if (fstat(fd, &info) == 0 && info.st_nlink > 0) return fd;
         close(fd);
@@ -269,7 +273,7 @@ static int open_temporary(const char *path)
 static or_status make_copy(const char *from, const or_tensor *tensor, const char *path)
 {
     char *temporary = NULL;
-    OR_TRY(or_format(&temporary, "%s.tmp.%ld", path, (long)getpid()));
+    OR_TRY(or_format(&temporary, "%s.tmp.XXXXXX", path));
     or_status status = OR_OK;
     const int fd = open_temporary(temporary);
     if (fd < 0) {

@@ -68,9 +68,16 @@ static double slowest_step(const or_health *health)
     return most;
 }
 
-/* One that computes keeps the others waiting; rank 0 where all wait, as it has begun what does not end. */
+static bool writes(const or_health *health)
+{
+    return health->ranks[0].vital.doing == OR_DOING_WRITE;
+}
+
+/* Rank 0 if it writes. One that computes keeps the others waiting; rank 0 where all wait, as it has begun what does
+ * not end. */
 static int who_hangs(const or_health *health)
 {
+    if (writes(health)) return 0;
     for (int r = 0; r < health->n_ranks; r++)
         if (health->ranks[r].vital.doing == OR_DOING_LAYER) return r;
     return 0;
@@ -80,10 +87,11 @@ or_loss or_health_judge(const or_health *health, int judge, double timeout, doub
 {
     enum { HEAD_START = 3 };
     or_loss loss = {.rank = -1};
-    if (timeout <= 0 || health->n_ranks == 1) return loss;
+    if (timeout <= 0 || (health->n_ranks == 1 && !writes(health))) return loss;
     /* rank 0 has the word, then rank 1; the others end silently */
     loss = or_health_missing(health, judge, timeout + HEAD_START * (judge < 2 ? judge : 2), now);
-    if (loss.rank >= 0 || judge != 0 || !health->ranks[0].vital.runs) return loss;
+    if (loss.rank >= 0 || judge != 0) return loss;
+    if (!health->ranks[0].vital.runs && !writes(health)) return loss;
     const double still = stillness(health, now);
     if (still > fmax(timeout, 4 * slowest_step(health)))
         loss = (or_loss){.rank = who_hangs(health), .seconds = still};
@@ -103,6 +111,8 @@ const char *or_doing_text(const or_vital *vital, char text[OR_DOING_TEXT])
         return "waiting for waves";
     case OR_DOING_CREDIT:
         return "waiting for the next rank";
+    case OR_DOING_WRITE:
+        return "putting results on disk";
     case OR_DOING_LAYER:
         break;
     }

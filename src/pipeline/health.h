@@ -6,7 +6,7 @@
  *
  * A pulse is sent by a thread of its own (transport_watch.c), so that it comes however long a layer takes: a
  * rank without pulse is dead, stopped, or cut off. A rank that pulses may still hang; then nothing is done any
- * more while a run is on. Plain data and pure functions; times are or_clock_now() of the rank that judges.
+ * more while a run is on, or results are put on disk. Plain data and pure functions; times are or_clock_now() of the rank that judges.
  */
 #ifndef OFFRAMP_PIPELINE_HEALTH_H
 #define OFFRAMP_PIPELINE_HEALTH_H
@@ -16,11 +16,12 @@
 #include <offramp/pipeline.h>
 
 typedef enum or_doing {
-    OR_DOING_START, /* reads what it was given */
-    OR_DOING_LOAD,  /* opens its layers */
-    OR_DOING_LAYER, /* computes */
-    OR_DOING_WAIT,  /* has nothing to do */
-    OR_DOING_CREDIT /* has a wave that the next rank does not take yet */
+    OR_DOING_START,  /* reads what it was given */
+    OR_DOING_LOAD,   /* opens its layers */
+    OR_DOING_LAYER,  /* computes */
+    OR_DOING_WAIT,   /* has nothing to do */
+    OR_DOING_CREDIT, /* has a wave that the next rank does not take yet */
+    OR_DOING_WRITE   /* rank 0: has results put on disk */
 } or_doing;
 
 /* What a rank tells of itself; on the wire. */
@@ -65,9 +66,10 @@ typedef struct or_loss {
 } or_loss;
 
 /* Which rank is lost, as rank `judge` sees it. Rank 0 hears all; the others hear rank 0 only, and judge 3 s later
- * (rank 1) or 6 s, so that one of them says it. Silent: no pulse for `timeout` s. Still: a run is on, and no rank has taken a step for
- * `timeout` s, or four times the longest step until then; that one is named that computes. timeout 0: never, nor in a job of one rank, which may be
- * waiting for whoever reads its output. */
+ * (rank 1) or 6 s, so that one of them says it. Silent: no pulse for `timeout` s. Still: a run is on or results are put
+ * on disk, and no rank has taken a step for `timeout` s, or four times the longest step until then; named is rank 0 if it
+ * writes, else the one that computes. timeout 0: never. A job of one rank may be waiting for whoever reads its output, and is
+ * lost only where it writes. */
 or_loss or_health_judge(const or_health *health, int judge, double timeout, double now);
 
 /* When the launcher ends the job: the rank that has been silent for longest, if for `least` s at least. */

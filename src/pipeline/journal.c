@@ -139,11 +139,11 @@ static void read_owner(const or_buffer *text, const char *path, or_owner *owner)
 
 /* ---- beginning ----------------------------------------------------------------------------------------- */
 
-/* Another job would double the results. False: it has the lock. File systems without locks are taken as they
- * are; a job that goes on with the journal stops the former one anyway. */
+/* Another job would double the results. False: it has the lock. File systems without locks - which say so in many
+ * ways, Lustre by ENOSYS - are taken as they are; a job that goes on with the journal stops the former one anyway. */
 static bool lock(const or_journal *journal)
 {
-    return flock(journal->fd, LOCK_EX | LOCK_NB) == 0 || errno == ENOLCK || errno == ENOTSUP;
+    return flock(journal->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
 static or_status fail_in_use(const or_journal *journal, const or_owner *owner)

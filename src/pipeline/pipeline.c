@@ -73,6 +73,11 @@ int or_pipeline_replicas(const or_pipeline *p)
     return p->n_replicas;
 }
 
+void or_pipeline_tell_write(const or_pipeline *p, bool begins)
+{
+    if (p) or_transport_tell(p->world, begins ? OR_DOING_WRITE : OR_DOING_WAIT, 0, 0, NULL);
+}
+
 size_t or_pipeline_longest(const or_pipeline *p)
 {
     return p->longest;

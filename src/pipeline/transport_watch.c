@@ -108,7 +108,7 @@ void or_transport_tell(or_transport *transport, or_doing doing, int layer, size_
         own->stage = *stage;
         own->wave = (int64_t)stage->waves_run;
     }
-    own->steps += doing == OR_DOING_LAYER || doing == OR_DOING_LOAD;
+    own->steps += doing == OR_DOING_LAYER || doing == OR_DOING_LOAD || doing == OR_DOING_WRITE;
     w->stepped = now;
     pthread_mutex_unlock(&w->mutex);
 }
@@ -193,6 +193,21 @@ static void say_outside(const or_watch *w, const char *word)
     if (w->rank == 0 && w->options.alive) fprintf(stderr, "\036%s\n", word);
 }
 
+/* A status that cannot be written is no reason to end a job: said once. */
+static void write_status(or_watch *w, const char *state, double now)
+{
+    or_buffer text = {0};
+    if (w->rank != 0 || !w->options.status) return;
+    or_status status =
+        or_health_put_json(&text, &w->health, &w->shown, w->options.command, state, now - w->begin, now);
+    if (status == OR_OK) status = or_file_write(w->options.status, text.data, text.size);
+    if (status != OR_OK) {
+        or_log_warn("%s", or_status_message());
+        w->options.status = NULL;
+    }
+    or_buffer_free(&text);
+}
+
 /* Only rank 0 says who is missing; rank 1 does where that is rank 0. */
 static void say_last_words(or_watch *w, double now)
 {
@@ -205,6 +220,7 @@ static void say_last_words(or_watch *w, double now)
     or_health_fail(&w->health, &loss);
     fprintf(stderr, "offramp: %s\n", or_status_message());
     w->said = true;
+    write_status(w, "lost", now);
 }
 
 static void print_state(or_watch *w)
@@ -219,21 +235,6 @@ static void print_state(or_watch *w)
             " exits, busy %.1f s, wait %.1f s, idle %.1f s\n",
             w->rank, own->host, or_doing_text(&own->vital, text), s->first + 1, s->last, s->requests_in,
             s->exits, s->busy, s->wait, s->idle);
-}
-
-/* A status that cannot be written is no reason to end a job: said once. */
-static void write_status(or_watch *w, const char *state, double now)
-{
-    or_buffer text = {0};
-    if (w->rank != 0 || !w->options.status) return;
-    or_status status =
-        or_health_put_json(&text, &w->health, &w->shown, w->options.command, state, now - w->begin, now);
-    if (status == OR_OK) status = or_file_write(w->options.status, text.data, text.size);
-    if (status != OR_OK) {
-        or_log_warn("%s", or_status_message());
-        w->options.status = NULL;
-    }
-    or_buffer_free(&text);
 }
 
 /* What the main thread has told until now is the own pulse. */
@@ -270,7 +271,7 @@ static or_status look(or_watch *w, double now)
     say_last_words(w, now);
     if (now - w->wrote >= STATUS) {
         say_outside(w, "alive");
-        write_status(w, "running", now);
+        if (!w->said) write_status(w, "running", now);
         w->wrote = now;
     }
     if (w->said) return OR_OK;
@@ -362,9 +363,10 @@ static or_status say_bye(or_watch *w)
     while (!all_have_gone(w)) {
         const double now = or_clock_now();
         OR_TRY(take_pulses(w, now));
+        for (int r = 0; r < w->size; r++)
+            if (w->peers[r].said_bye) w->health.ranks[r].heard = now; /* that was all */
         or_loss loss = or_health_missing(&w->health, w->rank, w->options.timeout, now);
-        if (w->options.timeout > 0 && loss.rank >= 0 && !w->peers[loss.rank].said_bye)
-            return or_health_fail(&w->health, &loss);
+        if (w->options.timeout > 0 && loss.rank >= 0) return or_health_fail(&w->health, &loss);
         or_wait_nap(&wait);
     }
     for (int r = 0; r < w->size; r++)

@@ -49,6 +49,7 @@ inject() {
             [ -e "/proc/$job" ] || return 1
             sleep 0.1
         done
+        fault=$(now_ms) # there it may have had to come first
         kill -"$([ "$1" = kill ] && echo KILL || echo STOP)" "$pid" 2>/dev/null || return 1
         target="rank $target"
         ;;
@@ -93,12 +94,13 @@ for ((round = 1; round <= count;)); do
     HOSTFILE=$scratch/hosts launch_on_hosts 4 "${args[@]}" --output "$results" </dev/null >"$scratch/out" 2>&1 &
     job=$!
     sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"
-    fault=$(now_ms)
+    fault=
     if ! kill -0 "$job" 2>/dev/null || ! inject "$kind"; then
         wait "$job" 2>/dev/null
         rm -rf "$results"
         continue
     fi
+    [ -n "$fault" ] || fault=$(now_ms)
     within "${HANG:-100}" || hung=1
     wait "$job" 2>/dev/null
     code=$?

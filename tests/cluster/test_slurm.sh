@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The sbatch files on a Slurm of four nodes (hosts.sh, slurm.sh): a job completes by mpirun and by srun; is cancelled, and goes on
 # when submitted again; is queued again from outside, as a preempted one is; reaches its time limit, stops with code 75
-# and finishes by itself; loses a node and finishes by itself. An array, and a study. Results are the same bytes each time.
+# and finishes by itself; loses a node and finishes by itself. An array, of which one task
+# is queued again, and a study. Results are the same bytes each time.
 # shellcheck source-path=SCRIPTDIR source=support.sh
 . "$(dirname "$0")/support.sh"
 for program in munged slurmctld slurmd sbatch; do command -v "$program" >/dev/null || skip "$program is missing"; done
@@ -122,6 +123,33 @@ until_state COMPLETED 120
 for task in "${tasks[@]}"; do
     "$OFFRAMP" "${suite[@]}" --task "$demo/tasks/$task.json" --output "$scratch/alone/$task" </dev/null || fail "$task: code $?"
     same "$scratch/alone/$task/results.jsonl" "$scratch/suite/$task/results.jsonl"
+done
+passed completed
+
+what="a task of an array that is queued again" begun=$SECONDS
+SBATCH=(--array=0-1 --exclude=h1 --nodes=1)
+submit offramp-array.sbatch "${suite[@]}" --task "$demo/tasks/${tasks[0]}.json" --task "$demo/tasks/${tasks[1]}.json" \
+    --output "$scratch/again"
+frozen=()
+for task in "${tasks[@]:0:2}"; do
+    for ((k = 0; k < 600; k++)); do
+        pid=$(pgrep -of "^$OFFRAMP .*$scratch/again/$task") && break
+        sleep 0.05
+    done
+    kill -STOP "$pid" || fail "$what: no rank of $task"
+    frozen+=("$pid")
+done
+restarts() { slurm scontrol show job "${job}_$1" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p'; }
+own= # the one that Slurm gives the number of the array
+for k in 0 1; do slurm scontrol show job "${job}_$k" | grep -q "^ *JobId=$job " && own=$k; done
+slurm scancel --batch --signal=USR1 "${job}_${own:?}" || fail "$what: scancel: code $?"
+sleep 1
+kill -CONT "${frozen[@]}"
+for ((k = 0; k < 120; k++)); do [ "$(restarts "$own")" -eq 1 ] && break; sleep 0.5; done
+until_state COMPLETED 120
+for k in 0 1; do
+    [ "$(restarts $k)" -eq $((k == own)) ] || { show_logs; fail "$what: task $k was started $(restarts $k) times more"; }
+    same "$scratch/alone/${tasks[k]}/results.jsonl" "$scratch/again/${tasks[k]}/results.jsonl"
 done
 passed completed
 

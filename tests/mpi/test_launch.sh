@@ -108,7 +108,7 @@ what="no start"; fakes mute; ended 76 16 "has not started"
 what="a loss that mpirun does not end"; fakes lost; ended 76 12 "rank 1 lost (h3): no sign of life for 15 s"
 what="a mpirun that has locked itself up when its rank died"
 mkdir "$scratch/stuck"
-printf '#!/usr/bin/env bash\n(exec -a offramp sleep 1) &\nwait\nexec -a mpirun sleep 60\n' >"$scratch/stuck/mpirun"
+printf '#!/usr/bin/env bash\n[ "$1" != --version ] || { echo "mpirun (Open MPI) 4.1.4"; exit; }\n(exec -a offramp sleep 1) &\nwait\nexec -a mpirun sleep 60\n' >"$scratch/stuck/mpirun"
 chmod +x "$scratch/stuck/mpirun"
 launch PATH="$scratch/stuck:$PATH" "$launcher" --quiet -n 2 --timeout 30 --offramp "$fake" mute
 ended 76 10 "a rank lost .*ended without a word"
@@ -120,7 +120,13 @@ for signal in USR1 TERM INT HUP; do
     kill -"$signal" "$job"; ended 75 10
 done
 what="SIGTERM at the start"; fakes stops; sleep 0.3
-kill -TERM "$job"; ended 75 10
+kill -TERM "$job"
+wait "$job"
+code=$?
+[ "$code" -eq 75 ] || { cat "$scratch/err"; fail "$what: code $code"; }
+if [ -s "$scratch/err" ]; then # ranks were not there yet
+    [ "$(cat "$scratch/err")" = "offramp: stopped before the job had started; go on with --resume" ] || { cat "$scratch/err"; fail "$what"; }
+fi
 what="SIGTERM, and no stop"
 launch "$launcher" --quiet -n 3 --timeout 2 --grace 2 --offramp "$fake" stays; alive_yet
 kill -TERM "$job"; ended 76 14 "ended by SIGTERM"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A rank that is lost ends the job, by name, and --resume goes on to the same bytes: killed (prompt, mpirun's code), stopped
 # (SIGSTOP) at 3 ranks in the middle of a run and before it (--timeout, code 76), rank 0 too. SIGTERM of one rank stops
-# all in good order; SIGUSR2 prints what each rank does; --status says it in a file.
+# all in good order. A disk that does not answer ends the job, too; one without locks is fine. SIGUSR2 prints what each rank
+# does; --status says it in a file.
 # shellcheck source-path=SCRIPTDIR source=../support.sh
 . "$(dirname "$0")/../support.sh"
 
@@ -50,9 +51,10 @@ hit() {
 
 on 1 "${eval[@]}" --output "$scratch/whole" || fail "undisturbed: code $?"
 
-start killed
+start killed --status "$scratch/status.json"
 hit 1 KILL
 ends killed 137 10 '^offramp: rank 1 lost (.*): no sign of life for [0-9]* s, it was '
+jq -e '.state == "lost"' "$scratch/status.json" >/dev/null || fail "status.json of a lost job: $(cat "$scratch/status.json")"
 start killed0
 hit 0 KILL
 ends killed0 137 10 '^offramp: rank 0 lost ('
@@ -65,6 +67,27 @@ ends stopped0 76 $((timeout + 13)) '^offramp: rank 0 lost ('
 start ended
 hit 1 TERM
 ends ended 75 20 ''
+
+# ---- disks ----
+# bad RANKS NAME VARIABLE ARGS...: on a disk of that kind
+bad() {
+    local ranks=$1 name=$2 variable=$3
+    shift 3
+    mpirun -n "$ranks" -x LD_PRELOAD="$BAD_DISK" -x "$variable" "$OFFRAMP" "${eval[@]}" --output "$scratch/$name" --timeout "$timeout" "$@" \
+        </dev/null >"$scratch/out" 2>&1 &
+    job=$!
+}
+if [ -n "${BAD_DISK:-}" ]; then
+    for ranks in 1 3; do # also in a job of one rank, and behind a task's last result
+        bad "$ranks" gone BAD_DISK_SYNC=2
+        ends gone 76 $((timeout + 10)) "^offramp: rank 0 hangs (.*): nothing was done for .*, it was putting results on disk"
+    done
+    bad 2 lockless BAD_DISK_LOCK=1
+    wait "$job" || { cat "$scratch/out"; fail "a disk without locks"; }
+    same "$scratch/whole/results.jsonl" "$scratch/lockless/results.jsonl"
+else
+    echo "not tried: disks that hang or know no locks, which sanitizers do not let be"
+fi
 
 # ---- what it says of itself ----
 start told --status "$scratch/status.json"

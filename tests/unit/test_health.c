@@ -112,6 +112,30 @@ static void without_a_run_standing_still_is_fine(void **state)
     or_health_free(&health);
 }
 
+/* Also behind a run, and in a job of one rank: a file server that does not answer. */
+static void results_that_do_not_reach_the_disk_hang(void **state)
+{
+    (void)state;
+    or_health health = four(), alone;
+    const or_vital idle = {.doing = OR_DOING_WAIT, .steps = 4},
+                   writes = {.doing = OR_DOING_WRITE, .steps = 9};
+    for (int t = 101; t <= 130; t++)
+        for (int r = 0; r < 4; r++) or_health_take(&health, r, r == 0 ? &writes : &idle, t);
+    assert_lost(or_health_judge(&health, 0, 20, 120.5), -1, false, 0);
+    assert_lost(or_health_judge(&health, 0, 20, 130), 0, false, 29);
+    char text[OR_DOING_TEXT];
+    assert_string_equal(or_doing_text(&health.ranks[0].vital, text), "putting results on disk");
+    or_health_take(&health, 0, &idle, 131);
+    assert_lost(or_health_judge(&health, 0, 20, 140), -1, false, 0);
+    or_health_free(&health);
+
+    assert_ok(or_health_open(&alone, 1, 100));
+    or_health_take(&alone, 0, &writes, 101);
+    or_health_take(&alone, 0, &writes, 130);
+    assert_lost(or_health_judge(&alone, 0, 20, 130), 0, false, 29);
+    or_health_free(&alone);
+}
+
 /* Its terminal may be held, and nobody else waits for it. */
 static void one_rank_judges_nobody(void **state)
 {
@@ -181,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_job_that_stands_still_hangs),
         cmocka_unit_test(slow_layers_are_waited_for),
         cmocka_unit_test(without_a_run_standing_still_is_fine),
+        cmocka_unit_test(results_that_do_not_reach_the_disk_hang),
         cmocka_unit_test(one_rank_judges_nobody),
         cmocka_unit_test(a_judge_that_was_stopped_forgives),
         cmocka_unit_test(the_missing_one_is_named_when_all_end),
