@@ -14,7 +14,7 @@ done
 : "${OFFRAMP_LAUNCH:=mpirun}" "${OFFRAMP_RETRIES:=3}" "${OFFRAMP_RETRY_WAIT:=30}"
 
 # Of an array's tasks one has the number of the whole array, which scontrol would take for all of them.
-me=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+me=${SLURM_ARRAY_TASK_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 me=${me:-$SLURM_JOB_ID}
 
 note() { printf 'offramp: job %s: %s\n' "$SLURM_JOB_ID" "$*" >&2; }
@@ -66,6 +66,7 @@ run() {
     trap "kill -USR2 $child 2>/dev/null" USR2
     # shellcheck disable=SC2064
     trap "cancelled=1; kill -TERM $child 2>/dev/null" TERM
+    [ "${early:-0}" -eq 0 ] || { sleep 1; kill -USR1 "$child" 2>/dev/null; } # it came just before the trap
     while :; do # a wait that a signal ended
         wait "$child"
         code=$?
@@ -105,6 +106,7 @@ offramp_job() {
         for ((k = 0; k < 2 * ${SLURM_RESTART_COUNT:-0}; k++)); do srun -Q -N1 -n1 true </dev/null; done
     fi
     before=$(finished "$@")
+    [ "${early:-0}" -eq 0 ] || again 75 "stopped before it had begun" 1 # Slurm's signal may come a minute before its time
     began=$SECONDS
     # --resume begins what is not there yet
     case $1 in eval | run) resume=(--resume) ;; *) resume=() ;; esac

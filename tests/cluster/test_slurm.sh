@@ -76,9 +76,9 @@ results "$scratch/cancelled"
 passed "cancelled, and completed when submitted again"
 
 what="a job that comes to its time limit" begun=$SECONDS
-# Slurm looks at limits every half minute or so; meanwhile its rank is frozen, so that the job is not
-# through before, and the other tests go on beside it.
-SBATCH=(--nodes=1 --nodelist=h1 --time=1 --signal=B:USR1@50)
+# Slurm looks at limits every half minute or so, and signals up to a minute before its time; meanwhile its rank is frozen,
+# so that the job is not through before, and the other tests go on beside it.
+SBATCH=(--nodes=1 --nodelist=h1 --time=2 --signal=B:USR1@45)
 OFFRAMP_TIMEOUT=120 submit offramp.sbatch "${args[@]}" --output "$scratch/limited"
 under_way "$scratch/limited" 10
 limited=$job limited_begun=$SECONDS
