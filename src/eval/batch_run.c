@@ -191,8 +191,9 @@ or_status or_batch_sync(or_batch *batch)
 {
     if (!batch->journal) return OR_OK;
     or_pipeline_tell_write(batch->pipeline, true);
-    OR_TRY(or_journal_sync(batch->journal, &batch->n_journal));
+    or_status status = or_journal_sync(batch->journal, &batch->n_journal);
     or_pipeline_tell_write(batch->pipeline, false);
+    OR_TRY(status);
     batch->n_unsynced = 0;
     batch->last_sync = or_clock_now();
     return OR_OK;

@@ -170,8 +170,9 @@ static or_status sync_results(session *s, double now)
 {
     size_t lines;
     or_pipeline_tell_write(s->pipeline, true);
-    OR_TRY(or_journal_sync(s->eval->journal, &lines));
+    or_status status = or_journal_sync(s->eval->journal, &lines);
     or_pipeline_tell_write(s->pipeline, false);
+    OR_TRY(status);
     s->eval->n_done = lines;
     s->unsynced = 0;
     s->last_sync = now;

@@ -6,7 +6,8 @@
  *
  * A pulse is sent by a thread of its own (transport_watch.c), so that it comes however long a layer takes: a
  * rank without pulse is dead, stopped, or cut off. A rank that pulses may still hang; then nothing is done any
- * more while a run is on, or results are put on disk. Plain data and pure functions; times are or_clock_now() of the rank that judges.
+ * more while a run is on, or results are put on disk. Plain data and pure functions; times are or_clock_now() of
+ * the rank that judges.
  */
 #ifndef OFFRAMP_PIPELINE_HEALTH_H
 #define OFFRAMP_PIPELINE_HEALTH_H
@@ -66,10 +67,10 @@ typedef struct or_loss {
 } or_loss;
 
 /* Which rank is lost, as rank `judge` sees it. Rank 0 hears all; the others hear rank 0 only, and judge 3 s later
- * (rank 1) or 6 s, so that one of them says it. Silent: no pulse for `timeout` s. Still: a run is on or results are put
- * on disk, and no rank has taken a step for `timeout` s, or four times the longest step until then; named is rank 0 if it
- * writes, else the one that computes. timeout 0: never. A job of one rank may be waiting for whoever reads its output, and is
- * lost only where it writes. */
+ * (rank 1) or 6 s, so that one of them says it. Silent: no pulse for `timeout` s. Still: a run is on or results are
+ * put on disk, and no rank has taken a step for `timeout` s, or four times the longest step until then; named is
+ * rank 0 if it writes, else the one that computes. timeout 0: never. A job of one rank may be waiting for whoever
+ * reads its output, and is lost only where it writes. */
 or_loss or_health_judge(const or_health *health, int judge, double timeout, double now);
 
 /* When the launcher ends the job: the rank that has been silent for longest, if for `least` s at least. */
@@ -83,7 +84,8 @@ const char *or_doing_text(const or_vital *vital, char text[OR_DOING_TEXT]);
 /* Sets the message of a loss; returns OR_ERR_PEER. */
 or_status or_health_fail(const or_health *health, const or_loss *loss);
 
-/* The status file (docs/cluster.md). `state` is "running" or how it ended: "done", "stopped", "failed", "lost", `seconds` since the job began. */
+/* The status file (docs/cluster.md). `state` is "running" or how it ended: "done", "stopped", "failed", "lost";
+ * `seconds` since the job began. */
 or_status or_health_put_json(or_buffer *out, const or_health *health, const or_headway *headway,
                              const char *command, const char *state, double seconds, double now);
 
