@@ -29,9 +29,12 @@
 #define STATUS  2.0
 #define STALLED 2.0 /* a look so late: this process was stopped itself */
 /* A launcher that ends a job gives it a second from SIGTERM on, which it sends a second after a death: a rank
- * that has died was silent for longer than one that lives, and the lines of others are still printed. */
-#define LAST_WORDS 0.35
-#define DEAD       1.3
+ * that has died was silent for longer than one that lives, and the lines of others are still printed. One that
+ * lives says at once that it got the signal, for which is waited, by rank 1 for longer: it speaks where rank 0
+ * cannot. */
+#define LAST_WORDS   0.4
+#define LAST_WORDS_1 0.7
+#define DEAD         1.3
 
 typedef struct pulse {
     or_vital vital;
@@ -208,13 +211,21 @@ static void write_status(or_watch *w, const char *state, double now)
     or_buffer_free(&text);
 }
 
+/* Who has said bye is not missed; nor, where all are ended, who got the signal as well. */
+static void excuse(or_watch *w, bool terminated, double now)
+{
+    for (int r = 0; r < w->size; r++)
+        if (w->peers[r].said_bye || (terminated && w->peers[r].in.terminated)) w->health.ranks[r].heard = now;
+}
+
 /* Only rank 0 says who is missing; rank 1 does where that is rank 0. */
 static void say_last_words(or_watch *w, double now)
 {
     if (!was_terminated) return;
     if (w->terminated == 0) w->terminated = now;
-    if (w->terminated < 0 || now - w->terminated < LAST_WORDS) return;
+    if (w->terminated < 0 || now - w->terminated < (w->rank == 0 ? LAST_WORDS : LAST_WORDS_1)) return;
     w->terminated = -1;
+    excuse(w, true, now);
     const or_loss loss = or_health_missing(&w->health, w->rank, DEAD, now);
     if (loss.rank < 0 || w->rank > 1) return;
     or_health_fail(&w->health, &loss);
@@ -263,7 +274,7 @@ static or_status look(or_watch *w, double now)
     OR_TRY(take_pulses(w, now));
     if (w->looked > 0 && now - w->looked > STALLED) or_health_forgive(&w->health, now);
     w->looked = now;
-    if (now - w->pulsed >= PULSE) {
+    if (now - w->pulsed >= PULSE || (was_terminated && w->terminated == 0)) {
         OR_TRY(send_pulses(w, false));
         w->pulsed = now;
     }
@@ -363,8 +374,7 @@ static or_status say_bye(or_watch *w)
     while (!all_have_gone(w)) {
         const double now = or_clock_now();
         OR_TRY(take_pulses(w, now));
-        for (int r = 0; r < w->size; r++)
-            if (w->peers[r].said_bye) w->health.ranks[r].heard = now; /* that was all */
+        excuse(w, false, now);
         or_loss loss = or_health_missing(&w->health, w->rank, w->options.timeout, now);
         if (w->options.timeout > 0 && loss.rank >= 0) return or_health_fail(&w->health, &loss);
         or_wait_nap(&wait);
