@@ -253,33 +253,30 @@ static or_status fill_copy(const char *from, const or_tensor *tensor, int to, co
     return status;
 }
 
-/* Makes NAME.tmp.XXXXXX, whose end becomes one that nobody has - process ids may be the same in two containers - and
- * locks it; -1: it cannot be. Another process may take it for a leftover before it is locked. */
-static int open_temporary(char *path)
+/* Makes a file under a name that nobody has, PATH.tmp.* - process ids may be the same in two containers - and locks it.
+ * Another process may take it for a leftover before it is locked. *temporary is the caller's to free. */
+static or_status open_temporary(const char *path, char **temporary, int *fd)
 {
     struct stat info;
-    char *end = path + strlen(path) - 6;
     for (;;) {
-        memcpy(end, "XXXXXX", 6);
-        const int fd = mkostemp(path, O_CLOEXEC);
-        if (fd < 0) return -1;
-        fchmod(fd, 0644); /* others may take it, too */
-        flock(fd, LOCK_EX | LOCK_NB);
-        if (fstat(fd, &info) == 0 && info.st_nlink > 0) return fd;
-        close(fd);
+        OR_TRY(or_format(temporary, "%s.tmp.XXXXXX", path)); /* as mkstemp() wants it */
+        *fd = mkostemp(*temporary, O_CLOEXEC);
+        if (*fd < 0) return fail_errno("local copy cannot be written", *temporary);
+        fchmod(*fd, 0644); /* others may take it, too */
+        flock(*fd, LOCK_EX | LOCK_NB);
+        if (fstat(*fd, &info) == 0 && info.st_nlink > 0) return OR_OK;
+        close(*fd);
+        free(*temporary);
+        *temporary = NULL;
     }
 }
 
 static or_status make_copy(const char *from, const or_tensor *tensor, const char *path)
 {
     char *temporary = NULL;
-    OR_TRY(or_format(&temporary, "%s.tmp.XXXXXX", path));
+    int fd;
     or_status status = OR_OK;
-    const int fd = open_temporary(temporary);
-    if (fd < 0) {
-        status = fail_errno("local copy cannot be written", temporary);
-        goto done;
-    }
+    OR_TRY_GOTO(done, open_temporary(path, &temporary, &fd));
     status = fill_copy(from, tensor, fd, temporary);
     close(fd);
     if (status == OR_OK && rename(temporary, path) != 0)

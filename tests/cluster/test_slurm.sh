@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The sbatch files on a Slurm of four nodes (hosts.sh, slurm.sh): a job completes by mpirun and by srun; is cancelled, and goes on
 # when submitted again; is queued again from outside, as a preempted one is; reaches its time limit, stops with code 75
-# and finishes by itself; loses a node and finishes by itself. An array, of which one task
-# is queued again, and a study. Results are the same bytes each time.
+# and finishes by itself; loses a node and finishes by itself. An array, one of which one task is queued again, and a study.
+# Results are the same bytes each time.
 # shellcheck source-path=SCRIPTDIR source=support.sh
 . "$(dirname "$0")/support.sh"
 for program in munged slurmctld slurmd sbatch; do command -v "$program" >/dev/null || skip "$program is missing"; done
